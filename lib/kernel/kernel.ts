@@ -1,0 +1,80 @@
+/**
+ * The seam. Above it, typed calls; below it, a kernel: numbers and bytes go down, a number comes back.
+ *
+ * The conventions are Linux's own: a result `>= 0` is success, a negative one is `-errno`. Nothing here throws for what
+ * a kernel answers; an exception means the *caller* passed something that is not even a system call (a string for a
+ * file descriptor, an argument shorter than its own size word). `check()` in `error.ts` turns results into errors.
+ */
+export interface Kernel {
+  /** open(2). `O_CLOEXEC` is always added. */
+  open(path: string, flags: number): number;
+  close(fd: number): number;
+  /**
+   * ioctl(2). `argument` is what the third argument of the C call would be: a number by value, or the memory that a
+   * pointer would point to. Absent means 0, which is also the null pointer.
+   */
+  ioctl(fd: number, request: number, argument?: number | Uint8Array): number;
+  read(fd: number, bytes: Uint8Array): number;
+  write(fd: number, bytes: Uint8Array): number;
+  /** pread64(2). `offset` is below 2^53: a VFIO region starts at `index << 40`. */
+  pread(fd: number, bytes: Uint8Array, offset: number): number;
+  pwrite(fd: number, bytes: Uint8Array, offset: number): number;
+  /** mmap(2) at an address of the kernel's choice. `fd` -1 with `MAP_ANONYMOUS` is memory of this process. */
+  mmap(fd: number, length: number, protection: number, flags: number, offset: number): Mapping | number;
+  /** eventfd(2). `EFD_CLOEXEC` is always added. */
+  eventfd(initial: number, flags: number): number;
+  /** Where this kernel sees the first byte of `memory`: the value for a `vaddr` or any other pointer field. */
+  addressOf(memory: ArrayBuffer): bigint;
+  /**
+   * Calls `ready` from the event loop while `fd` is readable (level-triggered: read it, or be called again), until
+   * `stop()`. Starts unreferenced: it keeps the process alive only between `ref()` and `unref()`.
+   */
+  watch(fd: number, ready: () => void): Watch | number;
+  /** The files of this kernel's machine that are not devices: sysfs and procfs. */
+  readonly files: Files;
+}
+
+/** One mmap. Every access is checked: after `unmap()` all of them throw, and none can fault. */
+export interface Mapping {
+  /** Bytes. */
+  readonly length: number;
+  /** The bytes themselves, for memory of this process; `undefined` for a file or a device. Detached by `unmap()`. */
+  readonly memory: ArrayBuffer | undefined;
+  /** Register access to the mapping, one bus access of exactly the given width per call. */
+  readonly mmio: Mmio;
+  /** munmap(2). Twice is once. */
+  unmap(): void;
+}
+
+/**
+ * Register access. Offsets are bytes and multiples of the width; values are unsigned and in the byte order of the
+ * device's bus as the processor sees it (little-endian on every machine this runs on).
+ * An access the hardware refuses (memory decode off, device gone) throws an error with `code` 'ERR_VFIO_BUS_FAULT'.
+ */
+export interface Mmio {
+  read8(offset: number): number;
+  read16(offset: number): number;
+  read32(offset: number): number;
+  read64(offset: number): bigint;
+  write8(offset: number, value: number): void;
+  write16(offset: number, value: number): void;
+  write32(offset: number, value: number): void;
+  write64(offset: number, value: bigint): void;
+}
+
+export interface Watch {
+  ref(): void;
+  unref(): void;
+  /** No call of `ready` begins after this returns. Twice is once. The fd may be closed before or after. */
+  stop(): void;
+}
+
+/** Small text files and links, synchronously. Results follow the seam: an answer, or `-errno`. */
+export interface Files {
+  readFile(path: string): Uint8Array | number;
+  writeFile(path: string, bytes: Uint8Array): number;
+  readdir(path: string): string[] | number;
+  readlink(path: string): string | number;
+  /** 0 if there is something at `path`. */
+  access(path: string): number;
+}
