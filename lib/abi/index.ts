@@ -1,0 +1,17 @@
+/** `vfio/abi`: the kernel's headers as data. */
+export * from './chain.js';
+export * from './errno.js';
+export * from './history.js';
+export * from './ioctl.js';
+
+export * from './requests.js';
+export * from './struct.js';
+export * from './system.js';
+export * from './vfio/container.js';
+export * from './vfio/device.js';
+export * from './vfio/group.js';
+export * from './vfio/irq.js';
+export * from './vfio/region.js';
+export * from './vfio/reset.js';
+export * from './vfio/type1.js';
+export * from './pci.js';

@@ -1,0 +1,54 @@
+/** Every request that is declared, and what follows from having them all in one list. */
+import type { Request } from './ioctl.js';
+import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from './vfio/container.js';
+import { VFIO_DEVICE_GET_INFO } from './vfio/device.js';
+import {
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_GROUP_GET_STATUS,
+  VFIO_GROUP_SET_CONTAINER,
+  VFIO_GROUP_UNSET_CONTAINER,
+} from './vfio/group.js';
+import { VFIO_DEVICE_GET_IRQ_INFO, VFIO_DEVICE_SET_IRQS } from './vfio/irq.js';
+import { VFIO_DEVICE_GET_REGION_INFO } from './vfio/region.js';
+import { VFIO_DEVICE_RESET } from './vfio/reset.js';
+import { VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from './vfio/type1.js';
+
+export const requests: readonly Request[] = [
+  VFIO_GET_API_VERSION,
+  VFIO_CHECK_EXTENSION,
+  VFIO_SET_IOMMU,
+  VFIO_GROUP_GET_STATUS,
+  VFIO_GROUP_SET_CONTAINER,
+  VFIO_GROUP_UNSET_CONTAINER,
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_DEVICE_GET_INFO,
+  VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_DEVICE_RESET,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_UNMAP_DMA,
+];
+
+/** Names of the requests whose argument begins with a length word, by number. A number may have several. */
+const sized = new Map<number, string>();
+for (const { name, number, argument } of requests) {
+  if (typeof argument === 'string') continue;
+  const known = sized.get(number);
+  sized.set(number, known === undefined ? name : `${known} or ${name}`);
+}
+
+/**
+ * Refuses an argument whose length word promises more bytes than there are: a kernel believes the word, and would write
+ * past the end of the buffer. Every kernel calls this before it looks at an argument.
+ * @throws RangeError
+ */
+export function refuseOversized(request: number, argument: Uint8Array): void {
+  const name = sized.get(request);
+  if (name === undefined || argument.byteLength < 4) return;
+  const promised = ((argument[0] ?? 0) | ((argument[1] ?? 0) << 8) | ((argument[2] ?? 0) << 16) | ((argument[3] ?? 0) << 24)) >>> 0;
+  if (promised > argument.byteLength) {
+    throw new RangeError(`Expected an argsz of at most ${argument.byteLength} bytes, the size of the buffer, for ${name} but received ${promised}`);
+  }
+}

@@ -1,0 +1,16 @@
+/** The flags of open(2), mmap(2) and eventfd(2) that a driver meets, as Linux numbers them on x86-64 and arm64. */
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+
+export const MAP_SHARED = 0x01;
+export const MAP_PRIVATE = 0x02;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_HUGETLB = 0x4_0000;
+/** Pages are there when mmap returns, not at first touch. */
+export const MAP_POPULATE = 0x8000;
+
+export const EFD_NONBLOCK = 0x800;

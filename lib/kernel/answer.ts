@@ -1,0 +1,47 @@
+import { BadAnswerError, walkChain, type Capability } from '../abi/chain.js';
+import type { Request } from '../abi/ioctl.js';
+import type { StructType } from '../abi/struct.js';
+import type { Descriptor } from './descriptor.js';
+
+/** What an info struct with a capability chain has in common. */
+interface InfoView {
+  readonly bytes: Uint8Array;
+  argsz: number;
+  flags: number;
+  cap_offset: number;
+}
+
+/** A kernel that keeps asking for more room than it just asked for is not one. */
+const mostRounds = 8;
+
+/**
+ * Makes an info request with as much room as its answer takes: asks with the fixed struct, and again with what the
+ * kernel wrote into argsz, until that stops growing. `fill` sets the in-fields, anew each time, since the kernel writes
+ * into the struct.
+ */
+export function askInfo<V extends InfoView>(
+  descriptor: Descriptor,
+  request: Request,
+  type: { readonly size: number; create(extra: number): V },
+  fill: (info: V) => void = () => {},
+): { info: V; capabilities: Capability[] } {
+  let room = type.size;
+  for (let round = 0; round < mostRounds; round += 1) {
+    const info = type.create(room - type.size);
+    fill(info);
+    info.argsz = room;
+    descriptor.ioctl(request, info.bytes);
+    if (info.argsz <= room) {
+      const chained = request.chain !== undefined && (info.flags & request.chain.flag) !== 0;
+      return { info, capabilities: chained ? walkChain(info.bytes, type.size, info.cap_offset) : [] };
+    }
+    room = info.argsz;
+  }
+  throw new BadAnswerError(`${request.name} asks for more room each time, now ${room} bytes`, new Uint8Array());
+}
+
+/** The first capability of that id as its declared struct, or undefined where there is none. */
+export function findCapability<T extends StructType>(capabilities: readonly Capability[], id: number, type: T): ReturnType<T['copy']> | undefined {
+  const found = capabilities.find((capability) => capability.id === id);
+  return found && (type.copy(found.bytes) as ReturnType<T['copy']>);
+}

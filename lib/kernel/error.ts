@@ -1,0 +1,63 @@
+import { describeErrno } from '../abi/errno.js';
+import type { Request } from '../abi/ioctl.js';
+import { hint } from './hints.js';
+
+/** Where an answer came from, for the error's sentence. */
+export interface Call {
+  /** The system call: 'ioctl', 'open', 'pread'. */
+  syscall: string;
+  request?: Request;
+  /** The file, as its user knows it: '/dev/vfio/12', or a device's address. */
+  path?: string;
+}
+
+/**
+ * A kernel's refusal, shaped as Node's own system errors are. Compare `code`; it is the contract.
+ */
+export class KernelError extends Error {
+  /** The error's name: 'EBUSY'. */
+  readonly code: string;
+  /** Its number, negative as in Node's own errors: -16. */
+  readonly errno: number;
+  readonly syscall: string;
+  /** The ioctl: 'VFIO_GROUP_SET_CONTAINER'. */
+  readonly request: string | undefined;
+  readonly path: string | undefined;
+  /** What to do about it, in one sentence. One that guesses ends with a question mark. */
+  readonly hint: string | undefined;
+
+  constructor(errno: number, { syscall, request, path }: Call) {
+    const { code, text } = describeErrno(-errno);
+    const advice = hint(request?.name ?? syscall, code);
+    const place = [request === undefined ? syscall : `${syscall} ${request.name}`, path && `'${path}'`].filter(Boolean).join(' ');
+    super(`${code}: ${text}, ${place}${advice === undefined ? '' : `. ${advice}`}`);
+    this.name = 'KernelError';
+    this.code = code;
+    this.errno = errno;
+    this.syscall = syscall;
+    this.request = request?.name;
+    this.path = path;
+    this.hint = advice;
+  }
+}
+
+/** The result of a system call, or a KernelError for a negative one. */
+export function check(result: number, call: Call): number {
+  if (result < 0) throw new KernelError(result, call);
+  return result;
+}
+
+/** Something was used after it was closed. */
+export class ClosedError extends Error {
+  readonly code = 'ERR_VFIO_CLOSED';
+
+  constructor(what: string) {
+    super(`${what} is closed`);
+    this.name = 'ClosedError';
+  }
+}
+
+/** Misuse in one form: what was expected, for which argument, and what came. */
+export function expected(what: string, argument: string, received: unknown): RangeError {
+  return new RangeError(`Expected ${what} for ${argument} but received ${typeof received === 'string' ? `'${received}'` : String(received)}`);
+}

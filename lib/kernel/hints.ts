@@ -1,0 +1,69 @@
+/**
+ * What to do about an error: by ioctl (or system call) and error name, one sentence. A table and nothing else, so that
+ * an expected error stays cheap. What the rows know comes from the kernel's handlers and from what users met.
+ */
+const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  open: {
+    ENOENT: 'Is the device bound to vfio-pci, and the vfio module loaded? The node appears when it is.',
+    EACCES: 'Give your user access to the node with a udev rule, for example: SUBSYSTEM=="vfio", OWNER="you".',
+    EPERM: 'Opening a no-IOMMU group takes CAP_SYS_RAWIO; in a container, the device must be granted, not mounted?',
+    EBUSY: 'A group can be open once, and not while one of its devices is open by its own node: close it in the process that holds it.',
+    ENODEV: 'The last device of the group was unbound; bind one to vfio-pci again.',
+  },
+  VFIO_SET_IOMMU: {
+    EINVAL: 'A container takes an IOMMU type once, and only after VFIO_GROUP_SET_CONTAINER put a group in it.',
+    EPERM:
+      'The platform does not isolate interrupts: turn on interrupt remapping in the firmware. ' +
+      'vfio_iommu_type1.allow_unsafe_interrupts=1 overrides it and lets a device forge interrupts.',
+    ENODEV: 'No IOMMU driver of this type: load vfio_iommu_type1, or pick a type that CHECK_EXTENSION confirms.',
+  },
+  VFIO_GROUP_SET_CONTAINER: {
+    EINVAL: 'The group is in a container already; UNSET_CONTAINER first.',
+    EPERM:
+      'The group is not viable: another of its devices is still with a host driver; bind all of them to vfio-pci. ' +
+      'Or is it a group without an IOMMU, which takes CAP_SYS_RAWIO and a container of its own?',
+    EBADF: 'The container is closed.',
+    EBADFD: 'The file is not a container.',
+  },
+  VFIO_GROUP_UNSET_CONTAINER: {
+    EBUSY: 'A device of the group is open; close it first.',
+    EINVAL: 'The group is in no container.',
+  },
+  VFIO_GROUP_GET_DEVICE_FD: {
+    EINVAL: 'Put the group in a container and choose an IOMMU type first.',
+    ENODEV: 'The group has no VFIO device of this name; is it bound to vfio-pci?',
+  },
+  VFIO_IOMMU_MAP_DMA: {
+    EEXIST: 'The range overlaps a mapping that exists; unmap it first.',
+    EINVAL: 'Address, IOVA and size must be multiples of the smallest page size, and the IOVA inside one of the ranges of info().',
+    ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
+    ENOSPC: 'The container has no mapping left: join mappings, or raise vfio_iommu_type1.dma_entry_limit.',
+    EFAULT: 'The memory is not mapped in this process, or not writable where the device may write.',
+  },
+  VFIO_IOMMU_UNMAP_DMA: {
+    EINVAL: 'A range may cover whole mappings only, in multiples of the page size.',
+  },
+  VFIO_DEVICE_SET_IRQS: {
+    EINVAL: 'Only one of INTx, MSI and MSI-X can be enabled at a time, and vectors must lie within the count of the index.',
+    ENOTTY: 'The interrupt does not know this action; only INTx can be masked.',
+    EBADF: 'The eventfd is closed.',
+    EBUSY: 'The interrupt line is shared and the device cannot mask it; use MSI or MSI-X.',
+  },
+  VFIO_DEVICE_RESET: {
+    EINVAL: 'The device has no function reset the kernel could use; see VFIO_DEVICE_FLAGS_RESET.',
+    EAGAIN: 'The device is locked by another operation; try again.',
+  },
+  pread: {
+    EIO: 'Memory decode is off or the device sleeps; set the memory bit of the command register.',
+  },
+  pwrite: {
+    EIO: 'Memory decode is off or the device sleeps; set the memory bit of the command register.',
+  },
+  mmap: {
+    EINVAL: 'Only regions with the mmap flag can be mapped, in whole pages and within their size.',
+  },
+};
+
+export function hint(call: string, code: string): string | undefined {
+  return hints[call]?.[code];
+}

@@ -1,0 +1,240 @@
+/**
+ * The real kernel. This is the only file that loads the addon, and it does so at the first call of `native()`: importing
+ * it never throws, on any platform, built or not.
+ */
+import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { refuseOversized } from '../abi/requests.js';
+import { MAP_ANONYMOUS, PROT_READ, PROT_WRITE } from '../abi/system.js';
+import { check } from './error.js';
+import type { Files, Kernel, Mapping, Mmio, Watch } from './kernel.js';
+
+/** What the addon exports. Its handles are opaque: it checks each one it gets back. */
+interface Addon {
+  open(path: string, flags: number): number;
+  close(fd: number): number;
+  ioctl(fd: number, request: number, argument?: number | Uint8Array): number;
+  read(fd: number, bytes: Uint8Array): number;
+  write(fd: number, bytes: Uint8Array): number;
+  pread(fd: number, bytes: Uint8Array, offset: number): number;
+  pwrite(fd: number, bytes: Uint8Array, offset: number): number;
+  mmap(fd: number, length: number, protection: number, flags: number, offset: number): MappingHandle | number;
+  mappingMemory(mapping: MappingHandle): ArrayBuffer;
+  unmap(mapping: MappingHandle): number;
+  addressOf(memory: ArrayBuffer): bigint;
+  mmioRead8(mapping: MappingHandle, offset: number): number;
+  mmioRead16(mapping: MappingHandle, offset: number): number;
+  mmioRead32(mapping: MappingHandle, offset: number): number;
+  mmioRead64(mapping: MappingHandle, offset: number): bigint;
+  mmioWrite8(mapping: MappingHandle, offset: number, value: number): void;
+  mmioWrite16(mapping: MappingHandle, offset: number, value: number): void;
+  mmioWrite32(mapping: MappingHandle, offset: number, value: number): void;
+  mmioWrite64(mapping: MappingHandle, offset: number, value: bigint): void;
+  eventfd(initial: number, flags: number): number;
+  watch(fd: number, ready: () => void): WatchHandle | number;
+  watchRef(watch: WatchHandle): void;
+  watchUnref(watch: WatchHandle): void;
+  watchStop(watch: WatchHandle): void;
+}
+type MappingHandle = { readonly kind: 'mapping' };
+type WatchHandle = { readonly kind: 'watch' };
+
+let kernel: Kernel | undefined;
+
+/**
+ * The kernel this process runs on. The same object each time.
+ * @throws Error with `code` 'ERR_VFIO_PLATFORM' anywhere but on Linux; 'ERR_VFIO_ADDON', with what to do about it, if
+ * the addon is not built or does not load.
+ */
+export function native(): Kernel {
+  kernel ??= realKernel(load());
+  return kernel;
+}
+
+function realKernel(addon: Addon): Kernel {
+  return {
+    open: addon.open,
+    close: addon.close,
+    ioctl(fd, request, argument) {
+      // The kernel would write past the end of the argument, and only here is it known that it may.
+      if (ArrayBuffer.isView(argument)) refuseOversized(request, argument);
+      return addon.ioctl(fd, request, argument);
+    },
+    read: addon.read,
+    write: addon.write,
+    pread: addon.pread,
+    pwrite: addon.pwrite,
+    mmap(fd, length, protection, flags, offset) {
+      const handle = addon.mmap(fd, length, protection, flags, offset);
+      if (typeof handle === 'number') return handle;
+      return new NativeMapping(addon, handle, length, ordinaryMemory(protection, flags));
+    },
+    eventfd: addon.eventfd,
+    addressOf: addon.addressOf,
+    watch(fd, ready) {
+      const handle = addon.watch(fd, ready);
+      return typeof handle === 'number' ? handle : new NativeWatch(addon, handle);
+    },
+    files,
+  };
+}
+
+/** Whether JavaScript may touch the mapping as it likes: memory of this process, and no protection to fault on. */
+function ordinaryMemory(protection: number, flags: number): boolean {
+  const all = PROT_READ | PROT_WRITE;
+  return (flags & MAP_ANONYMOUS) !== 0 && (protection & all) === all;
+}
+
+/** Everything but the length is private or behind a getter, so that printing one reads neither memory nor registers. */
+class NativeMapping implements Mapping {
+  readonly length: number;
+  readonly #addon: Addon;
+  readonly #handle: MappingHandle;
+  readonly #memory: ArrayBuffer | undefined;
+  readonly #mmio: Mmio;
+
+  constructor(addon: Addon, handle: MappingHandle, length: number, memory: boolean) {
+    this.length = length;
+    this.#addon = addon;
+    this.#handle = handle;
+    this.#mmio = new NativeMmio(addon, handle);
+    try {
+      this.#memory = memory ? addon.mappingMemory(handle) : undefined;
+    } catch (error) {
+      // Longer than this engine's longest ArrayBuffer.
+      addon.unmap(handle);
+      throw error;
+    }
+  }
+
+  get memory(): ArrayBuffer | undefined {
+    return this.#memory;
+  }
+
+  get mmio(): Mmio {
+    return this.#mmio;
+  }
+
+  unmap(): void {
+    check(this.#addon.unmap(this.#handle), { syscall: 'munmap' });
+  }
+}
+
+class NativeMmio implements Mmio {
+  readonly #addon: Addon;
+  readonly #handle: MappingHandle;
+
+  constructor(addon: Addon, handle: MappingHandle) {
+    this.#addon = addon;
+    this.#handle = handle;
+  }
+
+  read8(offset: number): number {
+    return this.#addon.mmioRead8(this.#handle, offset);
+  }
+  read16(offset: number): number {
+    return this.#addon.mmioRead16(this.#handle, offset);
+  }
+  read32(offset: number): number {
+    return this.#addon.mmioRead32(this.#handle, offset);
+  }
+  read64(offset: number): bigint {
+    return this.#addon.mmioRead64(this.#handle, offset);
+  }
+  write8(offset: number, value: number): void {
+    this.#addon.mmioWrite8(this.#handle, offset, value);
+  }
+  write16(offset: number, value: number): void {
+    this.#addon.mmioWrite16(this.#handle, offset, value);
+  }
+  write32(offset: number, value: number): void {
+    this.#addon.mmioWrite32(this.#handle, offset, value);
+  }
+  write64(offset: number, value: bigint): void {
+    this.#addon.mmioWrite64(this.#handle, offset, value);
+  }
+}
+
+class NativeWatch implements Watch {
+  readonly #addon: Addon;
+  readonly #handle: WatchHandle;
+
+  constructor(addon: Addon, handle: WatchHandle) {
+    this.#addon = addon;
+    this.#handle = handle;
+  }
+
+  ref(): void {
+    this.#addon.watchRef(this.#handle);
+  }
+  unref(): void {
+    this.#addon.watchUnref(this.#handle);
+  }
+  stop(): void {
+    this.#addon.watchStop(this.#handle);
+  }
+}
+
+const files: Files = {
+  readFile: (file) => answer(() => readFileSync(file)),
+  writeFile: (file, bytes) =>
+    answer(() => {
+      // One write to a file that exists, as sysfs expects: neither created nor truncated.
+      const fd = openSync(file, constants.O_WRONLY);
+      try {
+        return writeSync(fd, bytes);
+      } finally {
+        closeSync(fd);
+      }
+    }),
+  readdir: (folder) => answer(() => readdirSync(folder).sort()),
+  readlink: (link) => answer(() => readlinkSync(link)),
+  access: (file) =>
+    answer(() => {
+      accessSync(file);
+      return 0;
+    }),
+};
+
+/** What the call returns, or the negative errno of the system error it throws. Other errors are the caller's. */
+function answer<T>(call: () => T): T | number {
+  try {
+    return call();
+  } catch (error) {
+    const { errno } = error as NodeJS.ErrnoException;
+    if (typeof errno === 'number' && errno < 0) return errno;
+    throw error;
+  }
+}
+
+function load(): Addon {
+  if (process.platform !== 'linux') {
+    const message = `The real kernel needs Linux; this is ${process.platform}. Use the simulated kernel: import { Machine } from 'vfio/sim'.`;
+    throw Object.assign(new Error(message), { code: 'ERR_VFIO_PLATFORM' });
+  }
+  const require = createRequire(import.meta.url);
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  // A path to another build of the addon: how the tests are run with the sanitizers' one.
+  const chosen = process.env['VFIO_ADDON'];
+  try {
+    if (chosen !== undefined) return require(path.resolve(chosen)) as Addon;
+    return (require('node-gyp-build') as (folder: string) => Addon)(root);
+  } catch (error) {
+    const tried = chosen === undefined ? `${root}build/Release and ${root}prebuilds` : `${chosen} (from VFIO_ADDON)`;
+    throw Object.assign(new Error(help(tried, error), { cause: error }), { code: 'ERR_VFIO_ADDON' });
+  }
+}
+
+function help(tried: string, error: unknown): string {
+  const reason = error instanceof Error ? error.message.trim().split('\n')[0] : String(error);
+  return [
+    `The addon that makes the system calls did not load. ${reason}`,
+    `  Tried:          ${tried}`,
+    '  To build it:    npm rebuild vfio --foreground-scripts (in a checkout of vfio: npm run install)',
+    '  It needs:       a C++ compiler, make and Python; on Debian: apt-get install build-essential python3',
+    '  npm 12 blocks install scripts until they are approved: npm install-scripts approve vfio, then build it',
+    "  The simulated kernel needs none of this: import { Machine } from 'vfio/sim'",
+  ].join('\n');
+}

@@ -1,0 +1,96 @@
+import { ClosedError } from './error.js';
+
+/**
+ * The base of everything that can be closed. Resources form a tree: closing one closes what it owns first, newest
+ * first. Closing twice is once, in any order. If a step fails the others are still done, and then the first failure is
+ * thrown with the rest as its `cause`.
+ */
+export abstract class Resource {
+  /** What it is called in errors: 'Device 0000:01:00.0'. */
+  readonly label: string;
+  readonly #children = new Set<Resource>();
+  #owner: Resource | undefined;
+  #closed = false;
+
+  constructor(label: string, owner?: Resource) {
+    owner?.assertOpen();
+    this.label = label;
+    this.#owner = owner;
+    if (owner !== undefined) owner.#children.add(this);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** @throws ClosedError */
+  assertOpen(): void {
+    if (this.#closed) throw new ClosedError(this.label);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const owner = this.#owner;
+    this.#owner = undefined;
+    if (owner !== undefined) owner.#children.delete(this);
+    finishAll([
+      () => this.quiesce(),
+      // Asked anew: quieting may have closed some.
+      () => finishAll(this.children.reverse().map((child) => () => child.close())),
+      () => this.release(),
+    ]);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** What it owns, oldest first. */
+  protected get children(): Resource[] {
+    return [...this.#children];
+  }
+
+  /** What must stop or be closed before the rest of what it owns. */
+  protected quiesce(): void {}
+
+  /** Frees what it holds itself, after everything it owns is closed. */
+  protected abstract release(): void;
+}
+
+/** Runs every step; then throws the first failure, if any, with the others as its `cause`. */
+export function finishAll(steps: readonly (() => void)[]): void {
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    try {
+      step();
+    } catch (failure) {
+      failures.push(failure);
+    }
+  }
+  const [first, ...others] = failures;
+  if (failures.length === 0) return;
+  if (first instanceof Error && others.length > 0) first.cause = others;
+  throw first;
+}
+
+/**
+ * Opens several things or none: `open` registers each with `undo`; if it throws, what was registered is closed, newest
+ * first, and the error goes on.
+ */
+export function together<T>(open: (undo: <R extends { close(): void }>(resource: R) => R) => T): T {
+  const opened: { close(): void }[] = [];
+  try {
+    return open((resource) => {
+      opened.push(resource);
+      return resource;
+    });
+  } catch (error) {
+    try {
+      finishAll(opened.reverse().map((resource) => () => resource.close()));
+    } catch (failure) {
+      if (error instanceof Error) error.cause ??= failure;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+/** What the lab's kernels are built with: everything is built in, nothing is a module. */
+import { createHash } from 'node:crypto';
+
+/** Which file answers as /dev/vfio/vfio: VFIO's own container, or iommufd in its compatibility mode. */
+export type Variant = 'default' | 'iommufd-container';
+
+const groups = {
+  'a 64-bit machine with two processors and a serial console':
+    '64BIT SMP PRINTK TTY SERIAL_8250 SERIAL_8250_CONSOLE ACPI X86_X2APIC HIGH_RES_TIMERS',
+  'PCI, with everything VFIO asks of it':
+    'PCI PCI_MSI PCIEPORTBUS PCI_IOV PCI_PASID PCI_PRI PCI_ATS PCI_P2PDMA ZONE_DEVICE MEMORY_HOTPLUG MEMORY_HOTREMOVE SPARSEMEM_VMEMMAP',
+  'IOMMUs': 'IOMMU_SUPPORT IRQ_REMAP INTEL_IOMMU INTEL_IOMMU_SVM INTEL_IOMMU_DEFAULT_ON AMD_IOMMU VIRTIO_IOMMU',
+  'iommufd, with its mock devices': 'IOMMUFD IOMMUFD_DRIVER IOMMUFD_TEST RUNTIME_TESTING_MENU FAULT_INJECTION DEBUG_FS DEBUG_KERNEL',
+  'VFIO, with its mediated samples':
+    'VFIO VFIO_GROUP VFIO_DEVICE_CDEV VFIO_IOMMU_TYPE1 VFIO_NOIOMMU VFIO_PCI VFIO_MDEV SAMPLES SAMPLE_VFIO_MDEV_MTTY SAMPLE_VFIO_MDEV_MDPY',
+  'the host\'s files over 9p, made writable by an overlay':
+    'VIRTIO_MENU VIRTIO VIRTIO_PCI VIRTIO_BLK BLOCK NET INET UNIX PACKET NET_9P NET_9P_VIRTIO NETWORK_FILESYSTEMS 9P_FS OVERLAY_FS',
+  'what Node and its tools need':
+    'BLK_DEV_INITRD RD_GZIP BINFMT_ELF BINFMT_SCRIPT PROC_FS SYSFS TMPFS DEVTMPFS DEVTMPFS_MOUNT HUGETLBFS SHMEM MEMFD_CREATE EVENTFD EPOLL ' +
+    'SIGNALFD TIMERFD FUTEX AIO IO_URING POSIX_TIMERS FILE_LOCKING ADVISE_SYSCALLS MEMBARRIER MULTIUSER SYSVIPC RSEQ UNIX98_PTYS CGROUPS ' +
+    'COMPACTION MIGRATION TRANSPARENT_HUGEPAGE DEVMEM DMABUF_HEAPS UDMABUF',
+};
+
+/** Options that kernels before a version do not have. */
+const newer: readonly (readonly [since: string, option: string])[] = [['6.19', 'VFIO_PCI_DMABUF']];
+
+const container: Readonly<Record<Variant, { readonly on: string; readonly off: readonly string[] }>> = {
+  'default': { on: 'VFIO_CONTAINER', off: [] },
+  'iommufd-container': { on: 'IOMMUFD_VFIO_CONTAINER', off: ['VFIO_CONTAINER'] },
+};
+
+/** The names, without CONFIG_, of what must be `y` in a kernel of that version. */
+export function enabledOptions(version: string, variant: Variant): string[] {
+  return [
+    ...Object.values(groups).flatMap((names) => names.split(' ')),
+    ...newer.filter(([since]) => compareVersions(version, since) >= 0).map(([, option]) => option),
+    container[variant].on,
+  ];
+}
+
+/** The fragment that scripts/kconfig/merge_config.sh takes. */
+export function configFragment(version: string, variant: Variant): string {
+  const on = enabledOptions(version, variant).map((name) => `CONFIG_${name}=y\n`);
+  return [...on, ...container[variant].off.map((name) => `# CONFIG_${name} is not set\n`)].join('');
+}
+
+/** Tells kernels of the same version apart that were built with other options. */
+export function optionsHash(version: string, variant: Variant): string {
+  return createHash('sha256').update(configFragment(version, variant)).digest('hex').slice(0, 12);
+}
+
+/** Negative, 0 or positive, as `a` is older than, the same as or newer than `b`: '6.9' is older than '6.12'. */
+export function compareVersions(a: string, b: string): number {
+  const [left, right] = [a.split('.').map(Number), b.split('.').map(Number)];
+  for (let part = 0; part < Math.max(left.length, right.length); part += 1) {
+    const difference = (left[part] ?? 0) - (right[part] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,0 +1,95 @@
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, homedir } from 'node:os';
+import { basename, join } from 'node:path';
+import { Archive } from './archive.js';
+import { configFragment, enabledOptions, optionsHash, type Variant } from './kernel-options.js';
+import { requireToBuild } from './requirements.js';
+import { say, step } from './steps.js';
+
+/** A kernel that is ready to boot. */
+export interface BuiltKernel {
+  readonly version: string;
+  readonly image: string;
+  /** Its headers for user space: the folder that holds linux/vfio.h. */
+  readonly headers: string;
+}
+
+/** Where kernels are kept, outside of any checkout. */
+export const cacheFolder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'vfio-lab');
+
+/**
+ * The kernel of that version ('6.12', or 'newest'), from the cache, or built into it: minutes the first time, nothing
+ * afterwards, not even a look at the network.
+ */
+export async function prepareKernel(wanted: string, variant: Variant): Promise<BuiltKernel> {
+  mkdirSync(cacheFolder, { recursive: true });
+  const version = wanted === 'newest' ? await newestVersion() : wanted;
+  if (!/^\d+\.\d+$/.test(version)) throw new Error(`Expected a kernel like 6.12, or newest, but received '${wanted}'`);
+  const folder = join(cacheFolder, `${version}-${variant}-${optionsHash(version, variant)}`);
+  if (!existsSync(folder)) await build(version, variant, folder);
+  return { version, image: join(folder, 'bzImage'), headers: join(folder, 'include') };
+}
+
+/** The newest that Debian had when the lab first asked. Remove the file to ask again. */
+async function newestVersion(): Promise<string> {
+  const remembered = join(cacheFolder, 'newest');
+  if (existsSync(remembered)) return readFileSync(remembered, 'utf8').trim();
+  requireToBuild();
+  const versions = await new Archive(join(cacheFolder, 'apt'), join(cacheFolder, 'apt.log')).versions();
+  const newest = versions.at(-1);
+  if (newest === undefined) throw new Error("Debian's archive lists no kernel source");
+  writeFileSync(remembered, `${newest}\n`);
+  return newest;
+}
+
+/** Builds beside the cache and moves the result in at the end, so that a cache entry is always whole. */
+async function build(version: string, variant: Variant, folder: string): Promise<void> {
+  requireToBuild();
+  say(`Linux ${version} is not in ${cacheFolder} yet; building it takes about five minutes and 3 GB for as long`);
+  const work = mkdtempSync(join(cacheFolder, 'build-'));
+  const log = join(cacheFolder, `build-${version}.log`);
+  writeFileSync(log, '');
+  try {
+    const archive = new Archive(join(cacheFolder, 'apt'), log);
+    await archive.versions();
+    const deb = await archive.download(version, work);
+    const source = await unpack(version, deb, work, log);
+    await configure(version, variant, source, log);
+    const make = (...args: string[]): readonly string[] => ['-s', `-j${availableParallelism()}`, ...args];
+    await step(`building Linux ${version}`, 'make', make('bzImage'), { cwd: source, log });
+    await step('making its headers', 'make', make('headers'), { cwd: source, log });
+    const result = join(work, 'result');
+    mkdirSync(result);
+    renameSync(join(source, 'arch/x86/boot/bzImage'), join(result, 'bzImage'));
+    cpSync(join(source, 'usr/include'), join(result, 'include'), { recursive: true });
+    writeFileSync(join(result, 'package'), `${basename(deb)}\n`);
+    // Somebody else may have built the same meanwhile; theirs is as good.
+    if (!existsSync(folder)) renameSync(result, folder);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+async function unpack(version: string, deb: string, work: string, log: string): Promise<string> {
+  const source = join(work, 'source');
+  mkdirSync(source);
+  await step('unpacking the package', 'dpkg-deb', ['-x', deb, join(work, 'package')], { cwd: work, log });
+  const tar = join(work, 'package/usr/src', `linux-source-${version}.tar.xz`);
+  await step('unpacking the source', 'tar', ['-xf', tar, '-C', source, '--strip-components=1'], { cwd: work, log });
+  rmSync(join(work, 'package'), { recursive: true });
+  return source;
+}
+
+/** The smallest kernel plus our options, each of which must have taken. */
+async function configure(version: string, variant: Variant, source: string, log: string): Promise<void> {
+  const fragment = join(source, 'lab.config');
+  writeFileSync(fragment, configFragment(version, variant));
+  const options = { cwd: source, log };
+  await step('configuring: the smallest kernel', 'make', ['-s', 'tinyconfig'], options);
+  await step('configuring: the lab\'s options', 'scripts/kconfig/merge_config.sh', ['-m', '.config', fragment], options);
+  await step('configuring: what follows from them', 'make', ['-s', 'olddefconfig'], options);
+  const config = readFileSync(join(source, '.config'), 'utf8');
+  const lost = enabledOptions(version, variant).filter((name) => !config.includes(`\nCONFIG_${name}=y\n`));
+  if (lost.length > 0) throw new Error(`Linux ${version} did not take these options, so something they depend on is missing: ${lost.join(' ')}`);
+}
+

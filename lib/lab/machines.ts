@@ -1,0 +1,56 @@
+/** The machines the lab can boot, as data. */
+
+export const iommuNames = ['intel', 'amd', 'virtio', 'none'] as const;
+export type IommuName = (typeof iommuNames)[number];
+
+interface IommuMachine {
+  readonly qemu: readonly string[];
+  readonly kernel: readonly string[];
+}
+
+export const iommuMachines: Readonly<Record<IommuName, IommuMachine>> = {
+  intel: {
+    qemu: ['-M', 'q35,kernel-irqchip=split', '-device', 'intel-iommu,intremap=on,caching-mode=on'],
+    kernel: ['intel_iommu=on'],
+  },
+  amd: {
+    // QEMU's firmware tables say that the I/O APIC belongs to the function at 00:14.0, and there is none. Newer kernels
+    // look whether it is a south bridge, and turn interrupt remapping off if not: so something of that class stands there.
+    qemu: [
+      '-M', 'q35', '-device', 'amd-iommu,intremap=on',
+      '-drive', 'if=none,id=southbridge,driver=null-co,size=1M',
+      '-device', 'virtio-blk-pci,drive=southbridge,class=0x0601,addr=14.0,disable-legacy=on',
+    ],
+    kernel: [],
+  },
+  // Its interrupts are not isolated: VFIO_SET_IOMMU is EPERM, which some tests want.
+  virtio: { qemu: ['-M', 'q35', '-device', 'virtio-iommu-pci'], kernel: [] },
+  none: { qemu: ['-M', 'q35'], kernel: ['vfio.enable_unsafe_noiommu_mode=1'] },
+};
+
+/** PCI ids, as sysfs writes them, of the devices that drivers are written for: these are given to vfio-pci. */
+const driven: Readonly<Record<string, string>> = {
+  'edu': '0x1234:0x11e8',
+  'nvme': '0x1b36:0x0010',
+  'e1000e': '0x8086:0x10d3',
+  'pci-testdev': '0x1b36:0x0005',
+};
+
+/** The model in a -device argument: 'edu' of 'edu,bus=bridge,addr=1'. */
+function model(device: string): string {
+  return device.split(',')[0] ?? device;
+}
+
+/** QEMU's arguments for the devices asked for. An nvme without a drive gets an empty one, which is lost afterwards. */
+export function deviceArguments(devices: readonly string[]): string[] {
+  return devices.flatMap((device, index) => {
+    if (model(device) !== 'nvme' || device.includes('drive=')) return ['-device', device];
+    const drive = `disk${index}`;
+    return ['-drive', `if=none,id=${drive},driver=null-co,size=64M,read-zeroes=on`, '-device', `${device},drive=${drive},serial=${drive}`];
+  });
+}
+
+/** The ids of those devices that vfio-pci is to have. */
+export function drivenIds(devices: readonly string[]): string[] {
+  return [...new Set(devices.flatMap((device) => driven[model(device)] ?? []))];
+}

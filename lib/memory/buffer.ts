@@ -1,0 +1,55 @@
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../abi/system.js';
+import { check, ClosedError } from '../kernel/error.js';
+import type { Kernel, Mapping } from '../kernel/kernel.js';
+import { Resource } from '../kernel/resource.js';
+
+/** Page-aligned memory of this process, outside V8's heap: it never moves. */
+export function mapMemory(kernel: Kernel, size: number): Mapping & { readonly memory: ArrayBuffer } {
+  const mapping = kernel.mmap(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
+  if (typeof mapping === 'number') {
+    check(mapping, { syscall: 'mmap' });
+    throw new TypeError(`mmap answered ${mapping}`);
+  }
+  if (mapping.memory === undefined) throw new TypeError('An anonymous mapping has no memory');
+  return mapping as Mapping & { readonly memory: ArrayBuffer };
+}
+
+/**
+ * Memory that devices and this process share. `close()` first takes it from the devices, then from this process: the
+ * buffer is detached, and a late access throws or reads `undefined`.
+ *
+ * The device may read and write it at any time between: what JavaScript reads twice may differ.
+ */
+export class DmaBuffer extends Resource {
+  /** Where devices see the first byte. */
+  readonly iova: bigint;
+  /** Bytes. */
+  readonly size: number;
+  readonly #mapping: Mapping & { readonly memory: ArrayBuffer };
+  readonly #unmap: () => void;
+
+  constructor(owner: Resource, mapping: Mapping & { readonly memory: ArrayBuffer }, iova: bigint, unmap: () => void) {
+    super(`DMA buffer at IOVA 0x${iova.toString(16)}`, owner);
+    this.iova = iova;
+    this.size = mapping.length;
+    this.#mapping = mapping;
+    this.#unmap = unmap;
+  }
+
+  /** The memory, for typed arrays of any kind. @throws ClosedError */
+  get memory(): ArrayBuffer {
+    if (this.closed) throw new ClosedError(this.label);
+    return this.#mapping.memory;
+  }
+
+  /** The memory as bytes. Each use makes a view: keep it where speed matters. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.memory);
+  }
+
+  protected override release(): void {
+    // If the kernel keeps the mapping, so must we keep the memory: the error leaves it in place.
+    this.#unmap();
+    this.#mapping.unmap();
+  }
+}

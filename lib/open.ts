@@ -1,0 +1,54 @@
+import type { Kernel } from './kernel/kernel.js';
+import { Resource, together } from './kernel/resource.js';
+import type { AddressSpace } from './memory/address-space.js';
+import { findDevice } from './pci/topology.js';
+import { Container } from './vfio/container.js';
+import type { Device } from './vfio/device.js';
+
+/** A device opened on its own, with the address space it does DMA in. Closing it closes both. */
+export class OpenDevice extends Resource {
+  readonly device: Device;
+  /** What the device sees of memory: `dma.allocate(size)` gives it some. */
+  readonly dma: AddressSpace;
+  readonly #container: Container;
+
+  constructor(container: Container, device: Device) {
+    super(`Device ${device.address} and its address space`);
+    this.#container = container;
+    this.device = device;
+    this.dma = container;
+  }
+
+  protected override release(): void {
+    this.#container.close();
+  }
+}
+
+/**
+ * Opens a PCI device that is bound to vfio-pci, in one step: a container of its own, the device's IOMMU group, the type1
+ * version 2 interface. A failure leaves nothing open.
+ *
+ * @param address '0000:01:00.0', or '01:00.0'
+ * @throws KernelError, with a hint; an Error with code ERR_VFIO_NOT_BOUND or ERR_VFIO_NO_GROUP when the device is not
+ * ready for VFIO.
+ */
+export function openDevice(kernel: Kernel, address: string): OpenDevice {
+  const { address: name, group, driver } = findDevice(kernel, address);
+  if (group === undefined) {
+    throw Object.assign(
+      new Error(`Device ${name} is in no IOMMU group. Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?`),
+      { code: 'ERR_VFIO_NO_GROUP' },
+    );
+  }
+  if (driver === undefined) {
+    throw Object.assign(new Error(`Device ${name} has no driver. Bind it to vfio-pci first: bindDriver(kernel, '${name}')`), {
+      code: 'ERR_VFIO_NOT_BOUND',
+    });
+  }
+  return together((undo) => {
+    const container = undo(Container.open(kernel));
+    const opened = container.openGroup(group);
+    container.setIommu();
+    return new OpenDevice(container, opened.openDevice(name));
+  });
+}

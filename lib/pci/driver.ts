@@ -1,0 +1,77 @@
+import type { Kernel } from '../kernel/kernel.js';
+import { finishAll } from '../kernel/resource.js';
+import { readText, writeText } from './sysfs.js';
+import { devicesPath, findDevice, type PciDevice } from './topology.js';
+
+/** What a device was before `bindDriver`, and the way back. */
+export interface Binding {
+  readonly address: string;
+  /** The driver it had. */
+  readonly previous: string | undefined;
+  /** Gives the device back to the driver it had, or to none. Twice is once. */
+  restore(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Gives a device to a driver, by default vfio-pci, through `driver_override`: no other device with the same ids is
+ * touched, which `new_id` would do. Nothing is unbound before it is clear that the device can be given to VFIO; if the
+ * new driver does not take it, the old one gets it back.
+ * @throws KernelError, or an Error with code ERR_VFIO_NO_GROUP for a device without an IOMMU group.
+ */
+export function bindDriver(kernel: Kernel, address: string, driver = 'vfio-pci'): Binding {
+  const device = findDevice(kernel, address);
+  const override = readOverride(kernel, device.address);
+  const restore = once(() => move(kernel, device.address, device.driver, override));
+  const binding = { address: device.address, previous: device.driver, restore, [Symbol.dispose]: restore };
+  if (device.driver === driver) return binding;
+  assertPossible(kernel, device, driver);
+  try {
+    move(kernel, device.address, driver, driver);
+  } catch (error) {
+    finishAll([() => { throw error; }, restore]);
+  }
+  return binding;
+}
+
+function assertPossible(kernel: Kernel, device: PciDevice, driver: string): void {
+  if (device.group === undefined && driver === 'vfio-pci') {
+    throw coded('ERR_VFIO_NO_GROUP',
+      `Device ${device.address} is in no IOMMU group, so ${driver} would not take it. ` +
+      'Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?');
+  }
+  const path = `/sys/bus/pci/drivers/${driver}`;
+  if (kernel.files.access(path) < 0) throw coded('ERR_VFIO_NO_DRIVER', `There is no driver ${driver} (${path} is missing). Load it: modprobe ${driver}`);
+}
+
+/** Unbinds, sets the override, lets the bus look again, and looks what came of it. */
+function move(kernel: Kernel, address: string, driver: string | undefined, override: string | undefined): void {
+  const current = findDevice(kernel, address).driver;
+  if (current !== undefined && current !== driver) writeText(kernel, `/sys/bus/pci/drivers/${current}/unbind`, address);
+  // A newline clears the override; writing nothing would leave it.
+  writeText(kernel, `${devicesPath}/${address}/driver_override`, `${override ?? ''}\n`);
+  if (driver === undefined || current === driver) return;
+  writeText(kernel, '/sys/bus/pci/drivers_probe', address);
+  const now = findDevice(kernel, address).driver;
+  if (now !== driver) {
+    throw coded('ERR_VFIO_NOT_BOUND', `Device ${address} went to ${now ?? 'no driver'} instead of ${driver}. The kernel log says why: dmesg | grep ${address}`);
+  }
+}
+
+function readOverride(kernel: Kernel, address: string): string | undefined {
+  const text = readText(kernel, `${devicesPath}/${address}/driver_override`);
+  return text === '(null)' ? undefined : text;
+}
+
+function coded(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    action();
+  };
+}

@@ -1,0 +1,5 @@
+/** `vfio/pci`: PCI devices as sysfs shows them, and their drivers. */
+export * from '../abi/pci.js';
+export { parseAddress } from './address.js';
+export { bindDriver, type Binding } from './driver.js';
+export { findDevice, findDevices, groupDevices, type PciDevice } from './topology.js';

@@ -1,0 +1,59 @@
+import type { Kernel } from '../kernel/kernel.js';
+import { parseAddress } from './address.js';
+import { list, readLinkName, readText } from './sysfs.js';
+import { check, KernelError } from '../kernel/error.js';
+
+/** Where sysfs lists PCI devices. */
+export const devicesPath = '/sys/bus/pci/devices';
+
+/** What sysfs says of a PCI device, read once. */
+export interface PciDevice {
+  /** '0000:01:00.0' */
+  readonly address: string;
+  readonly vendor: number;
+  readonly device: number;
+  /** Base class, sub-class and programming interface, 24 bits. */
+  readonly classCode: number;
+  /** The driver that has it. */
+  readonly driver: string | undefined;
+  /** The number of its IOMMU group; undefined without an IOMMU. */
+  readonly group: number | undefined;
+}
+
+/** @throws KernelError ENOENT when there is no such device. */
+export function findDevice(kernel: Kernel, address: string): PciDevice {
+  const name = parseAddress(address);
+  const path = `${devicesPath}/${name}`;
+  check(kernel.files.access(path), { syscall: 'access', path });
+  const number = (file: string): number => Number(readText(kernel, `${path}/${file}`));
+  const group = readLinkName(kernel, `${path}/iommu_group`);
+  return {
+    address: name,
+    vendor: number('vendor'),
+    device: number('device'),
+    classCode: number('class'),
+    driver: readLinkName(kernel, `${path}/driver`),
+    group: group === undefined ? undefined : Number(group),
+  };
+}
+
+/** All PCI devices, or those whose ids are the given ones, in address order. */
+export function findDevices(kernel: Kernel, ids: { vendor?: number; device?: number } = {}): PciDevice[] {
+  return list(kernel, devicesPath)
+    .sort()
+    .flatMap((address) => {
+      try {
+        return [findDevice(kernel, address)];
+      } catch (error) {
+        // Unplugged between the listing and the look.
+        if (error instanceof KernelError && (error.code === 'ENOENT' || error.code === 'ENODEV')) return [];
+        throw error;
+      }
+    })
+    .filter(({ vendor, device }) => (ids.vendor ?? vendor) === vendor && (ids.device ?? device) === device);
+}
+
+/** The devices of an IOMMU group, in address order. */
+export function groupDevices(kernel: Kernel, group: number): PciDevice[] {
+  return list(kernel, `/sys/kernel/iommu_groups/${group}/devices`).sort().map((address) => findDevice(kernel, address));
+}

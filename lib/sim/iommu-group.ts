@@ -1,0 +1,43 @@
+import type { GroupFile } from './group.js';
+import type { PciSlot } from './slot.js';
+import type { Type1 } from './type1.js';
+
+/** Devices the IOMMU cannot tell apart, and who owns their DMA. */
+export class IommuGroup {
+  readonly number: number;
+  readonly slots: PciSlot[] = [];
+  /** The one open fd of /dev/vfio/NUMBER. */
+  opened: GroupFile | undefined;
+  /** What translates the devices' DMA while VFIO owns the group; without it, none reaches memory. */
+  domain: Type1 | undefined;
+  #claimed = false;
+
+  constructor(number: number) {
+    this.number = number;
+  }
+
+  /** /dev/vfio/NUMBER exists while a device is bound to vfio-pci. */
+  get present(): boolean {
+    return this.slots.some((slot) => slot.vfio !== undefined);
+  }
+
+  get claimed(): boolean {
+    return this.#claimed;
+  }
+
+  /** A host driver in the group does DMA of its own; then nobody else may own the group. */
+  get ownedByHost(): boolean {
+    return this.slots.some((slot) => slot.driver !== undefined && slot.vfio === undefined);
+  }
+
+  /** iommu_group_claim_dma_owner. */
+  claim(): boolean {
+    if (this.#claimed || this.ownedByHost) return false;
+    this.#claimed = true;
+    return true;
+  }
+
+  unclaim(): void {
+    this.#claimed = false;
+  }
+}

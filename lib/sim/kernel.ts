@@ -1,0 +1,112 @@
+import { errno } from '../abi/errno.js';
+import { refuseOversized } from '../abi/requests.js';
+import { MAP_ANONYMOUS } from '../abi/system.js';
+import { expected } from '../kernel/error.js';
+import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
+import { Argument } from './argument.js';
+import { ContainerFile } from './container.js';
+import { Eventfd } from './eventfd.js';
+import { GroupFile } from './group.js';
+import type { IommuGroup } from './iommu-group.js';
+import type { Platform } from './platform.js';
+import { MemoryMapping } from './mapping.js';
+import type { FdTable, OpenFile } from './open-file.js';
+
+/** Far above what a process has, so that an fd that strays to the other kernel is EBADF there and nobody's socket. */
+const firstFd = 0x4000_0000;
+const mostFds = 1 << 20;
+/** Longer addresses do not fit in user space. */
+const mostBytes = 2 ** 47;
+const pageSize = 4096;
+
+/** The system calls of a simulated machine: fds and dispatch; what a file is knows the file. */
+export class SimulatedKernel implements Kernel, FdTable {
+  readonly files: Files;
+  readonly #platform: Platform;
+  readonly #groups: readonly IommuGroup[];
+  readonly #open = new Map<number, OpenFile>();
+
+  constructor(platform: Platform, groups: readonly IommuGroup[], files: Files) {
+    this.#platform = platform;
+    this.#groups = groups;
+    this.files = files;
+  }
+
+  open(path: string, _flags: number): number {
+    if (path === '/dev/vfio/vfio') return this.install(new ContainerFile(this.#platform));
+    const group = this.#groups.find((candidate) => candidate.present && path === `/dev/vfio/${candidate.number}`);
+    if (group !== undefined) return group.opened === undefined ? this.install(new GroupFile(group, this)) : -errno.EBUSY;
+    const found = this.files.access(path);
+    return found < 0 ? found : -errno.EACCES;
+  }
+
+  close(fd: number): number {
+    const file = this.lookup(fd);
+    if (file === undefined) return -errno.EBADF;
+    this.#open.delete(fd);
+    file.drop();
+    return 0;
+  }
+
+  ioctl(fd: number, request: number, argument: number | Uint8Array = 0): number {
+    if (argument instanceof Uint8Array) refuseOversized(request, argument);
+    return this.lookup(fd)?.ioctl(request, new Argument(argument, this.#platform.memory)) ?? -errno.EBADF;
+  }
+
+  read(fd: number, bytes: Uint8Array): number {
+    return this.lookup(fd)?.read(bytes) ?? -errno.EBADF;
+  }
+
+  write(fd: number, bytes: Uint8Array): number {
+    return this.lookup(fd)?.write(bytes) ?? -errno.EBADF;
+  }
+
+  pread(fd: number, bytes: Uint8Array, offset: number): number {
+    return this.lookup(fd)?.pread(bytes, checkOffset(offset)) ?? -errno.EBADF;
+  }
+
+  pwrite(fd: number, bytes: Uint8Array, offset: number): number {
+    return this.lookup(fd)?.pwrite(bytes, checkOffset(offset)) ?? -errno.EBADF;
+  }
+
+  mmap(fd: number, length: number, protection: number, flags: number, offset: number): Mapping | number {
+    if (!Number.isInteger(length) || length < 0 || length > mostBytes) throw expected(`an integer from 0 to ${mostBytes}`, 'length', length);
+    if (length === 0 || checkOffset(offset) % pageSize !== 0) return -errno.EINVAL;
+    if ((flags & MAP_ANONYMOUS) !== 0) return new MemoryMapping(this.#platform.memory, length, protection);
+    return this.lookup(fd)?.mmap(length, protection, flags, offset) ?? -errno.EBADF;
+  }
+
+  eventfd(initial: number, flags: number): number {
+    return this.install(new Eventfd(initial, flags));
+  }
+
+  addressOf(memory: ArrayBuffer): bigint {
+    return this.#platform.memory.addressOf(memory);
+  }
+
+  watch(fd: number, ready: () => void): Watch | number {
+    const file = this.lookup(fd);
+    if (file === undefined) return -errno.EBADF;
+    return file instanceof Eventfd ? file.watch(ready) : -errno.EPERM;
+  }
+
+  lookup(fd: number): OpenFile | undefined {
+    return this.#open.get(fd);
+  }
+
+  /** The lowest free number, as POSIX wants it. */
+  install(file: OpenFile): number {
+    for (let fd = firstFd; fd < firstFd + mostFds; fd += 1) {
+      if (this.#open.has(fd)) continue;
+      this.#open.set(fd, file);
+      return fd;
+    }
+    file.drop();
+    return -errno.EMFILE;
+  }
+}
+
+function checkOffset(offset: number): number {
+  if (!Number.isSafeInteger(offset) || offset < 0) throw expected('an integer from 0 to 9007199254740991', 'offset', offset);
+  return offset;
+}

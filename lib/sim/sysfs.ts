@@ -1,0 +1,142 @@
+/** What a simulated machine shows below /sys and /dev. */
+import { errno } from '../abi/errno.js';
+import { PCI_INTERRUPT_PIN } from '../abi/pci.js';
+import { command, directory, line, link, type FileNode } from './files.js';
+import type { IommuGroup } from './iommu-group.js';
+import type { Platform } from './platform.js';
+import type { PciSlot } from './slot.js';
+
+export interface Inventory {
+  readonly platform: Platform;
+  readonly slots: readonly PciSlot[];
+  readonly groups: readonly IommuGroup[];
+}
+
+export function fileTree({ platform, slots, groups }: Inventory): FileNode {
+  const drivers = (): string[] => [...new Set(['vfio-pci', ...slots.flatMap((slot) => slot.driver ?? slot.hostDriver ?? [])])];
+  return directory(() => ({
+    dev: directory(() => ({
+      vfio: directory(() => ({
+        vfio: { kind: 'device' },
+        ...Object.fromEntries(groups.filter((group) => group.present).map((group) => [String(group.number), { kind: 'device' }])),
+      })),
+    })),
+    sys: directory(() => ({
+      bus: directory(() => ({
+        pci: directory(() => ({
+          devices: directory(() => bySlot(slots, (slot) => link(() => `../../../devices/pci0000:00/${slot.address}`))),
+          drivers: directory(() => Object.fromEntries(drivers().map((name) => [name, driverDirectory(name, slots)]))),
+          drivers_probe: command((text) => probe(slots, text)),
+        })),
+      })),
+      class: directory(() => ({ iommu: directory(() => ({ [iommuUnit[platform.iommu.kind]]: directory(() => ({})) })) })),
+      devices: directory(() => ({ 'pci0000:00': directory(() => bySlot(slots, deviceDirectory)) })),
+      kernel: directory(() => ({
+        iommu_groups: directory(() =>
+          Object.fromEntries(groups.map((group) => [String(group.number), groupDirectory(group, platform)])),
+        ),
+      })),
+      module: directory(() => ({
+        vfio_iommu_type1: directory(() => ({
+          parameters: directory(() => ({
+            allow_unsafe_interrupts: line(() => (platform.allowUnsafeInterrupts ? 'Y' : 'N')),
+            dma_entry_limit: line(() => String(platform.entryLimit)),
+          })),
+        })),
+      })),
+    })),
+  }));
+}
+
+/** The name each kind of IOMMU's first unit has in /sys/class/iommu. */
+const iommuUnit = { intel: 'dmar0', amd: 'ivhd0', virtio: 'virtio0' } as const;
+
+function bySlot(slots: readonly PciSlot[], node: (slot: PciSlot) => FileNode): Record<string, FileNode> {
+  return Object.fromEntries(slots.map((slot) => [slot.address, node(slot)]));
+}
+
+const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, '0')}`;
+
+function deviceDirectory(slot: PciSlot): FileNode {
+  const { identity, config } = slot.pciFunction;
+  return directory(() => ({
+    vendor: line(() => hex(identity.vendor, 4)),
+    device: line(() => hex(identity.device, 4)),
+    class: line(() => hex(identity.classCode, 6)),
+    revision: line(() => hex(identity.revision ?? 0, 2)),
+    subsystem_vendor: line(() => hex(identity.subsystemVendor ?? 0, 4)),
+    subsystem_device: line(() => hex(identity.subsystemDevice ?? 0, 4)),
+    irq: line(() => (config.getUint8(PCI_INTERRUPT_PIN) === 0 ? '0' : '11')),
+    numa_node: line(() => '-1'),
+    driver_override: line(() => slot.driverOverride ?? '(null)', (text) => override(slot, text)),
+    iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group.number}`),
+    ...(slot.driver !== undefined && { driver: link(() => `../../../bus/pci/drivers/${slot.driver}`) }),
+  }));
+}
+
+function groupDirectory(group: IommuGroup, platform: Platform): FileNode {
+  return directory(() => ({
+    devices: directory(() => bySlot(group.slots, (slot) => link(() => `../../../../devices/pci0000:00/${slot.address}`))),
+    type: line(() => 'DMA'),
+    reserved_regions: line(() =>
+      platform.iommu.reserved
+        .map(({ start, last, type }) => `0x${start.toString(16).padStart(16, '0')} 0x${last.toString(16).padStart(16, '0')} ${type}`)
+        .join('\n'),
+    ),
+  }));
+}
+
+function driverDirectory(name: string, slots: readonly PciSlot[]): FileNode {
+  const bound = slots.filter((slot) => slot.driver === name);
+  return directory(() => ({
+    bind: command((text) => bind(slots, name, text)),
+    unbind: command((text) => unbind(bound, text)),
+    ...bySlot(bound, (slot) => link(() => `../../../../devices/pci0000:00/${slot.address}`)),
+  }));
+}
+
+/** A newline clears it; a write of nothing does not. */
+function override(slot: PciSlot, text: string): number {
+  const name = text.replace(/\n.*$/s, '');
+  slot.driverOverride = name === '' ? undefined : name;
+  return 0;
+}
+
+/** The driver the bus would pick: the override alone if there is one. vfio-pci takes nothing by itself. */
+function matching(slot: PciSlot): string | undefined {
+  return slot.driverOverride ?? slot.hostDriver;
+}
+
+function probe(slots: readonly PciSlot[], text: string): number {
+  const slot = slots.find(({ address }) => address === text.trim());
+  if (slot === undefined) return -errno.EINVAL;
+  const driver = matching(slot);
+  if (slot.driver !== undefined || driver === undefined) return 0;
+  return attach(slot, driver);
+}
+
+function bind(slots: readonly PciSlot[], driver: string, text: string): number {
+  const slot = slots.find(({ address }) => address === text.trim());
+  if (slot === undefined || slot.driver !== undefined || matching(slot) !== driver) return -errno.ENODEV;
+  return attach(slot, driver);
+}
+
+/** A host driver cannot take a device whose group VFIO owns. */
+function attach(slot: PciSlot, driver: string): number {
+  if (driver !== 'vfio-pci' && slot.group.claimed) return -errno.EBUSY;
+  slot.bind(driver);
+  return 0;
+}
+
+function unbind(bound: readonly PciSlot[], text: string): number {
+  const slot = bound.find(({ address }) => address === text.trim());
+  if (slot === undefined) return -errno.ENODEV;
+  if (slot.vfio?.isOpen === true) {
+    // The real kernel asks the holder by the REQ interrupt and waits for as long as it takes; here waiting would stop
+    // the only thread there is, so the write is refused and can be repeated.
+    slot.vfio.irqs.request();
+    return -errno.EBUSY;
+  }
+  slot.unbind();
+  return 0;
+}

@@ -1,0 +1,289 @@
+/** The type1 IOMMU's rules. The order of checks is that of the handlers in the kernel's vfio_iommu_type1.c. */
+import { buildChain } from '../abi/chain.js';
+import { errno } from '../abi/errno.js';
+import {
+  VFIO_DMA_CC_IOMMU,
+  VFIO_TYPE1_IOMMU,
+  VFIO_TYPE1_NESTING_IOMMU,
+  VFIO_TYPE1v2_IOMMU,
+  VFIO_UNMAP_ALL,
+  VFIO_UPDATE_VADDR,
+} from '../abi/vfio/container.js';
+import {
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_VADDR,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_DMA_UNMAP_FLAG_ALL,
+  VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+  VFIO_DMA_UNMAP_FLAG_VADDR,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_INFO_CAPS,
+  VFIO_IOMMU_INFO_PGSIZES,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+  VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+  VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+  VFIO_IOMMU_UNMAP_DMA,
+  vfio_bitmap,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+  vfio_iommu_type1_info,
+  vfio_iommu_type1_info_cap_iova_range,
+  vfio_iommu_type1_info_cap_migration,
+  vfio_iommu_type1_info_dma_avail,
+  vfio_iova_range,
+} from '../abi/vfio/type1.js';
+import type { Argument } from './argument.js';
+import { IntervalMap, type Interval } from './interval-map.js';
+import type { IommuProfile, KernelProfile } from './profile.js';
+import type { Pin, UserMemory } from './user-memory.js';
+
+/** One MAP_DMA: what a device may do there, and the memory behind it. */
+export interface DmaMapping extends Interval {
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly pin: Pin;
+  /** UNMAP with the VADDR flag took its address away, until MAP gives a new one. */
+  addressInvalid: boolean;
+}
+
+const top = 0xffff_ffff_ffff_ffffn;
+/** The kernel's limit on dirty bitmaps, as it reports it: one bit for each of 2^31 pages. */
+const largestDirtyBitmap = 256n << 20n;
+
+export class Type1 {
+  readonly #kernel: KernelProfile;
+  readonly #iommu: IommuProfile;
+  readonly #memory: UserMemory;
+  readonly #version2: boolean;
+  readonly #mappings = new IntervalMap<DmaMapping>();
+  readonly #ranges: readonly Interval[];
+  /** How many more mappings it takes: the module parameter dma_entry_limit less those that are. */
+  #available: number;
+  #invalidAddresses = 0;
+
+  constructor(type: number, kernel: KernelProfile, iommu: IommuProfile, memory: UserMemory, entryLimit: number) {
+    this.#version2 = type !== VFIO_TYPE1_IOMMU;
+    this.#kernel = kernel;
+    this.#iommu = iommu;
+    this.#memory = memory;
+    this.#available = entryLimit;
+    this.#ranges = usableRanges(iommu);
+  }
+
+  /** CHECK_EXTENSION, asked of the driver (no instance yet) or of a container that uses it. */
+  static checkExtension(extension: number, kernel: KernelProfile, iommu: IommuProfile, inUse: boolean): number {
+    switch (extension) {
+      case VFIO_TYPE1_IOMMU:
+      case VFIO_TYPE1v2_IOMMU:
+      case VFIO_UNMAP_ALL:
+        return 1;
+      case VFIO_TYPE1_NESTING_IOMMU:
+        return kernel.nesting ? 1 : 0;
+      case VFIO_UPDATE_VADDR:
+        return inUse ? 1 : 0;
+      case VFIO_DMA_CC_IOMMU:
+        return inUse && iommu.enforcesCoherency ? 1 : 0;
+      default:
+        return 0;
+    }
+  }
+
+  /** Whether another group may join: not while a mapping's address is unknown. */
+  get accepting(): boolean {
+    return this.#invalidAddresses === 0;
+  }
+
+  ioctl(request: number, argument: Argument): number {
+    switch (request) {
+      case VFIO_IOMMU_GET_INFO.number:
+        return this.#getInfo(argument);
+      case VFIO_IOMMU_MAP_DMA.number:
+        return this.#mapDma(argument);
+      case VFIO_IOMMU_UNMAP_DMA.number:
+        return this.#unmapDma(argument);
+      default:
+        return -errno.ENOTTY;
+    }
+  }
+
+  /** The mapping a device's access to `iova` falls in. */
+  at(iova: bigint): DmaMapping | undefined {
+    return this.#mappings.at(iova);
+  }
+
+  release(): void {
+    for (const mapping of this.#mappings.within(0n, top)) this.#remove(mapping);
+  }
+
+  #getInfo(argument: Argument): number {
+    const info = argument.struct(vfio_iommu_type1_info, VFIO_IOMMU_GET_INFO.minimum);
+    if (info === undefined) return -errno.EFAULT;
+    if (info.argsz < VFIO_IOMMU_GET_INFO.minimum) return -errno.EINVAL;
+    const room = info.argsz;
+    const chain = buildChain([this.#migration(), this.#dmaAvailable(), this.#iovaRanges()], vfio_iommu_type1_info.size, 8);
+    info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
+    info.iova_pgsizes = this.#iommu.pageSizes;
+    if (room < vfio_iommu_type1_info.size + chain.byteLength) {
+      info.argsz = vfio_iommu_type1_info.size + chain.byteLength;
+    } else {
+      info.cap_offset = vfio_iommu_type1_info.size;
+      if (!argument.copyTo(chain, vfio_iommu_type1_info.size)) return -errno.EFAULT;
+    }
+    return argument.copyTo(info.bytes.subarray(0, room)) ? 0 : -errno.EFAULT;
+  }
+
+  #migration(): Uint8Array {
+    const capability = vfio_iommu_type1_info_cap_migration.create();
+    capability.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION;
+    capability.header.version = 1;
+    capability.pgsize_bitmap = this.#pageSize;
+    capability.max_dirty_bitmap_size = largestDirtyBitmap;
+    return capability.bytes;
+  }
+
+  #dmaAvailable(): Uint8Array {
+    const capability = vfio_iommu_type1_info_dma_avail.create();
+    capability.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
+    capability.header.version = 1;
+    capability.avail = this.#available;
+    return capability.bytes;
+  }
+
+  #iovaRanges(): Uint8Array {
+    const capability = vfio_iommu_type1_info_cap_iova_range.create(this.#ranges.length * vfio_iova_range.size);
+    capability.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
+    capability.header.version = 1;
+    capability.nr_iovas = this.#ranges.length;
+    capability.iova_ranges.forEach((range, index) => {
+      range.start = this.#ranges[index]?.start ?? 0n;
+      range.end = this.#ranges[index]?.last ?? 0n;
+    });
+    return capability.bytes;
+  }
+
+  get #pageSize(): bigint {
+    return this.#iommu.pageSizes & -this.#iommu.pageSizes;
+  }
+
+  /** vfio_iommu_type1_map_dma, then vfio_dma_do_map. */
+  #mapDma(argument: Argument): number {
+    const map = argument.struct(vfio_iommu_type1_dma_map, VFIO_IOMMU_MAP_DMA.minimum);
+    if (map === undefined) return -errno.EFAULT;
+    const known = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE | VFIO_DMA_MAP_FLAG_VADDR;
+    if (map.argsz < VFIO_IOMMU_MAP_DMA.minimum || (map.flags & ~known) !== 0) return -errno.EINVAL;
+    const { vaddr, iova, size } = map;
+    const wraps = size !== 0n && (iova + size - 1n > top || vaddr + size - 1n > top);
+    if (wraps && this.#kernel.checksOverflow) return -errno.EOVERFLOW;
+
+    const readable = (map.flags & VFIO_DMA_MAP_FLAG_READ) !== 0;
+    const writable = (map.flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
+    const newAddress = (map.flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
+    if (newAddress === (readable || writable)) return -errno.EINVAL;
+    if (size === 0n || ((size | iova | vaddr) & (this.#pageSize - 1n)) !== 0n || wraps) return -errno.EINVAL;
+
+    const last = iova + size - 1n;
+    const existing = this.#mappings.overlapping(iova, last);
+    if (newAddress) return this.#readdress(existing, iova, last);
+    if (existing !== undefined) return -errno.EEXIST;
+    if (this.#available === 0) return -errno.ENOSPC;
+    if (!this.#ranges.some((range) => iova >= range.start && last <= range.last)) return -errno.EINVAL;
+    const pin = this.#memory.pin(vaddr, size);
+    if (pin === undefined) return -errno.EFAULT;
+    this.#available -= 1;
+    this.#mappings.insert({ start: iova, last, readable, writable, pin, addressInvalid: false });
+    return 0;
+  }
+
+  /** The pages stay those that were pinned: the caller promises that the new address leads to the same ones. */
+  #readdress(mapping: DmaMapping | undefined, iova: bigint, last: bigint): number {
+    if (mapping === undefined) return -errno.ENOENT;
+    if (!mapping.addressInvalid || mapping.start !== iova || mapping.last !== last) return -errno.EINVAL;
+    mapping.addressInvalid = false;
+    this.#invalidAddresses -= 1;
+    return 0;
+  }
+
+  /** vfio_iommu_type1_unmap_dma, then vfio_dma_do_unmap. */
+  #unmapDma(argument: Argument): number {
+    const unmap = argument.struct(vfio_iommu_type1_dma_unmap, VFIO_IOMMU_UNMAP_DMA.minimum);
+    if (unmap === undefined) return -errno.EFAULT;
+    const known = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
+    if (unmap.argsz < VFIO_IOMMU_UNMAP_DMA.minimum || (unmap.flags & ~known) !== 0) return -errno.EINVAL;
+    // Its bitmap comes from dirty page tracking, which no request that is answered here can have started.
+    if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) return this.#refuseDirtyBitmap(unmap, argument);
+
+    const unmapped = this.#unmap(unmap);
+    if (typeof unmapped === 'number') return unmapped;
+    unmap.size = unmapped;
+    return argument.copyTo(unmap.bytes) ? 0 : -errno.EFAULT;
+  }
+
+  #refuseDirtyBitmap(unmap: { argsz: number }, argument: Argument): number {
+    const minimum = VFIO_IOMMU_UNMAP_DMA.minimum;
+    if (unmap.argsz >= minimum + vfio_bitmap.size && argument.copyFrom(vfio_bitmap.size, minimum) === undefined) return -errno.EFAULT;
+    return -errno.EINVAL;
+  }
+
+  /** The bytes that were unmapped, or -errno. */
+  #unmap({ flags, iova, size }: { flags: number; iova: bigint; size: bigint }): bigint | number {
+    const everything = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
+    if ((iova & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
+    if (everything) {
+      if (iova !== 0n || size !== 0n) return -errno.EINVAL;
+    } else {
+      if (size === 0n || (size & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
+      if (iova + size - 1n > top) return this.#kernel.checksOverflow ? -errno.EOVERFLOW : -errno.EINVAL;
+    }
+    const last = everything ? top : iova + size - 1n;
+    if (this.#version2 && !everything) {
+      const first = this.#mappings.at(iova);
+      if (first !== undefined && first.start !== iova) return -errno.EINVAL;
+      const final = this.#mappings.at(last);
+      if (final !== undefined && final.last !== last) return -errno.EINVAL;
+    }
+    // Before it checked for overflow, the kernel computed the range's end as 0 here and found nothing below it.
+    if (!everything && last === top && !this.#kernel.checksOverflow) return 0n;
+
+    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) return this.#invalidate(iova, last);
+    let unmapped = 0n;
+    for (const mapping of this.#mappings.within(iova, last)) {
+      // Version 1 unmaps a whole mapping when the range covers its start, and stops at one that begins before.
+      if (!this.#version2 && iova > mapping.start) break;
+      unmapped += mapping.last - mapping.start + 1n;
+      this.#remove(mapping);
+    }
+    return unmapped;
+  }
+
+  #invalidate(start: bigint, last: bigint): bigint | number {
+    const mappings = [...this.#mappings.within(start, last)];
+    if (mappings.some((mapping) => mapping.addressInvalid)) return -errno.EINVAL;
+    for (const mapping of mappings) mapping.addressInvalid = true;
+    this.#invalidAddresses += mappings.length;
+    return mappings.reduce((total, mapping) => total + mapping.last - mapping.start + 1n, 0n);
+  }
+
+  #remove(mapping: DmaMapping): void {
+    this.#mappings.remove(mapping);
+    if (mapping.addressInvalid) this.#invalidAddresses -= 1;
+    mapping.pin.release();
+    this.#available += 1;
+  }
+}
+
+/** The aperture without what the platform keeps for itself, except what devices can be moved off (direct-relaxable). */
+function usableRanges(iommu: IommuProfile): Interval[] {
+  let ranges: Interval[] = [{ start: 0n, last: iommu.apertureLast }];
+  for (const hole of iommu.reserved) {
+    if (hole.type === 'direct-relaxable') continue;
+    ranges = ranges.flatMap((range) => {
+      if (hole.start > range.last || hole.last < range.start) return [range];
+      const parts: Interval[] = [];
+      if (range.start < hole.start) parts.push({ start: range.start, last: hole.start - 1n });
+      if (range.last > hole.last) parts.push({ start: hole.last + 1n, last: range.last });
+      return parts;
+    });
+  }
+  return ranges;
+}

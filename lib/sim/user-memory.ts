@@ -1,0 +1,111 @@
+import { IntervalMap } from './interval-map.js';
+
+const pageSize = 4096n;
+
+/** A range of the process's address space and what is behind it. */
+interface Area {
+  readonly start: bigint;
+  readonly last: bigint;
+  /** The buffer, held weakly: an address that was given out does not keep memory alive. */
+  readonly memory: WeakRef<ArrayBuffer>;
+  /** The buffer again, held while pinned. After an unmap it is a successor that only devices still see. */
+  pinned: ArrayBuffer | undefined;
+  pins: number;
+}
+
+/** Memory that stays where it is while a device may reach it, as a kernel pins pages. Offsets are from the pin's start. */
+export interface Pin {
+  read(offset: number, into: Uint8Array): void;
+  write(offset: number, from: Uint8Array): void;
+  release(): void;
+}
+
+/**
+ * The process's memory as the simulated kernel sees it: addresses that were given out, and the way back. An address
+ * nobody was given is a fault.
+ */
+export class UserMemory {
+  readonly #areas = new IntervalMap<Area>();
+  readonly #addresses = new WeakMap<ArrayBuffer, bigint>();
+  // Where Linux puts mappings on x86-64: high, so that one taken for a number of another kind is noticed.
+  #next = 0x7f00_0000_0000n;
+  readonly #forgotten = new FinalizationRegistry<Area>((area) => this.#areas.remove(area));
+
+  /** The address of the first byte. Memory that was not mapped lies off the page boundary, as malloc's does. */
+  addressOf(memory: ArrayBuffer): bigint {
+    return this.#addresses.get(memory) ?? this.#place(memory, 16n);
+  }
+
+  /** New zeroed memory at a page boundary, with unmapped pages before and after. */
+  map(length: number): ArrayBuffer {
+    const memory = new ArrayBuffer(length);
+    this.#place(memory, 0n);
+    return memory;
+  }
+
+  /** Takes the memory out of the address space and detaches the buffer. What is pinned stays, for devices. */
+  unmap(memory: ArrayBuffer): void {
+    const start = this.#addresses.get(memory);
+    const area = start === undefined ? undefined : this.#areas.at(start);
+    if (area === undefined) return;
+    this.#areas.remove(area);
+    this.#forgotten.unregister(area);
+    this.#addresses.delete(memory);
+    const successor = structuredClone(memory, { transfer: [memory] });
+    if (area.pins > 0) area.pinned = successor;
+  }
+
+  /** A copy of the bytes at `address`, or undefined where one of them is not there. */
+  read(address: bigint, size: number): Uint8Array | undefined {
+    const found = this.#find(address, size);
+    return found && new Uint8Array(found.memory).slice(found.offset, found.offset + size);
+  }
+
+  write(address: bigint, bytes: Uint8Array): boolean {
+    const found = this.#find(address, bytes.byteLength);
+    if (found === undefined) return false;
+    new Uint8Array(found.memory).set(bytes, found.offset);
+    return true;
+  }
+
+  /** Pins `size` bytes; undefined is EFAULT. Pages are whole: past a buffer's end, up to the page's, is nothing but zero. */
+  pin(address: bigint, size: bigint): Pin | undefined {
+    const area = this.#areas.at(address);
+    const memory = area?.memory.deref();
+    if (area === undefined || memory === undefined || address + size - 1n > (area.last | (pageSize - 1n))) return undefined;
+    area.pinned = memory;
+    area.pins += 1;
+    const base = Number(address - area.start);
+    const bytes = (offset: number, length: number): Uint8Array =>
+      new Uint8Array(area.pinned ?? new ArrayBuffer(0)).subarray(base + offset, base + offset + length);
+    return {
+      read: (offset, into) => into.set(bytes(offset, into.byteLength)),
+      write: (offset, from) => {
+        const target = bytes(offset, from.byteLength);
+        target.set(from.subarray(0, target.byteLength));
+      },
+      release: () => {
+        area.pins -= 1;
+        if (area.pins === 0) area.pinned = undefined;
+      },
+    };
+  }
+
+  #place(memory: ArrayBuffer, offset: bigint): bigint {
+    const start = this.#next + offset;
+    const last = start + BigInt(Math.max(memory.byteLength, 1)) - 1n;
+    const area: Area = { start, last, memory: new WeakRef(memory), pinned: undefined, pins: 0 };
+    this.#next = (last | (pageSize - 1n)) + 1n + pageSize;
+    this.#areas.insert(area);
+    this.#addresses.set(memory, start);
+    this.#forgotten.register(memory, area, area);
+    return start;
+  }
+
+  #find(address: bigint, size: number): { memory: ArrayBuffer; offset: number } | undefined {
+    const area = this.#areas.at(address);
+    const memory = area?.memory.deref();
+    if (area === undefined || memory === undefined || address + BigInt(size) - 1n > area.last) return undefined;
+    return { memory, offset: Number(address - area.start) };
+  }
+}

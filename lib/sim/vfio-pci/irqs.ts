@@ -1,0 +1,292 @@
+/** The interrupts of a vfio-pci device. The order of checks is that of the kernel's vfio_pci_intrs.c. */
+import { errno } from '../../abi/errno.js';
+import { PCI_COMMAND_INTX_DISABLE } from '../../abi/pci.js';
+import {
+  VFIO_IRQ_SET_ACTION_MASK,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_ACTION_TYPE_MASK,
+  VFIO_IRQ_SET_ACTION_UNMASK,
+  VFIO_IRQ_SET_DATA_BOOL,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_IRQ_SET_DATA_NONE,
+  VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_PCI_INTX_IRQ_INDEX,
+  VFIO_PCI_MSI_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+  VFIO_PCI_REQ_IRQ_INDEX,
+} from '../../abi/vfio/irq.js';
+import { Eventfd } from '../eventfd.js';
+import type { FdTable } from '../open-file.js';
+import type { PciFunction } from '../pci/function.js';
+
+/** A SET_IRQS whose header was found valid. `data` holds what the data type says, `count` times. */
+export interface IrqSet {
+  readonly flags: number;
+  readonly index: number;
+  readonly start: number;
+  readonly count: number;
+  readonly data: Uint8Array;
+}
+
+export class Irqs {
+  readonly #hardware: PciFunction;
+  /** The index whose eventfds are set: one of INTx, MSI, MSI-X, or none. */
+  #enabled: number | undefined;
+  #vectors = new Map<number, Eventfd>();
+  readonly #single = new Map<number, Eventfd>();
+  /** Unmasks INTx when signalled: the resample eventfd. */
+  #unmaskOn: { stop(): void } | undefined;
+  #masked = false;
+  #virtuallyDisabled = false;
+  #msiQueue = 0;
+
+  constructor(hardware: PciFunction) {
+    this.#hardware = hardware;
+    hardware.sink = {
+      msi: (vector) => this.#vectors.get(vector)?.signal(),
+      intx: (asserted) => {
+        if (asserted) this.#deliverIntx();
+      },
+    };
+  }
+
+  get usesMsi(): boolean {
+    return this.#enabled === VFIO_PCI_MSI_IRQ_INDEX;
+  }
+
+  get msiQueue(): number {
+    return this.#msiQueue;
+  }
+
+  /** The driver changed INTx-disable in its view of the command register. */
+  virtuallyDisable(disabled: boolean): void {
+    this.#virtuallyDisabled = disabled;
+    if (disabled) this.#mask();
+    else this.#unmask();
+  }
+
+  set(request: IrqSet, fds: FdTable): number {
+    const action = request.flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
+    switch (request.index) {
+      case VFIO_PCI_INTX_IRQ_INDEX:
+        if (action === VFIO_IRQ_SET_ACTION_MASK) return this.#setIntxMask(request);
+        if (action === VFIO_IRQ_SET_ACTION_UNMASK) return this.#setIntxUnmask(request, fds);
+        if (action === VFIO_IRQ_SET_ACTION_TRIGGER) return this.#setIntxTrigger(request, fds);
+        return -errno.ENOTTY;
+      case VFIO_PCI_MSI_IRQ_INDEX:
+      case VFIO_PCI_MSIX_IRQ_INDEX:
+        return action === VFIO_IRQ_SET_ACTION_TRIGGER ? this.#setMsiTrigger(request, fds) : -errno.ENOTTY;
+      case VFIO_PCI_ERR_IRQ_INDEX:
+      case VFIO_PCI_REQ_IRQ_INDEX:
+        return action === VFIO_IRQ_SET_ACTION_TRIGGER ? this.#setSingleTrigger(request, fds) : -errno.ENOTTY;
+      default:
+        return -errno.ENOTTY;
+    }
+  }
+
+  /** The kernel wants the device back: tells whoever asked to know. */
+  request(): void {
+    this.#single.get(VFIO_PCI_REQ_IRQ_INDEX)?.signal();
+  }
+
+  release(): void {
+    if (this.#enabled === VFIO_PCI_INTX_IRQ_INDEX) this.#disableIntx();
+    else if (this.#enabled !== undefined) this.#disableMsi();
+    for (const eventfd of this.#single.values()) eventfd.drop();
+    this.#single.clear();
+    this.#hardware.sink = undefined;
+  }
+
+  #setIntxMask({ flags, start, count, data }: IrqSet): number {
+    if (this.#enabled !== VFIO_PCI_INTX_IRQ_INDEX || start !== 0 || count !== 1) return -errno.EINVAL;
+    if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) !== 0) return -errno.ENOTTY;
+    if ((flags & VFIO_IRQ_SET_DATA_NONE) !== 0 || data[0] !== 0) this.#mask();
+    return 0;
+  }
+
+  #setIntxUnmask({ flags, start, count, data }: IrqSet, fds: FdTable): number {
+    if (this.#enabled !== VFIO_PCI_INTX_IRQ_INDEX || start !== 0 || count !== 1) return -errno.EINVAL;
+    if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) === 0) {
+      if ((flags & VFIO_IRQ_SET_DATA_NONE) !== 0 || data[0] !== 0) this.#unmask();
+      return 0;
+    }
+    const fd = int32s(data)[0] ?? -1;
+    if (fd < 0) {
+      this.#stopUnmaskOn();
+      return 0;
+    }
+    const eventfd = lookupEventfd(fds, fd);
+    if (typeof eventfd === 'number') return eventfd;
+    if (this.#unmaskOn !== undefined) {
+      eventfd.drop();
+      return -errno.EBUSY;
+    }
+    const stop = eventfd.onSignal(() => this.#unmask());
+    this.#unmaskOn = { stop: () => { stop(); eventfd.drop(); } };
+    return 0;
+  }
+
+  #setIntxTrigger({ flags, start, count, data }: IrqSet, fds: FdTable): number {
+    const enabled = this.#enabled === VFIO_PCI_INTX_IRQ_INDEX;
+    if (enabled && count === 0 && (flags & VFIO_IRQ_SET_DATA_NONE) !== 0) {
+      this.#disableIntx();
+      return 0;
+    }
+    if ((!enabled && this.#enabled !== undefined) || start !== 0 || count !== 1) return -errno.EINVAL;
+    if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) !== 0) {
+      const fd = int32s(data)[0] ?? -1;
+      const eventfd = fd < 0 ? undefined : lookupEventfd(fds, fd);
+      if (typeof eventfd === 'number') return eventfd;
+      this.#setVector(0, eventfd);
+      if (!enabled) this.#enableIntx();
+      return 0;
+    }
+    if (!enabled) return -errno.EINVAL;
+    if ((flags & VFIO_IRQ_SET_DATA_NONE) !== 0 || data[0] !== 0) this.#sendIntx();
+    return 0;
+  }
+
+  #setMsiTrigger({ flags, index, start, count, data }: IrqSet, fds: FdTable): number {
+    const enabled = this.#enabled === index;
+    if (enabled && count === 0 && (flags & VFIO_IRQ_SET_DATA_NONE) !== 0) {
+      this.#disableMsi();
+      return 0;
+    }
+    if (!enabled && this.#enabled !== undefined) return -errno.EINVAL;
+    if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) !== 0) {
+      if (enabled) return this.#setBlock(start, int32s(data), fds);
+      // pci_alloc_irq_vectors cannot give between one and none.
+      if (start + count === 0) return -errno.ERANGE;
+      this.#enabled = index;
+      this.#msiQueue = Math.ceil(Math.log2(start + count));
+      this.#hardware.msiEnabled = true;
+      const result = this.#setBlock(start, int32s(data), fds);
+      if (result !== 0) this.#disableMsi();
+      return result;
+    }
+    if (!enabled) return -errno.EINVAL;
+    for (let i = 0; i < count; i += 1) {
+      if ((flags & VFIO_IRQ_SET_DATA_NONE) !== 0 || data[i] !== 0) this.#vectors.get(start + i)?.signal();
+    }
+    return 0;
+  }
+
+  /** One bad fd takes the whole block back. */
+  #setBlock(start: number, wanted: Int32Array, fds: FdTable): number {
+    for (const [i, fd] of wanted.entries()) {
+      const eventfd = fd < 0 ? undefined : lookupEventfd(fds, fd);
+      if (typeof eventfd === 'number') {
+        for (let vector = start; vector <= start + i; vector += 1) this.#setVector(vector, undefined);
+        return eventfd;
+      }
+      this.#setVector(start + i, eventfd);
+    }
+    return 0;
+  }
+
+  #setSingleTrigger({ flags, index, start, count, data }: IrqSet, fds: FdTable): number {
+    if (start !== 0 || count > 1) return -errno.EINVAL;
+    const current = this.#single.get(index);
+    const replace = (eventfd: Eventfd | undefined): number => {
+      current?.drop();
+      if (eventfd === undefined) this.#single.delete(index);
+      else this.#single.set(index, eventfd);
+      return 0;
+    };
+    if ((flags & VFIO_IRQ_SET_DATA_NONE) !== 0) {
+      if (current === undefined) return -errno.EINVAL;
+      if (count === 0) return replace(undefined);
+      current.signal();
+      return 0;
+    }
+    if (count === 0) return -errno.EINVAL;
+    if ((flags & VFIO_IRQ_SET_DATA_BOOL) !== 0) {
+      if (data[0] !== 0) current?.signal();
+      return 0;
+    }
+    const fd = int32s(data)[0] ?? -1;
+    if (fd === -1) return replace(undefined);
+    if (fd < 0) return -errno.EINVAL;
+    const eventfd = lookupEventfd(fds, fd);
+    return typeof eventfd === 'number' ? eventfd : replace(eventfd);
+  }
+
+  #setVector(vector: number, eventfd: Eventfd | undefined): void {
+    this.#vectors.get(vector)?.drop();
+    if (eventfd === undefined) this.#vectors.delete(vector);
+    else this.#vectors.set(vector, eventfd);
+  }
+
+  #enableIntx(): void {
+    this.#enabled = VFIO_PCI_INTX_IRQ_INDEX;
+    this.#masked = this.#virtuallyDisabled;
+    this.#hardwareDisable(this.#masked);
+    if (this.#hardware.intxAsserted) this.#deliverIntx();
+  }
+
+  #disableIntx(): void {
+    this.#stopUnmaskOn();
+    this.#enabled = undefined;
+    this.#setVector(0, undefined);
+  }
+
+  #disableMsi(): void {
+    for (const vector of [...this.#vectors.keys()]) this.#setVector(vector, undefined);
+    this.#hardware.msiEnabled = false;
+    this.#enabled = undefined;
+  }
+
+  /** The line is level-triggered: each delivery masks it until the driver has served the device and unmasks. */
+  #deliverIntx(): void {
+    if (this.#enabled !== VFIO_PCI_INTX_IRQ_INDEX || this.#masked) return;
+    this.#mask();
+    this.#sendIntx();
+  }
+
+  #sendIntx(): void {
+    if (!this.#virtuallyDisabled) this.#vectors.get(0)?.signal();
+  }
+
+  #mask(): void {
+    this.#hardwareDisable(true);
+    if (this.#enabled === VFIO_PCI_INTX_IRQ_INDEX) this.#masked = true;
+  }
+
+  #unmask(): void {
+    if (this.#enabled !== VFIO_PCI_INTX_IRQ_INDEX) {
+      this.#hardwareDisable(false);
+      return;
+    }
+    if (!this.#masked || this.#virtuallyDisabled) return;
+    // Still asserted: the next delivery is now, and the line stays masked.
+    if (this.#hardware.intxAsserted) {
+      this.#sendIntx();
+      return;
+    }
+    this.#masked = false;
+    this.#hardwareDisable(false);
+  }
+
+  #hardwareDisable(disabled: boolean): void {
+    const { command } = this.#hardware;
+    this.#hardware.command = disabled ? command | PCI_COMMAND_INTX_DISABLE : command & ~PCI_COMMAND_INTX_DISABLE;
+  }
+
+  #stopUnmaskOn(): void {
+    this.#unmaskOn?.stop();
+    this.#unmaskOn = undefined;
+  }
+}
+
+/** eventfd_ctx_fdget: holds the file, or -errno. */
+function lookupEventfd(fds: FdTable, fd: number): Eventfd | number {
+  const file = fds.lookup(fd);
+  if (file === undefined) return -errno.EBADF;
+  if (!(file instanceof Eventfd)) return -errno.EINVAL;
+  file.retain();
+  return file;
+}
+
+function int32s(data: Uint8Array): Int32Array {
+  return new Int32Array(data.slice().buffer, 0, data.byteLength >> 2);
+}

@@ -1,0 +1,204 @@
+import type { Capability } from '../abi/chain.js';
+import { O_RDWR } from '../abi/system.js';
+import {
+  VFIO_CHECK_EXTENSION,
+  VFIO_GET_API_VERSION,
+  VFIO_SET_IOMMU,
+  VFIO_TYPE1v2_IOMMU,
+} from '../abi/vfio/container.js';
+import {
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_DMA_UNMAP_FLAG_ALL,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+  VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+  VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+  VFIO_IOMMU_UNMAP_DMA,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+  vfio_iommu_type1_info,
+  vfio_iommu_type1_info_cap_iova_range,
+  vfio_iommu_type1_info_cap_migration,
+  vfio_iommu_type1_info_dma_avail,
+} from '../abi/vfio/type1.js';
+import { askInfo, findCapability } from '../kernel/answer.js';
+import { Descriptor } from '../kernel/descriptor.js';
+import { expected } from '../kernel/error.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { finishAll, Resource } from '../kernel/resource.js';
+import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
+import { DmaBuffer, mapMemory } from '../memory/buffer.js';
+import { IovaAllocator } from '../memory/iova-allocator.js';
+import { Group } from './group.js';
+
+/** What VFIO_IOMMU_GET_INFO says of a type1 IOMMU. */
+export interface Type1Info {
+  /** Bitmap of page sizes, in bytes: bit 12 is 4 KiB. */
+  readonly pageSizes: bigint;
+  /** The granularity of mappings, in bytes: the smallest of `pageSizes`. */
+  readonly pageSize: bigint;
+  /** The IOVAs that may be mapped. Kernels before 5.4 do not say; then it is the whole of 64 bits. */
+  readonly ranges: readonly IovaRange[];
+  /** How many more mappings the container takes; undefined before Linux 5.10. */
+  readonly mappingsAvailable: number | undefined;
+  /** Dirty page tracking: page sizes as a bitmap, and the largest bitmap in bytes. Undefined before Linux 5.8. */
+  readonly dirtyTracking: { readonly pageSizes: bigint; readonly largestBitmap: bigint } | undefined;
+  /** Every capability as it came, those this package does not know included. */
+  readonly capabilities: readonly Capability[];
+}
+
+const everything: IovaRange = { start: 0n, last: 0xffff_ffff_ffff_ffffn };
+
+/**
+ * /dev/vfio/vfio: one IOMMU address space, for the devices of the groups in it. It owns its groups and the memory
+ * allocated from it. Closing it closes them.
+ */
+export class Container extends Resource implements AddressSpace {
+  readonly kernel: Kernel;
+  readonly #descriptor: Descriptor;
+  readonly #map = vfio_iommu_type1_dma_map.create();
+  readonly #unmap = vfio_iommu_type1_dma_unmap.create();
+  readonly #iovas = new IovaAllocator();
+
+  private constructor(descriptor: Descriptor) {
+    super(`Container ${descriptor.path}`);
+    this.kernel = descriptor.kernel;
+    this.#descriptor = descriptor;
+  }
+
+  /** Opens a new container. @throws KernelError */
+  static open(kernel: Kernel, path = '/dev/vfio/vfio'): Container {
+    return new Container(Descriptor.open(kernel, path, O_RDWR));
+  }
+
+  /** The fd, for requests this class has no method for. */
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
+  /** VFIO_GET_API_VERSION. Always 0 so far. */
+  apiVersion(): number {
+    return this.#descriptor.ioctl(VFIO_GET_API_VERSION);
+  }
+
+  /** VFIO_CHECK_EXTENSION. 0: not there. Some extensions show only after `setIommu()`. */
+  checkExtension(extension: number): number {
+    return this.#descriptor.ioctl(VFIO_CHECK_EXTENSION, extension);
+  }
+
+  /** Opens the group and puts it in the container (VFIO_GROUP_SET_CONTAINER). Closed with the container. */
+  openGroup(number: number): Group {
+    this.assertOpen();
+    return Group.open(this, number);
+  }
+
+  /**
+   * VFIO_SET_IOMMU: chooses the IOMMU's interface, by default type1 version 2. Once, and with a group in the container;
+   * when the last group leaves, the container is as new.
+   * @throws KernelError EPERM where the platform does not isolate interrupts.
+   */
+  setIommu(type: number = VFIO_TYPE1v2_IOMMU): void {
+    this.#descriptor.ioctl(VFIO_SET_IOMMU, type);
+  }
+
+  /** VFIO_IOMMU_GET_INFO, with all its capabilities. */
+  info(): Type1Info {
+    const { info, capabilities } = askInfo(this.#descriptor, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info);
+    const ranges = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, vfio_iommu_type1_info_cap_iova_range);
+    const dirty = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, vfio_iommu_type1_info_cap_migration);
+    const available = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, vfio_iommu_type1_info_dma_avail);
+    return {
+      pageSizes: info.iova_pgsizes,
+      pageSize: info.iova_pgsizes & -info.iova_pgsizes,
+      ranges: ranges?.iova_ranges.map(({ start, end }) => ({ start, last: end })) ?? [everything],
+      mappingsAvailable: available?.avail,
+      dirtyTracking: dirty && { pageSizes: dirty.pgsize_bitmap, largestBitmap: dirty.max_dirty_bitmap_size },
+      capabilities,
+    };
+  }
+
+  ranges(): readonly IovaRange[] {
+    return this.info().ranges;
+  }
+
+  /** VFIO_IOMMU_MAP_DMA. The caller keeps the memory where it is until it is unmapped; `allocate()` does so by itself. */
+  map({ iova, address, size, read = true, write = true }: MapOptions): void {
+    const map = this.#map;
+    map.argsz = vfio_iommu_type1_dma_map.size;
+    map.flags = (read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0);
+    map.vaddr = address;
+    map.iova = iova;
+    map.size = size;
+    this.#descriptor.ioctl(VFIO_IOMMU_MAP_DMA, map.bytes);
+  }
+
+  /** VFIO_IOMMU_UNMAP_DMA of a range that covers whole mappings. Returns the bytes unmapped: 0 where nothing was. */
+  unmap({ iova, size }: { iova: bigint; size: bigint }): bigint {
+    return this.#unmapDma(0, iova, size);
+  }
+
+  /** VFIO_IOMMU_UNMAP_DMA of everything. Linux 5.12. Returns the bytes unmapped. */
+  unmapAll(): bigint {
+    return this.#unmapDma(VFIO_DMA_UNMAP_FLAG_ALL, 0n, 0n);
+  }
+
+  /**
+   * New zeroed memory, mapped for the devices at an IOVA of the container's choice. `size` in bytes is rounded up to
+   * the IOMMU's page. Undone when the buffer or the container is closed.
+   * @throws RangeError when no IOVA below `below` is free; KernelError.
+   */
+  allocate(size: number, { below = everything.last, read = true, write = true }: AllocateOptions = {}): DmaBuffer {
+    this.assertOpen();
+    if (!Number.isSafeInteger(size) || size <= 0) throw expected('a positive integer', 'size', size);
+    const { pageSize, ranges } = this.info();
+    const bytes = (BigInt(size) + pageSize - 1n) & -pageSize;
+    const iova = this.#iovas.allocate(bytes, pageSize, ranges, below);
+    if (iova === undefined) throw expected(`a size for which an IOVA up to 0x${below.toString(16)} is free`, 'size', size);
+    const range = { start: iova, last: iova + bytes - 1n };
+    const undo: (() => void)[] = [() => this.#iovas.release(range)];
+    try {
+      const mapping = mapMemory(this.kernel, Number(bytes));
+      undo.push(() => mapping.unmap());
+      this.map({ iova, address: this.kernel.addressOf(mapping.memory), size: bytes, read, write });
+      return new DmaBuffer(this, mapping, iova, () => this.#free(range, bytes));
+    } catch (error) {
+      for (const step of undo.reverse()) step();
+      throw error;
+    }
+  }
+
+  get #groups(): Group[] {
+    return this.children.filter((child) => child instanceof Group);
+  }
+
+  #free(range: IovaRange, bytes: bigint): void {
+    // When the last group leaves, the kernel drops every mapping and forgets how to unmap.
+    if (this.#groups.length > 0) this.unmap({ iova: range.start, size: bytes });
+    this.#iovas.release(range);
+  }
+
+  #unmapDma(flags: number, iova: bigint, size: bigint): bigint {
+    const unmap = this.#unmap;
+    unmap.argsz = vfio_iommu_type1_dma_unmap.size;
+    unmap.flags = flags;
+    unmap.iova = iova;
+    unmap.size = size;
+    this.#descriptor.ioctl(VFIO_IOMMU_UNMAP_DMA, unmap.bytes);
+    return unmap.size;
+  }
+
+  /** Devices go first, then the memory they could reach, and then the groups: without them the kernel cannot unmap. */
+  protected override quiesce(): void {
+    const buffers = this.children.filter((child) => child instanceof DmaBuffer);
+    finishAll([
+      ...this.#groups.map((group) => () => group.closeDevices()),
+      ...buffers.map((buffer) => () => buffer.close()),
+    ]);
+  }
+
+  protected override release(): void {
+    this.#descriptor.close();
+  }
+}

@@ -1,0 +1,122 @@
+import type { Capability } from '../abi/chain.js';
+import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../abi/system.js';
+import {
+  VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_REGION_INFO_CAP_SPARSE_MMAP,
+  VFIO_REGION_INFO_CAP_TYPE,
+  VFIO_REGION_INFO_FLAG_MMAP,
+  VFIO_REGION_INFO_FLAG_READ,
+  VFIO_REGION_INFO_FLAG_WRITE,
+  vfio_region_info,
+  vfio_region_info_cap_sparse_mmap,
+  vfio_region_info_cap_type,
+} from '../abi/vfio/region.js';
+import { askInfo, findCapability } from '../kernel/answer.js';
+import type { Descriptor } from '../kernel/descriptor.js';
+import { ClosedError, expected } from '../kernel/error.js';
+import type { Mmio } from '../kernel/kernel.js';
+import { Resource, together } from '../kernel/resource.js';
+import { FileMmio, SparseMmio, type MappedArea } from './mmio.js';
+
+/** What VFIO_DEVICE_GET_REGION_INFO says. Sizes and offsets are bytes. */
+export interface RegionInfo {
+  readonly index: number;
+  /** 0: the device has nothing there. */
+  readonly size: number;
+  /** Where the region begins in the device's file. */
+  readonly offset: number;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  /** The parts that can be mapped: usually all or none. Offsets are from the region's start. */
+  readonly mappable: readonly { readonly offset: number; readonly size: number }[];
+  /** What a device-specific region is. */
+  readonly type: { readonly type: number; readonly subtype: number } | undefined;
+  readonly capabilities: readonly Capability[];
+}
+
+/** One region of a device: a BAR, the ROM, configuration space, or something of the device's own. */
+export class Region extends Resource {
+  readonly info: RegionInfo;
+  readonly #descriptor: Descriptor;
+  #mapped: { readonly areas: readonly MappedArea[]; readonly mmio: Mmio } | undefined;
+
+  constructor(owner: Resource, descriptor: Descriptor, index: number) {
+    super(`Region ${index} of ${descriptor.path}`, owner);
+    this.#descriptor = descriptor;
+    this.info = readInfo(descriptor, index);
+  }
+
+  /** Bytes. */
+  get size(): number {
+    return this.info.size;
+  }
+
+  /**
+   * Register access: through a mapping where the region can be mapped, else through the file. Made at first use; keep
+   * it in a variable where speed matters.
+   */
+  get mmio(): Mmio {
+    if (this.closed) throw new ClosedError(this.label);
+    this.#mapped ??= this.#map();
+    return this.#mapped.mmio;
+  }
+
+  /** pread(2) at `offset` of the region, all of `bytes`. The kernel uses the widest aligned accesses. */
+  read(offset: number, bytes: Uint8Array): void {
+    this.#descriptor.pread(bytes, this.#position(offset, bytes));
+  }
+
+  /** pwrite(2). */
+  write(offset: number, bytes: Uint8Array): void {
+    this.#descriptor.pwrite(bytes, this.#position(offset, bytes));
+  }
+
+  #position(offset: number, bytes: Uint8Array): number {
+    this.assertOpen();
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset + bytes.byteLength > this.size) {
+      throw expected(`an offset with ${bytes.byteLength} bytes inside the region's ${this.size}`, 'offset', offset);
+    }
+    return this.info.offset + offset;
+  }
+
+  #map(): { areas: readonly MappedArea[]; mmio: Mmio } {
+    const { info } = this;
+    const protection = (info.readable ? PROT_READ : 0) | (info.writable ? PROT_WRITE : 0);
+    return together((undo) => {
+      const areas = info.mappable.map(({ offset, size }) => {
+        const mapping = this.#descriptor.mmap(size, protection, MAP_SHARED, info.offset + offset);
+        undo({ close: () => mapping.unmap() });
+        return { offset, mapping };
+      });
+      const [only] = areas;
+      if (only?.mapping.length === info.size) return { areas, mmio: only.mapping.mmio };
+      const file = new FileMmio(this.#descriptor, info.offset, info.size);
+      return { areas, mmio: areas.length === 0 ? file : new SparseMmio(areas, file) };
+    });
+  }
+
+  protected override release(): void {
+    for (const { mapping } of this.#mapped?.areas ?? []) mapping.unmap();
+    this.#mapped = undefined;
+  }
+}
+
+function readInfo(descriptor: Descriptor, index: number): RegionInfo {
+  const { info, capabilities } = askInfo(descriptor, VFIO_DEVICE_GET_REGION_INFO, vfio_region_info, (info) => {
+    info.index = index;
+  });
+  const size = Number(info.size);
+  const sparse = findCapability(capabilities, VFIO_REGION_INFO_CAP_SPARSE_MMAP, vfio_region_info_cap_sparse_mmap);
+  const type = findCapability(capabilities, VFIO_REGION_INFO_CAP_TYPE, vfio_region_info_cap_type);
+  const areas = sparse?.areas.map((area) => ({ offset: Number(area.offset), size: Number(area.size) })) ?? [{ offset: 0, size }];
+  return {
+    index,
+    size,
+    offset: Number(info.offset),
+    readable: (info.flags & VFIO_REGION_INFO_FLAG_READ) !== 0,
+    writable: (info.flags & VFIO_REGION_INFO_FLAG_WRITE) !== 0,
+    mappable: (info.flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0 ? areas.filter((area) => area.size > 0) : [],
+    type: type && { type: type.type, subtype: type.subtype },
+    capabilities,
+  };
+}

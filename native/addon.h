@@ -1,0 +1,99 @@
+// What the sources share: one Environment per JavaScript environment (main thread or worker), and the handles it has
+// given out.
+//
+// May assume: everything here is used on the thread of its environment only, so nothing is locked.
+#pragma once
+
+#include <node_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <unordered_set>
+
+static_assert(sizeof(void*) == 8, "lengths, offsets and addresses are 64 bits wide");
+
+// What a JavaScript External of this addon points to. The first thing known about one that comes back is its kind.
+struct Handle {
+  enum class Kind { mapping, watch };
+  explicit Handle(Kind k) : kind(k) {}
+  const Kind kind;
+};
+
+// The data of every exported function. It outlives the environment's own reference to it for as long as a handle needs
+// it, because the order in which finalizers run at the end of an environment is not promised.
+class Environment {
+ public:
+  // A new External for `handle`, which `finalize(env, handle, this)` ends. Null with an exception pending on failure.
+  napi_value Wrap(napi_env env, Handle* handle, napi_finalize finalize);
+
+  // The handle that `value` holds, or null. Looked up rather than type-tagged: a stranger's External is never
+  // dereferenced, and one look-up costs less than the comparison of a tag.
+  template <typename T>
+  T* Find(napi_env env, napi_value value) const {
+    void* pointer = nullptr;
+    if (napi_get_value_external(env, value, &pointer) != napi_ok || pointer == nullptr) return nullptr;
+    if (pointer != recent_) {
+      if (handles_.count(pointer) == 0) return nullptr;
+      recent_ = pointer;
+    }
+    Handle* handle = static_cast<Handle*>(pointer);
+    return handle->kind == T::kKind ? static_cast<T*>(handle) : nullptr;
+  }
+
+  // The handle's External is gone.
+  void Forget(Handle* handle);
+
+  // Ends one reference: the environment's own, or that of a handle.
+  void Release();
+
+ private:
+  ~Environment() = default;
+  std::unordered_set<void*> handles_;
+  mutable void* recent_ = nullptr;  // the last one found: most programs ask for the same again
+  size_t references_ = 1;
+};
+
+// One mmap. The memory is given back when neither a ArrayBuffer nor an open handle can reach it.
+struct Mapping : Handle {
+  static constexpr Kind kKind = Kind::mapping;
+  Mapping() : Handle(kKind) {}
+  uint8_t* address = nullptr;     // null once given back
+  size_t length = 0;
+  int protection = 0;
+  bool anonymous = false;
+  bool open = true;               // not yet unmapped
+  bool held = true;               // its External exists
+  bool exposed = false;           // memory of an ArrayBuffer points here
+  napi_ref memory = nullptr;      // that ArrayBuffer, strong: the same one each time it is asked for
+};
+
+// Every exported function, by the file that defines it.
+napi_value Open(napi_env env, napi_callback_info info);
+napi_value Close(napi_env env, napi_callback_info info);
+napi_value Ioctl(napi_env env, napi_callback_info info);
+napi_value Read(napi_env env, napi_callback_info info);
+napi_value Write(napi_env env, napi_callback_info info);
+napi_value Pread(napi_env env, napi_callback_info info);
+napi_value Pwrite(napi_env env, napi_callback_info info);
+
+napi_value Mmap(napi_env env, napi_callback_info info);
+napi_value MappingMemory(napi_env env, napi_callback_info info);
+napi_value Unmap(napi_env env, napi_callback_info info);
+napi_value AddressOf(napi_env env, napi_callback_info info);
+
+napi_value MmioRead8(napi_env env, napi_callback_info info);
+napi_value MmioRead16(napi_env env, napi_callback_info info);
+napi_value MmioRead32(napi_env env, napi_callback_info info);
+napi_value MmioRead64(napi_env env, napi_callback_info info);
+napi_value MmioWrite8(napi_env env, napi_callback_info info);
+napi_value MmioWrite16(napi_env env, napi_callback_info info);
+napi_value MmioWrite32(napi_env env, napi_callback_info info);
+napi_value MmioWrite64(napi_env env, napi_callback_info info);
+// Makes a refused access an exception instead of the end of the process. Once per process; again is nothing.
+void CatchBusFaults();
+
+napi_value Eventfd(napi_env env, napi_callback_info info);
+napi_value WatchStart(napi_env env, napi_callback_info info);
+napi_value WatchRef(napi_env env, napi_callback_info info);
+napi_value WatchUnref(napi_env env, napi_callback_info info);
+napi_value WatchStop(napi_env env, napi_callback_info info);

@@ -1,0 +1,22 @@
+/** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
+import { describe } from 'vitest';
+import '../support/leaks.js';
+import { unsafeVariants, variants } from '../support/subject.js';
+import { device } from './device.js';
+import { dma } from './dma.js';
+import { irqs } from './irqs.js';
+import { lifecycle } from './lifecycle.js';
+import { sizes } from './sizes.js';
+import { unsafe } from './unsafe.js';
+
+const suites = { lifecycle, sizes, dma, device, irqs };
+
+for (const variant of variants.filter((candidate) => !candidate.name.endsWith('virtio'))) {
+  describe(variant.name, () => {
+    for (const [name, suite] of Object.entries(suites)) describe(name, () => suite(variant));
+  });
+}
+
+for (const variant of unsafeVariants.filter((candidate) => candidate.name.endsWith('virtio'))) {
+  describe(variant.name, () => unsafe(variant));
+}

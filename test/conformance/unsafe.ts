@@ -1,0 +1,31 @@
+/** A machine whose IOMMU does not isolate interrupts. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { VFIO_TYPE1_IOMMU } from '../../lib/abi/vfio/container.js';
+import { openDevice } from '../../lib/open.js';
+import { answer, Seam } from '../support/seam.js';
+import type { Variant } from '../support/subject.js';
+
+export function unsafe(variant: Variant): void {
+  describe('without isolated interrupts', () => {
+    let seam: Seam | undefined;
+    afterEach(() => seam?.closeAll());
+
+    it('SET_IOMMU is EPERM, even for root, and the container keeps no type', () => {
+      const subject = variant.make();
+      seam = new Seam(subject.kernel);
+      const container = seam.container();
+      const group = seam.group(subject.edu);
+      expect(answer(seam.setContainer(group, container))).toBe('0');
+      expect(answer(seam.setIommu(container))).toBe('EPERM');
+      expect(answer(seam.setIommu(container, VFIO_TYPE1_IOMMU))).toBe('EPERM');
+      expect(answer(seam.device(group, subject.edu.address))).toBe('EINVAL');
+    });
+
+    it('openDevice says what to do and leaves nothing open', () => {
+      const subject = variant.make();
+      expect(() => openDevice(subject.kernel, subject.edu.address)).toThrow(/^EPERM.*interrupt remapping/);
+      seam = new Seam(subject.kernel);
+      expect(seam.group(subject.edu)).toBeGreaterThanOrEqual(0);
+    });
+  });
+}

@@ -1,0 +1,77 @@
+/** Calls at the seam, with the arguments a test wants to break. Every fd opened here is closed by `closeAll`. */
+import { describeErrno } from '../../lib/abi/errno.js';
+import { O_RDWR } from '../../lib/abi/system.js';
+import { VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU } from '../../lib/abi/vfio/container.js';
+import { VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_SET_CONTAINER } from '../../lib/abi/vfio/group.js';
+import type { Kernel } from '../../lib/kernel/kernel.js';
+import type { Place } from './subject.js';
+
+/** An answer as text: 'EINVAL', or the number. */
+export function answer(result: number): string {
+  return result < 0 ? describeErrno(-result).code : String(result);
+}
+
+export class Seam {
+  readonly kernel: Kernel;
+  readonly #open = new Set<number>();
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+  }
+
+  /** The fd, to be closed by `closeAll`, or -errno. */
+  open(path: string): number {
+    return this.#keep(this.kernel.open(path, O_RDWR));
+  }
+
+  container(): number {
+    return this.open('/dev/vfio/vfio');
+  }
+
+  group({ group }: Place): number {
+    return this.open(`/dev/vfio/${group}`);
+  }
+
+  eventfd(flags = 0x800): number {
+    return this.#keep(this.kernel.eventfd(0, flags));
+  }
+
+  setContainer(group: number, container: number): number {
+    return this.kernel.ioctl(group, VFIO_GROUP_SET_CONTAINER.number, new Uint8Array(new Int32Array([container]).buffer));
+  }
+
+  setIommu(container: number, type = VFIO_TYPE1v2_IOMMU): number {
+    return this.kernel.ioctl(container, VFIO_SET_IOMMU.number, type);
+  }
+
+  device(group: number, name: string): number {
+    return this.#keep(this.kernel.ioctl(group, VFIO_GROUP_GET_DEVICE_FD.number, new TextEncoder().encode(`${name}\0`)));
+  }
+
+  /** All three, ready to use. Throws with the step that failed. */
+  ready(place: Place, type = VFIO_TYPE1v2_IOMMU): { container: number; group: number; device: number } {
+    const step = (name: string, result: number): number => {
+      if (result < 0) throw new Error(`${name}: ${answer(result)}`);
+      return result;
+    };
+    const container = step('open container', this.container());
+    const group = step('open group', this.group(place));
+    step('SET_CONTAINER', this.setContainer(group, container));
+    step('SET_IOMMU', this.setIommu(container, type));
+    return { container, group, device: step('GET_DEVICE_FD', this.device(group, place.address)) };
+  }
+
+  close(fd: number): number {
+    this.#open.delete(fd);
+    return this.kernel.close(fd);
+  }
+
+  closeAll(): void {
+    for (const fd of [...this.#open].reverse()) this.close(fd);
+  }
+
+  #keep(fd: number): number {
+    if (fd >= 0) this.#open.add(fd);
+    return fd;
+  }
+}
