@@ -10,9 +10,16 @@ import { Edu, Machine } from 'vfio/sim';
 const kernel = process.argv.includes('--real') ? native() : new Machine({ devices: [{ model: new Edu() }] }).kernel;
 
 // Registers, in BAR 0.
-const identification = 0x00, liveness = 0x04, factorial = 0x08, status = 0x20;
-const interruptStatus = 0x24, interruptAcknowledge = 0x64;
-const dmaSource = 0x80, dmaDestination = 0x88, dmaCount = 0x90, dmaCommand = 0x98;
+const identification = 0x00,
+  liveness = 0x04,
+  factorial = 0x08,
+  status = 0x20;
+const interruptStatus = 0x24,
+  interruptAcknowledge = 0x64;
+const dmaSource = 0x80,
+  dmaDestination = 0x88,
+  dmaCount = 0x90,
+  dmaCommand = 0x98;
 const deviceMemory = 0x4_0000n; // where the DMA engine finds the device's own 4 KiB
 const interruptWhenDone = 0x80;
 const length = 2048; // bytes to send; QEMU refuses a transfer that ends with the memory's last byte

@@ -36,7 +36,9 @@ export function openDevice(kernel: Kernel, address: string): OpenDevice {
   const { address: name, group, driver } = findDevice(kernel, address);
   if (group === undefined) {
     throw Object.assign(
-      new Error(`Device ${name} is in no IOMMU group. Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?`),
+      new Error(
+        `Device ${name} is in no IOMMU group. Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?`,
+      ),
       { code: 'ERR_VFIO_NO_GROUP' },
     );
   }

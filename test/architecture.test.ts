@@ -51,15 +51,24 @@ describe('rooms', () => {
     expect(rules, `the room ${room} has no row in the table`).toBeDefined();
     for (const { target } of imports.filter(({ target }) => target.endsWith('.ts'))) {
       const fine = roomOf(target) === room || rules!.includes(roomOf(target)) || rules!.includes(target);
-      expect(fine, `${room} may not import ${target}; it may import ${rules!.join(', ') || 'nothing'}. Move the code, or pass the thing in`).toBe(true);
+      expect(
+        fine,
+        `${room} may not import ${target}; it may import ${rules!.join(', ') || 'nothing'}. Move the code, or pass the thing in`,
+      ).toBe(true);
     }
   });
 
   it('no file is imported by what it imports', () => {
-    const graph = new Map(sources.map(({ path, imports }) => [path, imports.filter(({ type, target }) => !type && target.endsWith('.ts')).map(({ target }) => target)]));
+    const graph = new Map(
+      sources.map(({ path, imports }) => [
+        path,
+        imports.filter(({ type, target }) => !type && target.endsWith('.ts')).map(({ target }) => target),
+      ]),
+    );
     const done = new Set<string>();
     const visit = (path: string, trail: readonly string[]): void => {
-      if (trail.includes(path)) throw new Error(`A cycle: ${[...trail.slice(trail.indexOf(path)), path].join(' -> ')}. Take what both need into a third file`);
+      if (trail.includes(path))
+        throw new Error(`A cycle: ${[...trail.slice(trail.indexOf(path)), path].join(' -> ')}. Take what both need into a third file`);
       if (done.has(path)) return;
       for (const next of graph.get(path) ?? []) visit(next, [...trail, path]);
       done.add(path);
@@ -69,12 +78,15 @@ describe('rooms', () => {
 });
 
 describe('places', () => {
-  const importers = (pattern: RegExp): string[] => sources.filter(({ imports }) => imports.some(({ target }) => pattern.test(target))).map(({ path }) => path);
+  const importers = (pattern: RegExp): string[] =>
+    sources.filter(({ imports }) => imports.some(({ target }) => pattern.test(target))).map(({ path }) => path);
   /** Code without comments and strings' contents kept. */
   const code = ({ text }: Source): string => text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
 
   it('only kernel/native.ts loads the addon; take a Kernel as an argument instead', () => {
-    expect(sources.filter((source) => /node-gyp-build|createRequire|\.node['"]/.test(code(source))).map(({ path }) => path)).toEqual(['kernel/native.ts']);
+    expect(sources.filter((source) => /node-gyp-build|createRequire|\.node['"]/.test(code(source))).map(({ path }) => path)).toEqual([
+      'kernel/native.ts',
+    ]);
   });
 
   it('only the real kernel and the lab touch files; use kernel.files instead', () => {
@@ -94,7 +106,8 @@ describe('places', () => {
   });
 
   it('errors are never swallowed', () => {
-    for (const source of sources) expect([source.path, /catch\s*(\([^)]*\))?\s*\{\s*\}/.exec(code(source))?.[0]]).toEqual([source.path, undefined]);
+    for (const source of sources)
+      expect([source.path, /catch\s*(\([^)]*\))?\s*\{\s*\}/.exec(code(source))?.[0]]).toEqual([source.path, undefined]);
   });
 
   it('the addon can not end the process', () => {
@@ -107,7 +120,8 @@ describe('places', () => {
   it('examples import only the package', () => {
     for (const name of readdirSync(join(root, 'examples'))) {
       const text = readFileSync(join(root, 'examples', name), 'utf8');
-      for (const [, target] of text.matchAll(/from '([^']+)'/g)) expect([name, target]).toEqual([name, expect.stringMatching(/^(vfio(\/(abi|sim|pci))?|node:\w+)$/)]);
+      for (const [, target] of text.matchAll(/from '([^']+)'/g))
+        expect([name, target]).toEqual([name, expect.stringMatching(/^(vfio(\/(abi|sim|pci))?|node:\w+)$/)]);
     }
   });
 

@@ -6,8 +6,25 @@ import * as sim from '../lib/sim/index.js';
 
 it('vfio', () => {
   expect(Object.keys(vfio).sort()).toEqual([
-    'BadAnswerError', 'ClosedError', 'Container', 'Device', 'DmaBuffer', 'Group', 'Interrupt', 'Interrupts', 'KernelError',
-    'OpenDevice', 'Region', 'Resource', 'bindDriver', 'findDevice', 'findDevices', 'groupDevices', 'native', 'openDevice', 'parseAddress',
+    'BadAnswerError',
+    'ClosedError',
+    'Container',
+    'Device',
+    'DmaBuffer',
+    'Group',
+    'Interrupt',
+    'Interrupts',
+    'KernelError',
+    'OpenDevice',
+    'Region',
+    'Resource',
+    'bindDriver',
+    'findDevice',
+    'findDevices',
+    'groupDevices',
+    'native',
+    'openDevice',
+    'parseAddress',
   ]);
 });
 
@@ -16,5 +33,9 @@ it('vfio/sim', () => {
 });
 
 it('vfio/pci', () => {
-  expect(Object.keys(pci).filter((name) => !name.startsWith('PCI_')).sort()).toEqual(['bindDriver', 'findDevice', 'findDevices', 'groupDevices', 'parseAddress']);
+  expect(
+    Object.keys(pci)
+      .filter((name) => !name.startsWith('PCI_'))
+      .sort(),
+  ).toEqual(['bindDriver', 'findDevice', 'findDevices', 'groupDevices', 'parseAddress']);
 });

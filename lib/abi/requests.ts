@@ -2,12 +2,7 @@
 import type { Request } from './ioctl.js';
 import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from './vfio/container.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio/device.js';
-import {
-  VFIO_GROUP_GET_DEVICE_FD,
-  VFIO_GROUP_GET_STATUS,
-  VFIO_GROUP_SET_CONTAINER,
-  VFIO_GROUP_UNSET_CONTAINER,
-} from './vfio/group.js';
+import { VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_GET_STATUS, VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_UNSET_CONTAINER } from './vfio/group.js';
 import { VFIO_DEVICE_GET_IRQ_INFO, VFIO_DEVICE_SET_IRQS } from './vfio/irq.js';
 import { VFIO_DEVICE_GET_REGION_INFO } from './vfio/region.js';
 import { VFIO_DEVICE_RESET } from './vfio/reset.js';
@@ -46,9 +41,13 @@ for (const { name, number, argument } of requests) {
  */
 export function refuseOversized(request: number, argument: Uint8Array): void {
   const name = sized.get(request);
-  if (name === undefined || argument.byteLength < 4) return;
+  if (name === undefined) return;
+  if (argument.byteLength < 4)
+    throw new RangeError(`Expected at least 4 bytes, the size word, for ${name} but received ${argument.byteLength}`);
   const promised = ((argument[0] ?? 0) | ((argument[1] ?? 0) << 8) | ((argument[2] ?? 0) << 16) | ((argument[3] ?? 0) << 24)) >>> 0;
   if (promised > argument.byteLength) {
-    throw new RangeError(`Expected an argsz of at most ${argument.byteLength} bytes, the size of the buffer, for ${name} but received ${promised}`);
+    throw new RangeError(
+      `Expected an argsz of at most ${argument.byteLength} bytes, the size of the buffer, for ${name} but received ${promised}`,
+    );
   }
 }

@@ -70,10 +70,15 @@ type Field = Scalar | StructType | Flexible;
 type Fields = Readonly<Record<string, Field>>;
 
 type ValueOf<F extends Field> =
-  F extends Scalar<infer C> ? Value<C>
-  : F extends Flexible<infer E> ? (E extends StructType<infer G> ? readonly View<G>[] : Uint8Array)
-  : F extends StructType<infer G> ? View<G>
-  : never;
+  F extends Scalar<infer C>
+    ? Value<C>
+    : F extends Flexible<infer E>
+      ? E extends StructType<infer G>
+        ? readonly View<G>[]
+        : Uint8Array
+      : F extends StructType<infer G>
+        ? View<G>
+        : never;
 
 /** One struct in memory. Assigning to a property writes the bytes. */
 export type View<F extends Fields = Fields> = {
@@ -186,15 +191,50 @@ function accessor({ offset, field }: Placed, size: number): PropertyDescriptor &
   const index = offset / field.size;
   switch (field.ctype) {
     case '__u8':
-      return { get() { return this.bytes[index]; }, set(value: number) { this.bytes[index] = value; } };
+      return {
+        get() {
+          return this.bytes[index];
+        },
+        set(value: number) {
+          this.bytes[index] = value;
+        },
+      };
     case '__u16':
-      return { get() { return this.words16[index]; }, set(value: number) { this.words16[index] = value; } };
+      return {
+        get() {
+          return this.words16[index];
+        },
+        set(value: number) {
+          this.words16[index] = value;
+        },
+      };
     case '__u32':
-      return { get() { return this.words32[index]; }, set(value: number) { this.words32[index] = value; } };
+      return {
+        get() {
+          return this.words32[index];
+        },
+        set(value: number) {
+          this.words32[index] = value;
+        },
+      };
     case '__s32':
-      return { get() { return this.signed32[index]; }, set(value: number) { this.signed32[index] = value; } };
+      return {
+        get() {
+          return this.signed32[index];
+        },
+        set(value: number) {
+          this.signed32[index] = value;
+        },
+      };
     case '__u64':
-      return { get() { return this.words64[index]; }, set(value: bigint) { this.words64[index] = value; } };
+      return {
+        get() {
+          return this.words64[index];
+        },
+        set(value: bigint) {
+          this.words64[index] = value;
+        },
+      };
   }
 }
 
@@ -205,7 +245,8 @@ function flexibleAccessor({ element, count }: Flexible, offset: number, size: nu
       const room = Math.floor((this.bytes.byteLength - size) / element.size);
       const length = count === undefined ? room : Math.min(room, (this as unknown as Record<string, number>)[count] ?? 0);
       return Array.from({ length }, (_, index) =>
-        element.view(this.bytes.buffer, this.bytes.byteOffset + offset + index * element.size, element.size));
+        element.view(this.bytes.buffer, this.bytes.byteOffset + offset + index * element.size, element.size),
+      );
     },
   };
 }

@@ -41,7 +41,11 @@ export function askInfo<V extends InfoView>(
 }
 
 /** The first capability of that id as its declared struct, or undefined where there is none. */
-export function findCapability<T extends StructType>(capabilities: readonly Capability[], id: number, type: T): ReturnType<T['copy']> | undefined {
+export function findCapability<T extends StructType>(
+  capabilities: readonly Capability[],
+  id: number,
+  type: T,
+): ReturnType<T['copy']> | undefined {
   const found = capabilities.find((capability) => capability.id === id);
   return found && (type.copy(found.bytes) as ReturnType<T['copy']>);
 }

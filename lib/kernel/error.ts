@@ -59,5 +59,7 @@ export class ClosedError extends Error {
 
 /** Misuse in one form: what was expected, for which argument, and what came. */
 export function expected(what: string, argument: string, received: unknown): RangeError {
-  return new RangeError(`Expected ${what} for ${argument} but received ${typeof received === 'string' ? `'${received}'` : String(received)}`);
+  return new RangeError(
+    `Expected ${what} for ${argument} but received ${typeof received === 'string' ? `'${received}'` : String(received)}`,
+  );
 }

@@ -26,7 +26,8 @@ export class Archive {
     this.#log = log;
     const list = join(folder, 'sources.list');
     const empty = join(folder, 'empty');
-    for (const needed of [join(folder, 'lists', 'partial'), join(folder, 'archives', 'partial'), empty]) mkdirSync(needed, { recursive: true });
+    for (const needed of [join(folder, 'lists', 'partial'), join(folder, 'archives', 'partial'), empty])
+      mkdirSync(needed, { recursive: true });
     writeFileSync(list, sources.map(([mirror, suite]) => `deb [signed-by=${key}] ${mirror} ${suite} main\n`).join(''));
     this.#options = [
       `Dir::Etc::SourceList=${list}`,
@@ -47,7 +48,10 @@ export class Archive {
 
   /** Downloads a version's source into `folder`; returns the package file. */
   async download(version: string, folder: string): Promise<string> {
-    await step(`downloading the source of Linux ${version}`, 'apt-get', [...this.#options, 'download', `linux-source-${version}`], { cwd: folder, log: this.#log });
+    await step(`downloading the source of Linux ${version}`, 'apt-get', [...this.#options, 'download', `linux-source-${version}`], {
+      cwd: folder,
+      log: this.#log,
+    });
     const file = readdirSync(folder).find((name) => name.startsWith(`linux-source-${version}_`));
     if (file === undefined) throw new Error(`apt-get downloaded no linux-source-${version}; see ${this.#log}`);
     return join(folder, file);

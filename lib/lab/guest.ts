@@ -33,10 +33,15 @@ const pollMilliseconds = 30;
 export async function runInGuest(guest: Guest, command: readonly string[]): Promise<number> {
   const work = mkdtempSync(join(tmpdir(), 'vfio-lab-'));
   try {
-    writeFileSync(join(work, 'settings'), `bind=${quote(guest.bind ? drivenIds(guest.devices).join(' ') : '')}\noutput=${quote(guest.output ?? '')}\n`);
+    writeFileSync(
+      join(work, 'settings'),
+      `bind=${quote(guest.bind ? drivenIds(guest.devices).join(' ') : '')}\noutput=${quote(guest.output ?? '')}\n`,
+    );
     writeFileSync(join(work, 'command'), commandScript(command, process.cwd(), { ...process.env, VFIO_LAB_IOMMU: guest.iommu }));
     const started = performance.now();
-    say(`Linux ${guest.kernel.version}, ${guest.iommu === 'none' ? 'no' : guest.iommu} IOMMU, ${guest.devices.join(' + ') || 'no device'}: ${command.join(' ')}`);
+    say(
+      `Linux ${guest.kernel.version}, ${guest.iommu === 'none' ? 'no' : guest.iommu} IOMMU, ${guest.devices.join(' + ') || 'no device'}: ${command.join(' ')}`,
+    );
     const finished = await boot(guest, work);
     const status = finished ? await readStatus(work) : timedOut;
     say(`the guest ended after ${((performance.now() - started) / 1000).toFixed(1)} s with status ${status}`);
@@ -68,7 +73,9 @@ async function boot(guest: Guest, work: string): Promise<boolean> {
     const inTime = !running();
     if (!inTime) {
       kill();
-      say(`no end after ${guest.timeoutSeconds} s. The last the guest printed:\n${lastLines(streams.map(({ tail }) => tail).join(''), 10)}`);
+      say(
+        `no end after ${guest.timeoutSeconds} s. The last the guest printed:\n${lastLines(streams.map(({ tail }) => tail).join(''), 10)}`,
+      );
       say(`the last its kernel said:\n${lastLines(readIfThere(join(work, 'console')), 15)}`);
     }
     await ended;
@@ -82,15 +89,35 @@ async function boot(guest: Guest, work: string): Promise<boolean> {
 function qemuArguments(guest: Guest, work: string): string[] {
   const machine = iommuMachines[guest.iommu];
   const share = (name: string, path: string, options = ''): string[] => [
-    '-fsdev', `local,id=${name},path=${path.replaceAll(',', ',,')},security_model=none${options}`,
-    '-device', `virtio-9p-pci,fsdev=${name},mount_tag=${name},disable-legacy=on`,
+    '-fsdev',
+    `local,id=${name},path=${path.replaceAll(',', ',,')},security_model=none${options}`,
+    '-device',
+    `virtio-9p-pci,fsdev=${name},mount_tag=${name},disable-legacy=on`,
   ];
   return [
     ...machine.qemu,
-    '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', String(guest.memoryMegabytes),
-    '-nodefaults', '-no-reboot', '-display', 'none', '-monitor', 'none', '-serial', `file:${join(work, 'console')}`,
-    '-kernel', guest.kernel.image, '-initrd', packInitramfs(work),
-    '-append', ['console=ttyS0', 'panic=-1', ...machine.kernel, ...guest.kernelArguments].join(' '),
+    '-accel',
+    'tcg,thread=multi',
+    '-cpu',
+    'max',
+    '-smp',
+    '2',
+    '-m',
+    String(guest.memoryMegabytes),
+    '-nodefaults',
+    '-no-reboot',
+    '-display',
+    'none',
+    '-monitor',
+    'none',
+    '-serial',
+    `file:${join(work, 'console')}`,
+    '-kernel',
+    guest.kernel.image,
+    '-initrd',
+    packInitramfs(work),
+    '-append',
+    ['console=ttyS0', 'panic=-1', ...machine.kernel, ...guest.kernelArguments].join(' '),
     ...share('host', '/', ',readonly=on,multidevs=remap'),
     ...share('lab', work),
     ...(guest.output === undefined ? [] : share('output', guest.output)),
@@ -102,7 +129,9 @@ function qemuArguments(guest: Guest, work: string): string[] {
 async function readStatus(work: string): Promise<number> {
   const status = readIfThere(join(work, 'status')).trim();
   if (!/^\d+$/.test(status)) {
-    throw new Error(`The guest ended without an exit status. The last its kernel said:\n${lastLines(readIfThere(join(work, 'console')), 30)}`);
+    throw new Error(
+      `The guest ended without an exit status. The last its kernel said:\n${lastLines(readIfThere(join(work, 'console')), 30)}`,
+    );
   }
   const complaints = kernelComplaints(readIfThere(join(work, 'kernel.log')));
   if (complaints.length === 0) return Number(status);
@@ -114,7 +143,10 @@ async function readStatus(work: string): Promise<number> {
 export function kernelComplaints(log: string): string[] {
   const lines = log.split('\n');
   return lines.flatMap((line, index) =>
-    /\b(WARNING:|BUG:|Oops|general protection fault|INFO: task .* blocked|Kernel panic)/.test(line) ? [lines.slice(index, index + 12).join('\n')] : []);
+    /\b(WARNING:|BUG:|Oops|general protection fault|INFO: task .* blocked|Kernel panic)/.test(line)
+      ? [lines.slice(index, index + 12).join('\n')]
+      : [],
+  );
 }
 
 function readIfThere(file: string): string {

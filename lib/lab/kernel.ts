@@ -86,10 +86,10 @@ async function configure(version: string, variant: Variant, source: string, log:
   writeFileSync(fragment, configFragment(version, variant));
   const options = { cwd: source, log };
   await step('configuring: the smallest kernel', 'make', ['-s', 'tinyconfig'], options);
-  await step('configuring: the lab\'s options', 'scripts/kconfig/merge_config.sh', ['-m', '.config', fragment], options);
+  await step("configuring: the lab's options", 'scripts/kconfig/merge_config.sh', ['-m', '.config', fragment], options);
   await step('configuring: what follows from them', 'make', ['-s', 'olddefconfig'], options);
   const config = readFileSync(join(source, '.config'), 'utf8');
   const lost = enabledOptions(version, variant).filter((name) => !config.includes(`\nCONFIG_${name}=y\n`));
-  if (lost.length > 0) throw new Error(`Linux ${version} did not take these options, so something they depend on is missing: ${lost.join(' ')}`);
+  if (lost.length > 0)
+    throw new Error(`Linux ${version} did not take these options, so something they depend on is missing: ${lost.join(' ')}`);
 }
-

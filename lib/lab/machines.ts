@@ -17,9 +17,14 @@ export const iommuMachines: Readonly<Record<IommuName, IommuMachine>> = {
     // QEMU's firmware tables say that the I/O APIC belongs to the function at 00:14.0, and there is none. Newer kernels
     // look whether it is a south bridge, and turn interrupt remapping off if not: so something of that class stands there.
     qemu: [
-      '-M', 'q35', '-device', 'amd-iommu,intremap=on',
-      '-drive', 'if=none,id=southbridge,driver=null-co,size=1M',
-      '-device', 'virtio-blk-pci,drive=southbridge,class=0x0601,addr=14.0,disable-legacy=on',
+      '-M',
+      'q35',
+      '-device',
+      'amd-iommu,intremap=on',
+      '-drive',
+      'if=none,id=southbridge,driver=null-co,size=1M',
+      '-device',
+      'virtio-blk-pci,drive=southbridge,class=0x0601,addr=14.0,disable-legacy=on',
     ],
     kernel: [],
   },
@@ -30,9 +35,9 @@ export const iommuMachines: Readonly<Record<IommuName, IommuMachine>> = {
 
 /** PCI ids, as sysfs writes them, of the devices that drivers are written for: these are given to vfio-pci. */
 const driven: Readonly<Record<string, string>> = {
-  'edu': '0x1234:0x11e8',
-  'nvme': '0x1b36:0x0010',
-  'e1000e': '0x8086:0x10d3',
+  edu: '0x1234:0x11e8',
+  nvme: '0x1b36:0x0010',
+  e1000e: '0x8086:0x10d3',
   'pci-testdev': '0x1b36:0x0005',
 };
 

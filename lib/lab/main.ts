@@ -25,7 +25,9 @@ interface Options {
 const collect = (value: string, list: string[]): string[] => [...list, value];
 
 const program = new Command('npm run lab --')
-  .description("Runs a command on a real Linux kernel, in QEMU, with an emulated IOMMU and PCI devices, and with this machine's files.\nThe first run of a kernel downloads and builds it, which takes minutes; later ones boot in seconds.")
+  .description(
+    "Runs a command on a real Linux kernel, in QEMU, with an emulated IOMMU and PCI devices, and with this machine's files.\nThe first run of a kernel downloads and builds it, which takes minutes; later ones boot in seconds.",
+  )
   .argument('[command...]', 'what to run in the guest; its exit status is the exit status')
   .option('--kernel <version>', 'a version like 6.12, or newest', 'newest')
   .addOption(new Option('--variant <variant>', 'who provides /dev/vfio/vfio').choices(['default', 'iommufd-container']).default('default'))

@@ -37,7 +37,8 @@ export function requireToBuild(): void {
 
 function requireAll(requirements: readonly Requirement[], purpose: string): void {
   const missing = missingPackages(requirements, present);
-  if (missing.length > 0) throw new Error(`To ${purpose}, packages are missing. Install them with:\n  sudo apt-get install ${missing.join(' ')}`);
+  if (missing.length > 0)
+    throw new Error(`To ${purpose}, packages are missing. Install them with:\n  sudo apt-get install ${missing.join(' ')}`);
 }
 
 export function missingPackages(requirements: readonly Requirement[], isPresent: (file: string) => boolean): string[] {

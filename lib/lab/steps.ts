@@ -12,7 +12,12 @@ const patience = 30_000;
  * Runs a program with its output in a log file, saying now and then that it still does.
  * @throws Error with the end of the log when it fails.
  */
-export async function step(what: string, program: string, args: readonly string[], options: { cwd: string; log: string; env?: NodeJS.ProcessEnv }): Promise<void> {
+export async function step(
+  what: string,
+  program: string,
+  args: readonly string[],
+  options: { cwd: string; log: string; env?: NodeJS.ProcessEnv },
+): Promise<void> {
   const started = performance.now();
   const elapsed = (): string => `${Math.round((performance.now() - started) / 1000)} s`;
   say(`${what} …`);
@@ -28,7 +33,9 @@ export async function step(what: string, program: string, args: readonly string[
     });
     process.off('exit', stop);
     if (status !== 0) {
-      throw new Error(`${what} failed (${program}: ${status}). The end of ${options.log}:\n${lastLines(readFileSync(options.log, 'utf8'), 20)}`);
+      throw new Error(
+        `${what} failed (${program}: ${status}). The end of ${options.log}:\n${lastLines(readFileSync(options.log, 'utf8'), 20)}`,
+      );
     }
     say(`${what}: done in ${elapsed()}`);
   } finally {

@@ -29,19 +29,27 @@ export function bindDriver(kernel: Kernel, address: string, driver = 'vfio-pci')
   try {
     move(kernel, device.address, driver, driver);
   } catch (error) {
-    finishAll([() => { throw error; }, restore]);
+    finishAll([
+      () => {
+        throw error;
+      },
+      restore,
+    ]);
   }
   return binding;
 }
 
 function assertPossible(kernel: Kernel, device: PciDevice, driver: string): void {
   if (device.group === undefined && driver === 'vfio-pci') {
-    throw coded('ERR_VFIO_NO_GROUP',
+    throw coded(
+      'ERR_VFIO_NO_GROUP',
       `Device ${device.address} is in no IOMMU group, so ${driver} would not take it. ` +
-      'Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?');
+        'Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?',
+    );
   }
   const path = `/sys/bus/pci/drivers/${driver}`;
-  if (kernel.files.access(path) < 0) throw coded('ERR_VFIO_NO_DRIVER', `There is no driver ${driver} (${path} is missing). Load it: modprobe ${driver}`);
+  if (kernel.files.access(path) < 0)
+    throw coded('ERR_VFIO_NO_DRIVER', `There is no driver ${driver} (${path} is missing). Load it: modprobe ${driver}`);
 }
 
 /** Unbinds, sets the override, lets the bus look again, and looks what came of it. */
@@ -54,7 +62,10 @@ function move(kernel: Kernel, address: string, driver: string | undefined, overr
   writeText(kernel, '/sys/bus/pci/drivers_probe', address);
   const now = findDevice(kernel, address).driver;
   if (now !== driver) {
-    throw coded('ERR_VFIO_NOT_BOUND', `Device ${address} went to ${now ?? 'no driver'} instead of ${driver}. The kernel log says why: dmesg | grep ${address}`);
+    throw coded(
+      'ERR_VFIO_NOT_BOUND',
+      `Device ${address} went to ${now ?? 'no driver'} instead of ${driver}. The kernel log says why: dmesg | grep ${address}`,
+    );
   }
 }
 

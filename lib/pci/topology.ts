@@ -55,5 +55,7 @@ export function findDevices(kernel: Kernel, ids: { vendor?: number; device?: num
 
 /** The devices of an IOMMU group, in address order. */
 export function groupDevices(kernel: Kernel, group: number): PciDevice[] {
-  return list(kernel, `/sys/kernel/iommu_groups/${group}/devices`).sort().map((address) => findDevice(kernel, address));
+  return list(kernel, `/sys/kernel/iommu_groups/${group}/devices`)
+    .sort()
+    .map((address) => findDevice(kernel, address));
 }

@@ -1,11 +1,7 @@
 /** A VFIO device fd. The order of checks is that of the kernel's vfio_pci_core.c. */
 import { errno } from '../abi/errno.js';
 import { MAP_SHARED } from '../abi/system.js';
-import {
-  VFIO_DEVICE_FLAGS_PCI,
-  VFIO_DEVICE_GET_INFO,
-  vfio_device_info,
-} from '../abi/vfio/device.js';
+import { VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_GET_INFO, vfio_device_info } from '../abi/vfio/device.js';
 import {
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_SET_IRQS,
@@ -144,7 +140,9 @@ export class DeviceFile extends OpenFile {
     if (argsz < minimum || index >= VFIO_PCI_NUM_IRQS || count >= 0xffff_ffff - start || (flags & ~known) !== 0) return -errno.EINVAL;
     const available = this.#device.irqCount(index);
     if (start >= available || start + count > available) return -errno.EINVAL;
-    const element = { [VFIO_IRQ_SET_DATA_NONE]: 0, [VFIO_IRQ_SET_DATA_BOOL]: 1, [VFIO_IRQ_SET_DATA_EVENTFD]: 4 }[flags & VFIO_IRQ_SET_DATA_TYPE_MASK];
+    const element = { [VFIO_IRQ_SET_DATA_NONE]: 0, [VFIO_IRQ_SET_DATA_BOOL]: 1, [VFIO_IRQ_SET_DATA_EVENTFD]: 4 }[
+      flags & VFIO_IRQ_SET_DATA_TYPE_MASK
+    ];
     if (element === undefined || argsz - minimum < count * element) return -errno.EINVAL;
     const data = argument.copyFrom(count * element, minimum);
     if (data === undefined) return -errno.EFAULT;

@@ -44,7 +44,7 @@ export class DmaPort {
       this.#faults.push({ device: this.#device, iova, size: bytes.byteLength, direction, reason: problem });
       return false;
     }
-    for (let done = 0; done < bytes.byteLength; ) {
+    for (let done = 0; done < bytes.byteLength;) {
       const mapping = this.#group.domain?.at(iova + BigInt(done));
       if (mapping === undefined) return false;
       const offset = Number(iova + BigInt(done) - mapping.start);
@@ -59,7 +59,7 @@ export class DmaPort {
 
   #refusal(direction: 'read' | 'write', iova: bigint, size: number): DmaFault['reason'] | undefined {
     const end = iova + BigInt(size);
-    for (let at = iova; at < end; ) {
+    for (let at = iova; at < end;) {
       const mapping = this.#group.domain?.at(at);
       if (mapping === undefined) return 'not mapped';
       if (direction === 'read' && !mapping.readable) return 'not readable';

@@ -83,11 +83,13 @@ export class GroupFile extends OpenFile {
     this.#devicesOpen += 1;
     // An open device holds the group's file: the group is released when both are closed.
     this.retain();
-    return this.#fds.install(new DeviceFile(device, this.#fds, () => {
-      device.close();
-      this.#devicesOpen -= 1;
-      this.drop();
-    }));
+    return this.#fds.install(
+      new DeviceFile(device, this.#fds, () => {
+        device.close();
+        this.#devicesOpen -= 1;
+        this.drop();
+      }),
+    );
   }
 
   #leaveContainer(): void {

@@ -34,7 +34,7 @@ export class IntervalMap<T extends Interval> {
   /** The first interval, in address order, that ends at or after `address`. */
   firstFrom(address: bigint): T | undefined {
     let found: T | undefined;
-    for (let node = this.#root; node !== undefined; ) {
+    for (let node = this.#root; node !== undefined;) {
       if (address <= node.entry.last) {
         found = node.entry;
         node = node.left;

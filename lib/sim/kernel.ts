@@ -70,7 +70,8 @@ export class SimulatedKernel implements Kernel, FdTable {
   }
 
   mmap(fd: number, length: number, protection: number, flags: number, offset: number): Mapping | number {
-    if (!Number.isInteger(length) || length < 0 || length > mostBytes) throw expected(`an integer from 0 to ${mostBytes}`, 'length', length);
+    if (!Number.isInteger(length) || length < 0 || length > mostBytes)
+      throw expected(`an integer from 0 to ${mostBytes}`, 'length', length);
     if (length === 0 || checkOffset(offset) % pageSize !== 0) return -errno.EINVAL;
     if ((flags & MAP_ANONYMOUS) !== 0) return new MemoryMapping(this.#platform.memory, length, protection);
     return this.lookup(fd)?.mmap(length, protection, flags, offset) ?? -errno.EBADF;

@@ -5,7 +5,7 @@ import { IommuGroup } from './iommu-group.js';
 import { SimulatedKernel } from './kernel.js';
 import type { PciFunction } from './pci/function.js';
 import type { Platform } from './platform.js';
-import { iommus, kernels, type IommuKind, type KernelVersion } from './profile.js';
+import { iommuKinds, iommuProfile, kernels, type IommuKind, type KernelVersion } from './profile.js';
 import { PciSlot } from './slot.js';
 import { fileTree } from './sysfs.js';
 import { UserMemory } from './user-memory.js';
@@ -54,10 +54,10 @@ export class Machine {
     dmaEntryLimit = 65535,
   }: MachineOptions = {}) {
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
-    if (!Object.hasOwn(iommus, iommu)) throw expected(`one of ${Object.keys(iommus).join(', ')}`, 'iommu', iommu);
+    if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
     const platform: Platform = {
       kernel: kernels[kernel],
-      iommu: iommus[iommu],
+      iommu: iommuProfile(iommu, kernels[kernel]),
       memory: new UserMemory(),
       allowUnsafeInterrupts,
       entryLimit: dmaEntryLimit,
@@ -68,7 +68,8 @@ export class Machine {
     const place = barPlacer();
     for (const options of devices) {
       const address = options.address ?? freeAddress(slots);
-      if (!/^[0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/.test(address)) throw expected("a PCI address like '0000:00:03.0'", 'address', address);
+      if (!/^[0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/.test(address))
+        throw expected("a PCI address like '0000:00:03.0'", 'address', address);
       if (slots.some((slot) => slot.address === address)) throw expected('an address no other device has', 'address', address);
       const number = options.group ?? freeNumber(groups);
       const group = groups.get(number) ?? new IommuGroup(number);

@@ -69,7 +69,8 @@ abstract class CheckedMapping implements Mapping, Mmio {
     if (!Number.isInteger(offset) || offset < 0 || offset > this.length - width || offset % width !== 0) {
       throw expected(`a multiple of ${width} from 0 to ${this.length - width}`, 'offset', offset);
     }
-    if ((this.#protection & needed) === 0) throw expected(`a mapping that is ${needed === PROT_READ ? 'readable' : 'writable'}`, 'mapping', 'one that is not');
+    if ((this.#protection & needed) === 0)
+      throw expected(`a mapping that is ${needed === PROT_READ ? 'readable' : 'writable'}`, 'mapping', 'one that is not');
   }
 }
 

@@ -40,31 +40,41 @@ export interface IommuProfile {
 }
 
 const x86MsiWindow: ReservedRegion = { start: 0xfee0_0000n, last: 0xfeef_ffffn, type: 'msi' };
+const top = 0xffff_ffff_ffff_ffffn;
 
-/** As QEMU's emulated units of each kind show themselves. */
-export const iommus: Readonly<Record<IommuKind, IommuProfile>> = {
-  intel: {
-    kind: 'intel',
-    pageSizes: 0x4020_1000n,
-    apertureLast: 0x7f_ffff_ffffn,
-    reserved: [x86MsiWindow],
-    isolatesInterrupts: true,
-    enforcesCoherency: false,
-  },
-  amd: {
-    kind: 'amd',
-    pageSizes: 0xffff_ffff_ffff_f000n,
-    apertureLast: 0xffff_ffff_ffff_ffffn,
-    reserved: [x86MsiWindow, { start: 0xfd_0000_0000n, last: 0xff_ffff_ffffn, type: 'reserved' }],
-    isolatesInterrupts: true,
-    enforcesCoherency: true,
-  },
-  virtio: {
-    kind: 'virtio',
-    pageSizes: 0xffff_ffff_ffff_f000n,
-    apertureLast: 0xffff_ffff_ffff_ffffn,
-    reserved: [x86MsiWindow],
-    isolatesInterrupts: false,
-    enforcesCoherency: true,
-  },
-};
+/** As QEMU's emulated unit of that kind shows itself through the kernel's driver. */
+export function iommuProfile(kind: IommuKind, { version }: KernelProfile): IommuProfile {
+  switch (kind) {
+    case 'intel':
+      return {
+        kind,
+        pageSizes: 0x4020_1000n,
+        apertureLast: 0x7f_ffff_ffffn,
+        reserved: [x86MsiWindow],
+        isolatesInterrupts: true,
+        enforcesCoherency: false,
+      };
+    case 'amd':
+      return {
+        kind,
+        // The driver's page tables were rewritten in between, and give fewer levels.
+        ...(version === '6.12'
+          ? { pageSizes: 0x000f_ff7f_ffff_f000n, apertureLast: top }
+          : { pageSizes: 0x0000_7f7f_ffff_f000n, apertureLast: 0xffff_ffff_ffffn }),
+        reserved: [x86MsiWindow, { start: 0xfd_0000_0000n, last: 0xff_ffff_ffffn, type: 'reserved' }],
+        isolatesInterrupts: true,
+        enforcesCoherency: true,
+      };
+    case 'virtio':
+      return {
+        kind,
+        pageSizes: 0xffff_ffff_ffff_f000n,
+        apertureLast: top,
+        reserved: [x86MsiWindow],
+        isolatesInterrupts: false,
+        enforcesCoherency: true,
+      };
+  }
+}
+
+export const iommuKinds: readonly IommuKind[] = ['intel', 'amd', 'virtio'];

@@ -32,9 +32,7 @@ export function fileTree({ platform, slots, groups }: Inventory): FileNode {
       class: directory(() => ({ iommu: directory(() => ({ [iommuUnit[platform.iommu.kind]]: directory(() => ({})) })) })),
       devices: directory(() => ({ 'pci0000:00': directory(() => bySlot(slots, deviceDirectory)) })),
       kernel: directory(() => ({
-        iommu_groups: directory(() =>
-          Object.fromEntries(groups.map((group) => [String(group.number), groupDirectory(group, platform)])),
-        ),
+        iommu_groups: directory(() => Object.fromEntries(groups.map((group) => [String(group.number), groupDirectory(group, platform)]))),
       })),
       module: directory(() => ({
         vfio_iommu_type1: directory(() => ({
@@ -68,7 +66,10 @@ function deviceDirectory(slot: PciSlot): FileNode {
     subsystem_device: line(() => hex(identity.subsystemDevice ?? 0, 4)),
     irq: line(() => (config.getUint8(PCI_INTERRUPT_PIN) === 0 ? '0' : '11')),
     numa_node: line(() => '-1'),
-    driver_override: line(() => slot.driverOverride ?? '(null)', (text) => override(slot, text)),
+    driver_override: line(
+      () => slot.driverOverride ?? '(null)',
+      (text) => override(slot, text),
+    ),
     iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group.number}`),
     ...(slot.driver !== undefined && { driver: link(() => `../../../bus/pci/drivers/${slot.driver}`) }),
   }));

@@ -1,11 +1,6 @@
 import type { Capability } from '../abi/chain.js';
 import { O_RDWR } from '../abi/system.js';
-import {
-  VFIO_CHECK_EXTENSION,
-  VFIO_GET_API_VERSION,
-  VFIO_SET_IOMMU,
-  VFIO_TYPE1v2_IOMMU,
-} from '../abi/vfio/container.js';
+import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU } from '../abi/vfio/container.js';
 import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_WRITE,
@@ -192,10 +187,7 @@ export class Container extends Resource implements AddressSpace {
   /** Devices go first, then the memory they could reach, and then the groups: without them the kernel cannot unmap. */
   protected override quiesce(): void {
     const buffers = this.children.filter((child) => child instanceof DmaBuffer);
-    finishAll([
-      ...this.#groups.map((group) => () => group.closeDevices()),
-      ...buffers.map((buffer) => () => buffer.close()),
-    ]);
+    finishAll([...this.#groups.map((group) => () => group.closeDevices()), ...buffers.map((buffer) => () => buffer.close())]);
   }
 
   protected override release(): void {

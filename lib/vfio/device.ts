@@ -1,11 +1,6 @@
 import type { Capability } from '../abi/chain.js';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../abi/pci.js';
-import {
-  VFIO_DEVICE_FLAGS_PCI,
-  VFIO_DEVICE_FLAGS_RESET,
-  VFIO_DEVICE_GET_INFO,
-  vfio_device_info,
-} from '../abi/vfio/device.js';
+import { VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_GET_INFO, vfio_device_info } from '../abi/vfio/device.js';
 import { VFIO_PCI_CONFIG_REGION_INDEX } from '../abi/vfio/region.js';
 import { VFIO_DEVICE_RESET } from '../abi/vfio/reset.js';
 import { askInfo } from '../kernel/answer.js';

@@ -75,12 +75,18 @@ export class Interrupts extends Resource {
     if (!Number.isInteger(count) || count < 1 || count > this.info.count) {
       throw expected(`an integer from 1 to ${this.info.count}, the vectors there are,`, 'count', count);
     }
-    if (this.#vectors.length > 0) throw Object.assign(new Error(`${this.label} is enabled already; disable() it first`), { code: 'ERR_VFIO_ENABLED' });
+    if (this.#vectors.length > 0)
+      throw Object.assign(new Error(`${this.label} is enabled already; disable() it first`), { code: 'ERR_VFIO_ENABLED' });
     this.#vectors = together((undo) => {
       const unmask = this.info.automasked ? () => this.unmask() : undefined;
       const vectors = Array.from({ length: count }, (_, vector) =>
-        undo(new Interrupt(this, this.#descriptor.kernel, count === 1 ? this.label : `${this.label}, vector ${vector}`, unmask)));
-      this.#setEventfds(VFIO_IRQ_SET_ACTION_TRIGGER, 0, vectors.map(({ fd }) => fd));
+        undo(new Interrupt(this, this.#descriptor.kernel, count === 1 ? this.label : `${this.label}, vector ${vector}`, unmask)),
+      );
+      this.#setEventfds(
+        VFIO_IRQ_SET_ACTION_TRIGGER,
+        0,
+        vectors.map(({ fd }) => fd),
+      );
       return vectors;
     });
     return this.#vectors;
@@ -132,7 +138,9 @@ export class Interrupts extends Resource {
     const data = new Uint8Array(Int32Array.from(eventfds).buffer);
     const available = this.#set(VFIO_IRQ_SET_DATA_EVENTFD | action, start, eventfds.length, data);
     if (available > 0) {
-      throw Object.assign(new Error(`${this.label} has ${available} vectors but ${eventfds.length} were asked for`), { code: 'ERR_VFIO_FEWER_VECTORS' });
+      throw Object.assign(new Error(`${this.label} has ${available} vectors but ${eventfds.length} were asked for`), {
+        code: 'ERR_VFIO_FEWER_VECTORS',
+      });
     }
   }
 

@@ -19,11 +19,24 @@ const answerWith = (chain: Uint8Array): Uint8Array => {
 describe('capability chains', () => {
   it.each([4, 8] as const)('what is built with alignment %i is what is walked', (alignment) => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 0xffff }), fc.integer({ min: 0, max: 40 })), { minLength: 1, maxLength: 12 }), (list) => {
-        const walked = walkChain(answerWith(buildChain(list.map(([id, payload]) => element(id, payload)), fixed, alignment)), fixed, fixed);
-        expect(walked.map(({ id, version }) => [id, version])).toEqual(list.map(([id]) => [id, 1]));
-        walked.forEach(({ bytes }, index) => expect(bytes.slice(8, 8 + list[index]![1])).toEqual(element(...list[index]!).slice(8)));
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 0xffff }), fc.integer({ min: 0, max: 40 })), { minLength: 1, maxLength: 12 }),
+        (list) => {
+          const walked = walkChain(
+            answerWith(
+              buildChain(
+                list.map(([id, payload]) => element(id, payload)),
+                fixed,
+                alignment,
+              ),
+            ),
+            fixed,
+            fixed,
+          );
+          expect(walked.map(({ id, version }) => [id, version])).toEqual(list.map(([id]) => [id, 1]));
+          walked.forEach(({ bytes }, index) => expect(bytes.slice(8, 8 + list[index]![1])).toEqual(element(...list[index]!).slice(8)));
+        },
+      ),
     );
   });
 

@@ -19,7 +19,9 @@ const folders = process.env['VFIO_HEADERS']?.split(':') ?? ['/usr/include'].filt
 const declarations = Object.entries(abi);
 const structs = declarations.flatMap(([, value]) => (isStruct(value) ? [value] : []));
 const requests = declarations.flatMap(([, value]) => (isRequest(value) ? [value] : []));
-const constants = declarations.flatMap(([name, value]) => (/^[A-Z][A-Za-z0-9]*_\w+$/.test(name) && ['number', 'string'].includes(typeof value) ? [[name, value as number | string] as const] : []));
+const constants = declarations.flatMap(([name, value]) =>
+  /^[A-Z][A-Za-z0-9]*_\w+$/.test(name) && ['number', 'string'].includes(typeof value) ? [[name, value as number | string] as const] : [],
+);
 
 function isStruct(value: unknown): value is StructType {
   return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'struct';
@@ -50,15 +52,25 @@ describe.each(folders)('%s', (folder) => {
 
   it(`is Linux ${version}: sizes, offsets, constants and request numbers agree`, () => {
     const expected: string[] = [];
-    const program = ['#include <stdio.h>', '#include <stddef.h>', '#include <fcntl.h>', '#include <errno.h>', '#include <sys/mman.h>',
-      '#include <sys/eventfd.h>', '#include <linux/vfio.h>', '#include <linux/pci_regs.h>', 'int main(void) {'];
+    const program = [
+      '#include <stdio.h>',
+      '#include <stddef.h>',
+      '#include <fcntl.h>',
+      '#include <errno.h>',
+      '#include <sys/mman.h>',
+      '#include <sys/eventfd.h>',
+      '#include <linux/vfio.h>',
+      '#include <linux/pci_regs.h>',
+      'int main(void) {',
+    ];
     const fact = (text: string, expression: string, value: number | bigint): void => {
       program.push(`printf("${text} = %llu\\n", (unsigned long long)(${expression}));`);
       expected.push(`${text} = ${value}`);
     };
     for (const type of structs) {
       if (!has(type.name)) continue;
-      if (type.layout.every(({ field }) => !('since' in field) || has('', field.since))) fact(`sizeof ${type.name}`, `sizeof(struct ${type.name})`, type.size);
+      if (type.layout.every(({ field }) => !('since' in field) || has('', field.since)))
+        fact(`sizeof ${type.name}`, `sizeof(struct ${type.name})`, type.size);
       fact(`alignof ${type.name}`, `_Alignof(struct ${type.name})`, type.alignment);
       for (const { name, offset, field } of type.layout) {
         if ('since' in field && !has('', field.since)) continue;
@@ -89,7 +101,8 @@ describe.each(folders)('%s', (folder) => {
     for (const type of structs) {
       const body = new RegExp(`struct ${type.name} \\{[^}]*\\}`).exec(header)?.[0];
       for (const { name, field } of type.layout) {
-        if ('since' in field) expect([type.name, name, new RegExp(`\\b${name};`).test(body ?? '')]).toEqual([type.name, name, has('', field.since)]);
+        if ('since' in field)
+          expect([type.name, name, new RegExp(`\\b${name};`).test(body ?? '')]).toEqual([type.name, name, has('', field.since)]);
       }
     }
   });

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import * as abi from '../../lib/abi/index.js';
 import { fd, flexible, struct, u16, u32, u64, u8, type Scalar, type StructType } from '../../lib/abi/struct.js';
 
-const structs = Object.values(abi).filter((value): value is StructType => typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'struct');
+const structs = Object.values(abi).filter(
+  (value): value is StructType => typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'struct',
+);
 
 const values = (field: Scalar): fc.Arbitrary<number | bigint> =>
   ({
@@ -40,7 +42,13 @@ describe('struct()', () => {
 
   it('lays fields out as C does', () => {
     expect([inner.size, inner.alignment, inner.offsetofend('a')]).toEqual([16, 8, 2]);
-    expect(outer.layout.map(({ name, offset }) => [name, offset])).toEqual([['head', 0], ['inner', 8], ['count', 24], ['file', 28], ['tail', 32]]);
+    expect(outer.layout.map(({ name, offset }) => [name, offset])).toEqual([
+      ['head', 0],
+      ['inner', 8],
+      ['count', 24],
+      ['file', 28],
+      ['tail', 32],
+    ]);
     expect(outer.size).toBe(32);
   });
 
@@ -61,6 +69,8 @@ describe('struct()', () => {
   });
 
   it('writing a number into a 64-bit field throws by itself', () => {
-    expect(() => { (inner.create() as { b: unknown }).b = 1; }).toThrow(TypeError);
+    expect(() => {
+      (inner.create() as { b: unknown }).b = 1;
+    }).toThrow(TypeError);
   });
 });

@@ -4,12 +4,13 @@ import '../support/leaks.js';
 import { unsafeVariants, variants } from '../support/subject.js';
 import { device } from './device.js';
 import { dma } from './dma.js';
+import { driver } from './driver.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
 import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
-const suites = { lifecycle, sizes, dma, device, irqs };
+const suites = { lifecycle, sizes, dma, device, irqs, driver };
 
 for (const variant of variants.filter((candidate) => !candidate.name.endsWith('virtio'))) {
   describe(variant.name, () => {

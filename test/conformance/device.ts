@@ -50,13 +50,17 @@ export function device(variant: Variant): void {
       const lines: string[] = [];
       const info = vfio_device_info.create();
       info.argsz = vfio_device_info.size;
-      lines.push(`device: ${answer(subject.kernel.ioctl(fd, VFIO_DEVICE_GET_INFO.number, info.bytes))} flags ${info.flags} regions ${info.num_regions} irqs ${info.num_irqs} argsz ${info.argsz}`);
+      lines.push(
+        `device: ${answer(subject.kernel.ioctl(fd, VFIO_DEVICE_GET_INFO.number, info.bytes))} flags ${info.flags} regions ${info.num_regions} irqs ${info.num_irqs} argsz ${info.argsz}`,
+      );
       for (const index of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0x7fff_ffff, 0xffff_ffff]) {
         const region = vfio_region_info.create();
         region.argsz = vfio_region_info.size;
         region.index = index;
         const result = answer(subject.kernel.ioctl(fd, VFIO_DEVICE_GET_REGION_INFO.number, region.bytes));
-        lines.push(`region ${index}: ${result}${result === '0' ? ` flags ${region.flags} size 0x${region.size.toString(16)} offset 0x${region.offset.toString(16)}` : ''}`);
+        lines.push(
+          `region ${index}: ${result}${result === '0' ? ` flags ${region.flags} size 0x${region.size.toString(16)} offset 0x${region.offset.toString(16)}` : ''}`,
+        );
       }
       for (const index of [0, 1, 2, 3, 4, 5, 6, 0x7fff_ffff, 0xffff_ffff]) {
         const irq = vfio_irq_info.create();

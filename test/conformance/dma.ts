@@ -83,7 +83,15 @@ export function dma(variant: Variant): void {
 
     it('that overlaps another is EEXIST, however it overlaps', () => {
       expect(map({ iova: base, size: 4n * page })).toBe('0');
-      for (const [offset, size] of [[0n, 4n], [0n, 1n], [3n, 1n], [3n, 4n], [1n, 2n], [-1n, 2n], [-1n, 8n]] as const) {
+      for (const [offset, size] of [
+        [0n, 4n],
+        [0n, 1n],
+        [3n, 1n],
+        [3n, 4n],
+        [1n, 2n],
+        [-1n, 2n],
+        [-1n, 8n],
+      ] as const) {
         expect(map({ iova: base + offset * page, size: size * page })).toBe('EEXIST');
       }
       expect(map({ iova: base + 4n * page })).toBe('0');
@@ -216,7 +224,14 @@ export function dma(variant: Variant): void {
     expect(answer(subject.kernel.ioctl(container, VFIO_IOMMU_GET_INFO.number, info.bytes))).toBe('0');
     const words = new DataView(info.bytes.buffer);
     const length = Array.from({ length: 1048 / 4 }, (_, index) => index).findLast((index) => words.getUint32(index * 4, true) !== 0) ?? 0;
-    const lines = Array.from({ length: length + 1 }, (_, index) => `${(index * 4).toString(16).padStart(4, '0')} ${words.getUint32(index * 4, true).toString(16).padStart(8, '0')}`);
-    expectGolden(variant, subject, 'iommu-info', lines);
+    const lines = Array.from(
+      { length: length + 1 },
+      (_, index) =>
+        `${(index * 4).toString(16).padStart(4, '0')} ${words
+          .getUint32(index * 4, true)
+          .toString(16)
+          .padStart(8, '0')}`,
+    );
+    expectGolden(variant, subject, `iommu-info-${subject.iommu}`, lines);
   });
 }

@@ -71,8 +71,18 @@ export function irqs(variant: Variant): void {
       'MSI enabled': () => expect(set(MSI, EVENTFD | TRIGGER, 0, 1, [good])).toBe('0'),
       'REQ enabled': () => expect(set(REQ, EVENTFD | TRIGGER, 0, 1, [good])).toBe('0'),
     };
-    const ranges = [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [0xffff_ffff, 1], [0, 0xffff_ffff]] as const;
-    const lines = ['columns: start, count = 0,0  0,1  0,2  1,0  1,1  ffffffff,1  0,ffffffff; data: none, ones, eventfds, -1, closed fds, a container'];
+    const ranges = [
+      [0, 0],
+      [0, 1],
+      [0, 2],
+      [1, 0],
+      [1, 1],
+      [0xffff_ffff, 1],
+      [0, 0xffff_ffff],
+    ] as const;
+    const lines = [
+      'columns: start, count = 0,0  0,1  0,2  1,0  1,1  ffffffff,1  0,ffffffff; data: none, ones, eventfds, -1, closed fds, a container',
+    ];
     for (const [state, enter] of Object.entries(states)) {
       for (let index = 0; index <= 5; index += 1) {
         for (const action of [0, MASK, UNMASK, TRIGGER, MASK | TRIGGER, 64 | TRIGGER]) {
@@ -91,7 +101,13 @@ export function irqs(variant: Variant): void {
             const results = ranges.map(([start, size]) => {
               for (const each of [INTX, MSI, MSIX, ERR, REQ]) disable(each);
               enter();
-              return set(index, type | action, start, size, Array.from({ length: Math.min(size, 4) }, () => element));
+              return set(
+                index,
+                type | action,
+                start,
+                size,
+                Array.from({ length: Math.min(size, 4) }, () => element),
+              );
             });
             lines.push(`${state}, index ${index}, action ${action}, ${name}: ${results.join(' ')}`);
           }
@@ -120,7 +136,11 @@ export function irqs(variant: Variant): void {
     expect(disable(MSI)).toBe('EINVAL');
   });
 
-  describe.each([['INTx', INTX], ['MSI', MSI], ['REQ', REQ]] as const)('loopback on %s', (_name, index) => {
+  describe.each([
+    ['INTx', INTX],
+    ['MSI', MSI],
+    ['REQ', REQ],
+  ] as const)('loopback on %s', (_name, index) => {
     it('TRIGGER signals the eventfd', async () => {
       const eventfd = seam.eventfd();
       expect(set(index, EVENTFD | TRIGGER, 0, 1, [eventfd])).toBe('0');

@@ -69,9 +69,12 @@ export function lifecycle(variant: Variant): void {
     it('CHECK_EXTENSION answers 0 to 20 as recorded, before and after SET_IOMMU', () => {
       const bare = seam.container();
       const { container } = seam.ready(subject.edu);
-      const lines = Array.from({ length: 21 }, (_, extension) =>
-        `${extension}: bare ${ioctl(bare, VFIO_CHECK_EXTENSION, extension)}, type1v2 ${ioctl(container, VFIO_CHECK_EXTENSION, extension)}`);
-      expectGolden(variant, subject, 'check-extension', lines);
+      const lines = Array.from(
+        { length: 21 },
+        (_, extension) =>
+          `${extension}: bare ${ioctl(bare, VFIO_CHECK_EXTENSION, extension)}, type1v2 ${ioctl(container, VFIO_CHECK_EXTENSION, extension)}`,
+      );
+      expectGolden(variant, subject, `check-extension-${subject.iommu}`, lines);
     });
 
     it('two containers are two address spaces, each with its own groups', () => {
@@ -85,7 +88,9 @@ export function lifecycle(variant: Variant): void {
       const container = seam.container();
       const bytes = new Uint8Array(8);
       const { kernel } = subject;
-      expect([kernel.read(container, bytes), kernel.write(container, bytes), kernel.pread(container, bytes, 0)].map(answer)).toEqual(Array(3).fill('EINVAL'));
+      expect([kernel.read(container, bytes), kernel.write(container, bytes), kernel.pread(container, bytes, 0)].map(answer)).toEqual(
+        Array(3).fill('EINVAL'),
+      );
       expect(answer(kernel.mmap(container, 4096, 1, 1, 0) as number)).toBe('ENODEV');
     });
   });
@@ -159,7 +164,9 @@ export function lifecycle(variant: Variant): void {
 
     it('GET_DEVICE_FD of a name that is not in the group is ENODEV, of no pointer EFAULT', () => {
       const { group } = seam.ready(subject.edu);
-      expect([subject.shared.address, '', 'nonsense', '0000:00:03'].map((name) => answer(seam.device(group, name)))).toEqual(Array(4).fill('ENODEV'));
+      expect([subject.shared.address, '', 'nonsense', '0000:00:03'].map((name) => answer(seam.device(group, name)))).toEqual(
+        Array(4).fill('ENODEV'),
+      );
       expect(ioctl(group, VFIO_GROUP_GET_DEVICE_FD)).toBe('EFAULT');
     });
 

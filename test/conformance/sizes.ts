@@ -94,6 +94,10 @@ export function sizes(variant: Variant): void {
     expect(short.cap_offset).toBe(0);
     const descriptor = Descriptor.adopt(subject.kernel, files.container, 'container');
     const { capabilities } = askInfo(descriptor, VFIO_IOMMU_GET_INFO, type as never);
-    expect(capabilities.map(({ id, version }) => [id, version])).toEqual([[2, 1], [3, 1], [1, 1]]);
+    expect(capabilities.map(({ id, version }) => [id, version])).toEqual([
+      [2, 1],
+      [3, 1],
+      [1, 1],
+    ]);
   });
 }

@@ -67,11 +67,13 @@ describe('Resource', () => {
 describe('together', () => {
   it('undoes what was opened when a later step fails, newest first', () => {
     const closed: string[] = [];
-    expect(() => together((undo) => {
-      undo(new Part('a', closed));
-      undo(new Part('b', closed));
-      throw new Error('step three');
-    })).toThrow('step three');
+    expect(() =>
+      together((undo) => {
+        undo(new Part('a', closed));
+        undo(new Part('b', closed));
+        throw new Error('step three');
+      }),
+    ).toThrow('step three');
     expect(closed).toEqual(['b', 'a']);
   });
 
@@ -84,7 +86,12 @@ describe('together', () => {
   it('reports what undoing could not do as the cause', () => {
     const failure = new Error('stuck');
     const error = new Error('step');
-    expect(() => together((undo) => { undo(new Part('a', [], undefined, failure)); throw error; })).toThrow(error);
+    expect(() =>
+      together((undo) => {
+        undo(new Part('a', [], undefined, failure));
+        throw error;
+      }),
+    ).toThrow(error);
     expect(error.cause).toBe(failure);
   });
 });

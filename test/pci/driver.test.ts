@@ -17,7 +17,14 @@ describe('discovery', () => {
     const { kernel } = machine();
     expect(findDevices(kernel, { vendor: 0x1234 }).map((device) => device.address)).toEqual([address, '0000:00:04.0']);
     expect(findDevices(kernel, { vendor: 0x8086 })).toEqual([]);
-    expect(findDevice(kernel, '00:03.0')).toEqual({ address, vendor: 0x1234, device: 0x11e8, classCode: 0x00ff00, driver: 'edu', group: 1 });
+    expect(findDevice(kernel, '00:03.0')).toEqual({
+      address,
+      vendor: 0x1234,
+      device: 0x11e8,
+      classCode: 0x00ff00,
+      driver: 'edu',
+      group: 1,
+    });
     expect(groupDevices(kernel, 1).map((device) => device.driver)).toEqual(['edu', undefined]);
   });
 
@@ -27,7 +34,11 @@ describe('discovery', () => {
 });
 
 describe('parseAddress', () => {
-  it.each([['3:00.0', '0000:03:00.0'], ['0000:AB:1f.7', '0000:ab:1f.7'], ['10000:01:00.0', '10000:01:00.0']])('%s is %s', (text, full) => {
+  it.each([
+    ['3:00.0', '0000:03:00.0'],
+    ['0000:AB:1f.7', '0000:ab:1f.7'],
+    ['10000:01:00.0', '10000:01:00.0'],
+  ])('%s is %s', (text, full) => {
     expect(parseAddress(text)).toBe(full);
   });
   it.each(['', 'x', '00:20.0', '0000:00:00.8', '0000:00:00', '1:2:3:4.0', '../../etc'])('%s is none', (text) => {
@@ -45,7 +56,9 @@ describe('bindDriver', () => {
     binding.restore();
     binding.restore();
     expect(findDevice(kernel, address).driver).toBe('edu');
-    expect(new TextDecoder().decode(kernel.files.readFile(`/sys/bus/pci/devices/${address}/driver_override`) as Uint8Array)).toBe('(null)\n');
+    expect(new TextDecoder().decode(kernel.files.readFile(`/sys/bus/pci/devices/${address}/driver_override`) as Uint8Array)).toBe(
+      '(null)\n',
+    );
   });
 
   it('gives a device that had no driver back to none', () => {

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { IntervalMap, type Interval } from '../../lib/sim/interval-map.js';
 
 const top = 0xffff_ffff_ffff_ffffn;
-const interval = fc.tuple(fc.bigInt({ min: 0n, max: 200n }), fc.bigInt({ min: 0n, max: 20n })).map(([start, size]) => ({ start, last: start + size }));
+const interval = fc
+  .tuple(fc.bigInt({ min: 0n, max: 200n }), fc.bigInt({ min: 0n, max: 20n }))
+  .map(([start, size]) => ({ start, last: start + size }));
 const step = fc.oneof(
   fc.record({ do: fc.constant('insert' as const), interval }),
   fc.record({ do: fc.constant('remove' as const), interval }),
@@ -16,12 +18,16 @@ describe('IntervalMap', () => {
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
         const map = new IntervalMap<Interval>();
         let list: Interval[] = [];
-        const overlaps = ({ start, last }: Interval): Interval[] => list.filter((entry) => entry.start <= last && entry.last >= start).sort((a, b) => Number(a.start - b.start));
+        const overlaps = ({ start, last }: Interval): Interval[] =>
+          list.filter((entry) => entry.start <= last && entry.last >= start).sort((a, b) => Number(a.start - b.start));
         for (const { do: action, interval } of steps) {
           const hits = overlaps(interval);
           if (action === 'insert') {
             if (hits.length > 0) expect(() => map.insert(interval)).toThrow(RangeError);
-            else { map.insert(interval); list.push(interval); }
+            else {
+              map.insert(interval);
+              list.push(interval);
+            }
           } else if (action === 'remove') {
             for (const hit of hits) map.remove(hit);
             list = list.filter((entry) => !hits.includes(entry));

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
@@ -7,17 +7,26 @@ import type { Subject, Variant } from './subject.js';
 const folder = join(dirname(fileURLToPath(import.meta.url)), '..', 'golden');
 
 /**
- * Holds what a kernel answered to what the real kernel of that version answered, which is a readable file. In the lab
- * with VFIO_RECORD set to a folder, the real kernel's answers are written there first.
+ * Holds what a kernel answered to what the real kernel of that version answered, which is a readable file. A kernel
+ * newer than any that was recorded is held to the newest that was: what it does otherwise shows as a difference.
+ *
+ * In the lab with VFIO_RECORD set to a folder, the real kernel's answers are written there instead.
  */
-export function expectGolden(variant: Variant, subject: Subject, name: string, lines: readonly string[]): void {
-  const file = join(`${subject.version}-${subject.iommu}`, `${name}.txt`);
+export function expectGolden(variant: Variant, { version }: Subject, name: string, lines: readonly string[]): void {
   const text = `${lines.join('\n')}\n`;
   const record = process.env['VFIO_RECORD'];
   if (variant.real && record !== undefined) {
-    mkdirSync(dirname(join(record, file)), { recursive: true });
-    writeFileSync(join(record, file), text);
+    const file = join(record, version, `${name}.txt`);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
     return;
   }
-  expect(text).toBe(readFileSync(join(folder, file), 'utf8'));
+  expect(text).toBe(readFileSync(join(folder, recorded(version), `${name}.txt`), 'utf8'));
+}
+
+/** The newest recorded version that is not newer than the kernel's. */
+function recorded(version: string): string {
+  const order = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true });
+  const known = existsSync(folder) ? readdirSync(folder).filter((candidate) => order(candidate, version) <= 0) : [];
+  return known.sort(order).at(-1) ?? version;
 }

@@ -23,7 +23,10 @@ function held(): Held {
   return {
     files: files.filter((name) => !/^(pipe|socket):|^\/proc\//.test(name)).sort(),
     mappings: maps.filter((line) => /\/dev\/vfio|anon_inode/.test(line)),
-    handles: process.getActiveResourcesInfo().filter((name) => !/Pipe|TTY|Message|FSReq|Port|Immediate/.test(name)).sort(),
+    handles: process
+      .getActiveResourcesInfo()
+      .filter((name) => !/Pipe|TTY|Message|FSReq|Port|Immediate/.test(name))
+      .sort(),
   };
 }
 

@@ -63,7 +63,8 @@ function real(iommu: IommuKind): Variant {
       const found = findDevices(kernel, { vendor: 0x1234, device: 0x11e8 });
       const alone = found.find(({ address }) => address.startsWith('0000:00:'));
       const shared = found.find(({ address }) => !address.startsWith('0000:00:'));
-      if (alone?.group === undefined || shared?.group === undefined) throw new Error('The machine lacks an edu device alone or one behind the bridge');
+      if (alone?.group === undefined || shared?.group === undefined)
+        throw new Error('The machine lacks an edu device alone or one behind the bridge');
       return {
         kernel,
         version,

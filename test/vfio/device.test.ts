@@ -24,7 +24,9 @@ describe('openDevice', () => {
 
   it('says what is wrong with a device that is not ready', () => {
     const { kernel } = new Machine({ devices: [{ model: new Edu(), driver: null }] });
-    expect(() => openDevice(kernel, address)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_NOT_BOUND', message: expect.stringContaining('bindDriver') }));
+    expect(() => openDevice(kernel, address)).toThrow(
+      expect.objectContaining({ code: 'ERR_VFIO_NOT_BOUND', message: expect.stringContaining('bindDriver') }),
+    );
     expect(() => openDevice(kernel, '0000:00:1f.7')).toThrow(expect.objectContaining({ code: 'ENOENT' }));
     expect(() => openDevice(kernel, 'nonsense')).toThrow("Expected a PCI address like '0000:01:00.0' for address but received 'nonsense'");
   });
@@ -47,7 +49,10 @@ describe('Container', () => {
     container.setIommu();
     const info = container.info();
     expect(info.pageSize).toBe(4096n);
-    expect(info.ranges).toEqual([{ start: 0n, last: 0xfedf_ffffn }, { start: 0xfef0_0000n, last: 0x7f_ffff_ffffn }]);
+    expect(info.ranges).toEqual([
+      { start: 0n, last: 0xfedf_ffffn },
+      { start: 0xfef0_0000n, last: 0x7f_ffff_ffffn },
+    ]);
     expect(info.mappingsAvailable).toBe(65535);
     expect(info.dirtyTracking?.pageSizes).toBe(4096n);
   });
@@ -92,13 +97,20 @@ describe('Container', () => {
     const { kernel } = machine({ dmaEntryLimit: 1 });
     using opened = openDevice(kernel, address);
     const only = opened.dma.allocate(4096);
-    expect(() => opened.dma.allocate(4096)).toThrow(expect.objectContaining({ code: 'ENOSPC', hint: expect.stringContaining('dma_entry_limit') }));
+    expect(() => opened.dma.allocate(4096)).toThrow(
+      expect.objectContaining({ code: 'ENOSPC', hint: expect.stringContaining('dma_entry_limit') }),
+    );
     only.close();
     expect(opened.dma.allocate(4096).iova).toBe(0x1_0000n);
   });
 
   it('closing in any order is safe, and closes what is below', () => {
-    for (const order of [['container', 'group', 'device', 'buffer'], ['group', 'buffer', 'device', 'container'], ['buffer', 'device', 'group', 'container'], ['device', 'group', 'buffer', 'container']] as const) {
+    for (const order of [
+      ['container', 'group', 'device', 'buffer'],
+      ['group', 'buffer', 'device', 'container'],
+      ['buffer', 'device', 'group', 'container'],
+      ['device', 'group', 'buffer', 'container'],
+    ] as const) {
       const { kernel } = machine();
       const container = Container.open(kernel);
       const group = container.openGroup(7);
@@ -118,7 +130,14 @@ describe('Region', () => {
     const { kernel } = machine();
     using opened = openDevice(kernel, address);
     const bar = opened.device.region(0);
-    expect(bar.info).toMatchObject({ index: 0, size: 1 << 20, offset: 0, readable: true, writable: true, mappable: [{ offset: 0, size: 1 << 20 }] });
+    expect(bar.info).toMatchObject({
+      index: 0,
+      size: 1 << 20,
+      offset: 0,
+      readable: true,
+      writable: true,
+      mappable: [{ offset: 0, size: 1 << 20 }],
+    });
     const bytes = new Uint8Array(4);
     bar.read(0, bytes);
     expect(Buffer.from(bytes).readUInt32LE()).toBe(0x0100_00ed);
@@ -193,7 +212,9 @@ describe('interrupts', () => {
     const msi = opened.device.interrupt('msi');
     const [vector] = msi.enable();
     const seen: number[] = [];
-    const listener = (count: number): void => { seen.push(count); };
+    const listener = (count: number): void => {
+      seen.push(count);
+    };
     vector!.ref().on('signal', listener);
     msi.trigger();
     while (seen.length === 0) await turn();
@@ -223,7 +244,9 @@ describe('interrupts', () => {
     const { kernel } = machine();
     using opened = openDevice(kernel, address);
     opened.device.interrupt('msi').enable();
-    expect(() => opened.device.interrupt('intx').enable()).toThrow(expect.objectContaining({ code: 'EINVAL', hint: expect.stringContaining('Only one of') }));
+    expect(() => opened.device.interrupt('intx').enable()).toThrow(
+      expect.objectContaining({ code: 'EINVAL', hint: expect.stringContaining('Only one of') }),
+    );
     expect(() => opened.device.interrupt('msi').mask()).toThrow(expect.objectContaining({ code: 'ENOTTY' }));
   });
 });

@@ -1,12 +1,7 @@
 /** A PCI function as the vfio-pci driver gives it to user space. One per device, however many fds are open. */
 import { errno } from '../../abi/errno.js';
 import { PCI_CFG_SPACE_SIZE, PCI_COMMAND_MASTER } from '../../abi/pci.js';
-import {
-  VFIO_PCI_ERR_IRQ_INDEX,
-  VFIO_PCI_INTX_IRQ_INDEX,
-  VFIO_PCI_MSI_IRQ_INDEX,
-  VFIO_PCI_REQ_IRQ_INDEX,
-} from '../../abi/vfio/irq.js';
+import { VFIO_PCI_ERR_IRQ_INDEX, VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX } from '../../abi/vfio/irq.js';
 import { VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_NUM_REGIONS } from '../../abi/vfio/region.js';
 import type { PciFunction } from '../pci/function.js';
 import type { KernelProfile } from '../profile.js';
@@ -39,8 +34,12 @@ export class VfioPciDevice {
     const irqs = new Irqs(this.hardware);
     const config = new VirtualConfig(this.hardware, {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),
-      get usesMsi() { return irqs.usesMsi; },
-      get msiQueue() { return irqs.msiQueue; },
+      get usesMsi() {
+        return irqs.usesMsi;
+      },
+      get msiQueue() {
+        return irqs.msiQueue;
+      },
     });
     this.#state = { config, irqs };
   }
@@ -116,7 +115,7 @@ export class VfioPciDevice {
     const size = index > VFIO_PCI_BAR5_REGION_INDEX ? 0 : this.barSize(index);
     if (index >= VFIO_PCI_NUM_REGIONS || at >= size) return -errno.EINVAL;
     const count = Math.min(bytes.byteLength, size - at);
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       if (!this.config.memoryEnabled) return -errno.EIO;
       const position = at + done;
       const width = ([8, 4, 2] as const).find((wide) => count - done >= wide && position % wide === 0) ?? 1;

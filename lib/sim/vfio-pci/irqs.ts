@@ -122,7 +122,12 @@ export class Irqs {
       return -errno.EBUSY;
     }
     const stop = eventfd.onSignal(() => this.#unmask());
-    this.#unmaskOn = { stop: () => { stop(); eventfd.drop(); } };
+    this.#unmaskOn = {
+      stop: () => {
+        stop();
+        eventfd.drop();
+      },
+    };
     return 0;
   }
 

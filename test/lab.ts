@@ -1,0 +1,103 @@
+/**
+ * The conformance suite and the example on real kernels, each machine in a guest of its own, and the declarations
+ * against those kernels' headers. Ends with what was skipped, by name, and the line `N passed, N failed`.
+ *
+ *   npm run test:lab                        all machines
+ *   npm run test:lab -- --record            and take the kernels' answers as the new golden ones
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const lab = join(root, 'dist/lab/main.js');
+const record = process.argv.includes('--record');
+
+const kernels = ['6.12', 'newest'];
+const machines = kernels.flatMap((kernel) => ['intel', 'amd', 'virtio'].map((iommu) => ({ kernel, iommu })));
+/** An edu alone, and one behind a bridge that shares its group with a device of a host driver. */
+const devices = ['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'];
+
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly testResults: readonly { readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[] }[];
+}
+
+let passed = 0;
+let failed = 0;
+const skipped: string[] = [];
+
+function count(name: string, ok: boolean): void {
+  console.log(`${ok ? 'passed' : 'FAILED'}: ${name}`);
+  if (ok) passed += 1;
+  else failed += 1;
+}
+
+/** Adds a vitest report. One that is missing or empty is a failure: the tests did not run. */
+function add(name: string, file: string, status: number | null): void {
+  if (!existsSync(file)) return count(`${name}: no tests ran (status ${status})`, false);
+  const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
+  passed += report.numPassedTests;
+  failed += report.numFailedTests;
+  skipped.push(
+    ...report.testResults
+      .flatMap((result) => result.assertionResults)
+      .filter((test) => test.status !== 'passed' && test.status !== 'failed')
+      .map((test) => test.fullName),
+  );
+  console.log(`${name}: ${report.numPassedTests} passed, ${report.numFailedTests} failed`);
+  if (report.numPassedTests + report.numFailedTests === 0 || (status !== 0 && report.numFailedTests === 0))
+    count(`${name}: ended with status ${status}`, false);
+}
+
+const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
+try {
+  const expectedLines = execFileSync('npx', ['tsx', 'examples/edu.ts'], { cwd: root, encoding: 'utf8' });
+  const headers = kernels.map((kernel) =>
+    execFileSync('node', [lab, '--kernel', kernel, '--print-headers'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim(),
+  );
+  const report = join(work, 'headers.json');
+  const headerRun = spawnSync(
+    'npx',
+    ['vitest', 'run', 'test/abi/headers.test.ts', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
+    {
+      cwd: root,
+      stdio: 'inherit',
+      env: { ...process.env, VFIO_HEADERS: headers.join(':') },
+    },
+  );
+  add('headers of the lab kernels', report, headerRun.status);
+
+  for (const { kernel, iommu } of machines) {
+    const output = join(work, `${kernel}-${iommu}`);
+    const guest = (...command: string[]): ReturnType<typeof spawnSync> =>
+      spawnSync(
+        'node',
+        [lab, '--kernel', kernel, '--iommu', iommu, '--output', output, ...devices.flatMap((device) => ['--device', device]), ...command],
+        {
+          cwd: root,
+          stdio: ['ignore', 'inherit', 'inherit'],
+          env: { ...process.env, ...(record && { VFIO_RECORD: join(output, 'golden') }) },
+        },
+      );
+    const tests = `npx vitest run test/conformance --reporter=default --reporter=json --outputFile.json=${output}/report.json`;
+    // On virtio-iommu there is no VFIO to run the example on: SET_IOMMU is EPERM, which is what is tested there.
+    const { status } =
+      iommu === 'virtio' ? guest('sh', '-c', tests) : guest('sh', '-c', `npx tsx examples/edu.ts --real > ${output}/edu.txt; ${tests}`);
+    add(`Linux ${kernel}, ${iommu}`, join(output, 'report.json'), status);
+    if (iommu !== 'virtio') {
+      const lines = existsSync(join(output, 'edu.txt')) ? readFileSync(join(output, 'edu.txt'), 'utf8') : '';
+      count(`the example prints the same lines on Linux ${kernel}, ${iommu}, as on the simulated kernel`, lines === expectedLines);
+    }
+    if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), join(root, 'test/golden'), { recursive: true });
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+console.log(skipped.length === 0 ? 'Nothing was skipped.' : `Skipped:\n  ${skipped.join('\n  ')}`);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
