@@ -1,0 +1,54 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Bench } from 'tinybench';
+
+/** Compiles and runs a C program that prints nanoseconds per operation, one `name value` a line. */
+export function floor(body: string): Map<string, number> {
+  const folder = mkdtempSync(join(tmpdir(), 'vfio-bench-'));
+  try {
+    const source = `#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1e9 + t.tv_nsec; }
+#define MEASURE(name, count, body) do { double t = now(); for (long i = 0; i < (count); i++) { body; } printf(name " %f\\n", (now() - t) / (count)); } while (0)
+int main(void) { ${body} return 0; }
+`;
+    writeFileSync(join(folder, 'floor.c'), source);
+    execFileSync('cc', ['-O2', '-o', join(folder, 'floor'), join(folder, 'floor.c')]);
+    const lines = execFileSync(join(folder, 'floor'), { encoding: 'utf8' }).trim().split('\n');
+    return new Map(lines.map((line) => [line.split(' ')[0] ?? '', Number(line.split(' ')[1])]));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Measures each task and prints its median beside C's figure of the same name. */
+export async function beside(
+  title: string,
+  c: Map<string, number>,
+  tasks: Readonly<Record<string, () => void>>,
+  repeat: number,
+): Promise<void> {
+  const bench = new Bench({ time: 500, warmupTime: 200 });
+  for (const [name, task] of Object.entries(tasks)) {
+    bench.add(name, () => {
+      for (let i = 0; i < repeat; i += 1) task();
+    });
+  }
+  await bench.run();
+  console.log(`\n${title}, nanoseconds each`);
+  console.table(
+    Object.fromEntries(
+      bench.tasks.map(({ name, result }) => {
+        const nanoseconds = result.state === 'completed' ? (result.latency.p50 * 1e6) / repeat : NaN;
+        return [name, { 'this package': Number(nanoseconds.toFixed(1)), C: Number((c.get(name) ?? NaN).toFixed(1)) }];
+      }),
+    ),
+  );
+}

@@ -1,0 +1,66 @@
+/**
+ * Every TypeScript block of README and docs compiles as a user would compile it. Those that ask for a real kernel end
+ * there; the others run, and a comment behind `console.log(…)` is what it must print.
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+/** Inside the package, so that a block's `vfio` is this one. */
+const folder = join(root, 'dist/docs-test');
+const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
+
+const blocks = pages.flatMap((page) =>
+  [...readFileSync(join(root, page), 'utf8').matchAll(/^ *```ts\n([\s\S]*?)^ *```$/gm)].map(([, code], index) => ({
+    name: `${page} block ${index + 1}`,
+    file: `${page.replaceAll(/\W/g, '-')}-${index + 1}.ts`,
+    code: code ?? '',
+  })),
+);
+
+beforeAll(() => {
+  mkdirSync(folder, { recursive: true });
+  for (const { file, code } of blocks) writeFileSync(join(folder, file), code);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it('there are blocks', () => expect(blocks.length).toBeGreaterThan(8));
+
+it('all of them compile', () => {
+  const options = {
+    compilerOptions: {
+      target: 'ES2022',
+      lib: ['ES2023', 'ESNext.Disposable'],
+      module: 'nodenext',
+      types: ['node'],
+      strict: true,
+      noEmit: true,
+      skipLibCheck: true,
+    },
+    include: ['*.ts'],
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(options));
+  const compile = (): string => execFileSync('npx', ['tsc', '-p', folder], { cwd: root, encoding: 'utf8' });
+  expect(compile).not.toThrow();
+}, 60_000);
+
+describe('runs', () => {
+  const runnable = blocks.filter(({ code }) => !/^[^/\n]*\bnative\(\)/m.test(code));
+  it.concurrent.each(runnable.map((block) => [block.name, block] as const))('%s', async (_name, { file, code }) => {
+    const { stdout } = await promisify(execFile)('npx', ['tsx', join(folder, file)], { cwd: root });
+    const promised = [...code.matchAll(/console\.log\(.*\); \/\/ (.+)$/gm)].map(([, text]) => text);
+    expect(stdout.split('\n')).toEqual(expect.arrayContaining(promised));
+  });
+});
+
+it('every link to a file of the project leads somewhere', () => {
+  for (const page of pages) {
+    for (const [, target] of readFileSync(join(root, page), 'utf8').matchAll(/\]\(([^)#:]+)\)/g)) {
+      expect(() => readFileSync(join(root, dirname(page), target ?? '')), `${page} links to ${target}`).not.toThrow();
+    }
+  }
+});

@@ -1,0 +1,89 @@
+/** The parts of the lab that need no guest; the guests themselves are exercised by `npm run test:lab`. */
+import { execFileSync } from 'node:child_process';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { kernelComplaints } from '../../lib/lab/guest.js';
+import { compareVersions, configFragment, enabledOptions, optionsHash } from '../../lib/lab/kernel-options.js';
+import { deviceArguments, drivenIds, iommuMachines, iommuNames } from '../../lib/lab/machines.js';
+import { missingPackages } from '../../lib/lab/requirements.js';
+import { commandScript } from '../../lib/lab/shell.js';
+
+describe('kernel options', () => {
+  it('compares versions as versions', () => {
+    expect(['6.12', '6.9', '7.3', '6.1', '7.10'].sort(compareVersions)).toEqual(['6.1', '6.9', '6.12', '7.3', '7.10']);
+  });
+
+  it('asks only newer kernels for what older ones lack', () => {
+    expect(enabledOptions('6.12', 'default')).not.toContain('VFIO_PCI_DMABUF');
+    expect(enabledOptions('7.3', 'default')).toContain('VFIO_PCI_DMABUF');
+    expect(new Set(enabledOptions('7.3', 'default')).size).toBe(enabledOptions('7.3', 'default').length);
+  });
+
+  it('variants differ in who provides the container, and in their place in the cache', () => {
+    expect(configFragment('7.3', 'default')).toContain('CONFIG_VFIO_CONTAINER=y\n');
+    expect(configFragment('7.3', 'iommufd-container')).toContain('CONFIG_IOMMUFD_VFIO_CONTAINER=y\n# CONFIG_VFIO_CONTAINER is not set\n');
+    expect(optionsHash('7.3', 'default')).not.toBe(optionsHash('7.3', 'iommufd-container'));
+  });
+});
+
+describe('machines', () => {
+  it('each has a chipset, and only one has no IOMMU', () => {
+    for (const name of iommuNames) expect([name, iommuMachines[name].qemu.join(' ').includes('iommu')]).toEqual([name, name !== 'none']);
+  });
+
+  it('devices are passed on, and an nvme gets a disk', () => {
+    expect(deviceArguments(['edu', 'e1000e,netdev=n0'])).toEqual(['-device', 'edu', '-device', 'e1000e,netdev=n0']);
+    expect(deviceArguments(['nvme']).join(' ')).toMatch(/^-drive .*id=disk0.* -device nvme,drive=disk0/);
+  });
+
+  it('only devices that drivers are written for go to vfio-pci', () => {
+    expect(drivenIds(['edu', 'pcie-pci-bridge,id=b', 'edu,bus=b', 'virtio-rng-pci', 'e1000e'])).toEqual(['0x1234:0x11e8', '0x8086:0x10d3']);
+  });
+});
+
+it('missing packages are named', () => {
+  const requirements = [
+    { file: 'flex', package: 'flex' },
+    { file: '/usr/include/libelf.h', package: 'libelf-dev' },
+    { file: 'sh', package: 'dash' },
+  ];
+  expect(missingPackages(requirements, (file) => file === 'sh')).toEqual(['flex', 'libelf-dev']);
+});
+
+describe('the command', () => {
+  const echo = (args: readonly string[], environment = {}): string[] => {
+    const script = commandScript(
+      [process.execPath, '-e', 'console.log(JSON.stringify([process.cwd(), process.env.X, ...process.argv.slice(1)]))', '--', ...args],
+      '/tmp',
+      environment,
+    );
+    return JSON.parse(execFileSync('/bin/sh', ['-c', script], { encoding: 'utf8' })) as string[];
+  };
+
+  it('arrives as it was typed', () => {
+    const nasty = ["it's", '"quoted"', '$HOME `id` \\', 'two\nlines', '', '-x', 'grüße', '*'];
+    expect(echo(nasty, { X: nasty.join(), 'not-a-name': '1', Y: undefined })).toEqual(['/tmp', nasty.join(), ...nasty]);
+  });
+
+  it('whatever it holds', () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.string({ unit: 'binary' }).filter((text) => !text.includes('\0') && text.isWellFormed()),
+          { maxLength: 4 },
+        ),
+        (args) => {
+          expect(echo(args).slice(2)).toEqual(args);
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+});
+
+it('a kernel log is read for complaints', () => {
+  expect(kernelComplaints('[1.0] vfio-pci 0000:00:03.0: enabling device')).toEqual([]);
+  expect(kernelComplaints('[1.0] vfio-noiommu device opened\n[2.0] WARNING: CPU: 0 PID: 1 at x.c:1\n[2.1] Call Trace:')).toEqual([
+    '[2.0] WARNING: CPU: 0 PID: 1 at x.c:1\n[2.1] Call Trace:',
+  ]);
+});
