@@ -27,4 +27,4 @@ const tasks = Object.fromEntries(
     ];
   }),
 );
-await beside("The simulated IOMMU", new Map(), tasks, 10);
+await beside('The simulated IOMMU', new Map(), tasks, 10);

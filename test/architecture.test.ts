@@ -13,18 +13,17 @@ interface Source {
   /** 'sim', or 'open.ts' for a file that is a room of its own. */
   readonly room: string;
   readonly text: string;
-  /** Paths below lib, or package names. `type` ones are gone at run time. */
-  readonly imports: readonly { readonly target: string; readonly type: boolean }[];
+  /** Paths below lib, or package names; imports of types too. */
+  readonly imports: readonly string[];
 }
 
 const sources: Source[] = readdirSync(lib, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts'))
   .map((path) => {
     const text = readFileSync(join(lib, path), 'utf8');
-    const imports = [...text.matchAll(/^(?:import|export)\s+(type\s)?[^;'"]*?from\s+'([^']+)'/gms)].map(([, type, target]) => ({
-      type: type !== undefined,
-      target: target!.startsWith('.') ? relative(lib, join(lib, dirname(path), target!)).replace(/\.js$/, '.ts') : target!,
-    }));
+    const imports = [...text.matchAll(/^(?:import|export)\s[^;'"]*?from\s+'([^']+)'/gms)].map(([, target = '']) =>
+      target.startsWith('.') ? relative(lib, join(lib, dirname(path), target)).replace(/\.js$/, '.ts') : target,
+    );
     return { path, room: roomOf(path), text, imports };
   });
 
@@ -49,7 +48,7 @@ describe('rooms', () => {
   it.each(sources.map((source) => [source.path, source] as const))('%s imports only what its room may', (_path, { room, imports }) => {
     const rules = allowed[room];
     expect(rules, `the room ${room} has no row in the table`).toBeDefined();
-    for (const { target } of imports.filter(({ target }) => target.endsWith('.ts'))) {
+    for (const target of imports.filter((target) => target.endsWith('.ts'))) {
       const fine = roomOf(target) === room || rules!.includes(roomOf(target)) || rules!.includes(target);
       expect(
         fine,
@@ -59,12 +58,7 @@ describe('rooms', () => {
   });
 
   it('no file is imported by what it imports', () => {
-    const graph = new Map(
-      sources.map(({ path, imports }) => [
-        path,
-        imports.filter(({ type, target }) => !type && target.endsWith('.ts')).map(({ target }) => target),
-      ]),
-    );
+    const graph = new Map(sources.map(({ path, imports }) => [path, imports.filter((target) => target.endsWith('.ts'))]));
     const done = new Set<string>();
     const visit = (path: string, trail: readonly string[]): void => {
       if (trail.includes(path))
@@ -79,7 +73,7 @@ describe('rooms', () => {
 
 describe('places', () => {
   const importers = (pattern: RegExp): string[] =>
-    sources.filter(({ imports }) => imports.some(({ target }) => pattern.test(target))).map(({ path }) => path);
+    sources.filter(({ imports }) => imports.some((target) => pattern.test(target))).map(({ path }) => path);
   /** Code without comments and strings' contents kept. */
   const code = ({ text }: Source): string => text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
 

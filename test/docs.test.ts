@@ -50,7 +50,7 @@ it('all of them compile', () => {
 
 describe('runs', () => {
   const runnable = blocks.filter(({ code }) => !/^[^/\n]*\bnative\(\)/m.test(code));
-  it.concurrent.each(runnable.map((block) => [block.name, block] as const))('%s', async (_name, { file, code }) => {
+  it.each(runnable.map((block) => [block.name, block] as const))('%s', async (_name, { file, code }) => {
     const { stdout } = await promisify(execFile)('npx', ['tsx', join(folder, file)], { cwd: root });
     const promised = [...code.matchAll(/console\.log\(.*\); \/\/ (.+)$/gm)].map(([, text]) => text);
     expect(stdout.split('\n')).toEqual(expect.arrayContaining(promised));

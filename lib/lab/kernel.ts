@@ -51,7 +51,8 @@ async function build(version: string, variant: Variant, folder: string): Promise
   writeFileSync(log, '');
   try {
     const archive = new Archive(join(cacheFolder, 'apt'), log);
-    await archive.versions();
+    const available = await archive.versions();
+    if (!available.includes(version)) throw new Error(`Debian has no source of Linux ${version}; it has ${available.join(', ')}`);
     const deb = await archive.download(version, work);
     const source = await unpack(version, deb, work, log);
     await configure(version, variant, source, log);

@@ -1,4 +1,17 @@
-import type { IommuGroup } from './iommu-group.js';
+import type { Interval } from './interval-map.js';
+import type { Pin } from './user-memory.js';
+
+/** A stretch of IOVAs a device may reach, and the memory behind it. */
+export interface DmaMapping extends Interval {
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly pin: Pin;
+}
+
+/** What stands between devices and memory; without a domain, nothing passes. */
+export interface Translation {
+  readonly domain: { at(iova: bigint): DmaMapping | undefined } | undefined;
+}
 
 /** A device's access that reached no memory, as an IOMMU records it. */
 export interface DmaFault {
@@ -17,13 +30,13 @@ export interface DmaFault {
  */
 export class DmaPort {
   readonly #device: string;
-  readonly #group: IommuGroup;
+  readonly #translation: Translation;
   readonly #mastering: () => boolean;
   readonly #faults: DmaFault[];
 
-  constructor(device: string, group: IommuGroup, mastering: () => boolean, faults: DmaFault[]) {
+  constructor(device: string, translation: Translation, mastering: () => boolean, faults: DmaFault[]) {
     this.#device = device;
-    this.#group = group;
+    this.#translation = translation;
     this.#mastering = mastering;
     this.#faults = faults;
   }
@@ -45,7 +58,7 @@ export class DmaPort {
       return false;
     }
     for (let done = 0; done < bytes.byteLength;) {
-      const mapping = this.#group.domain?.at(iova + BigInt(done));
+      const mapping = this.#translation.domain?.at(iova + BigInt(done));
       if (mapping === undefined) return false;
       const offset = Number(iova + BigInt(done) - mapping.start);
       const size = Math.min(bytes.byteLength - done, Number(mapping.last - mapping.start) + 1 - offset);
@@ -60,7 +73,7 @@ export class DmaPort {
   #refusal(direction: 'read' | 'write', iova: bigint, size: number): DmaFault['reason'] | undefined {
     const end = iova + BigInt(size);
     for (let at = iova; at < end;) {
-      const mapping = this.#group.domain?.at(at);
+      const mapping = this.#translation.domain?.at(at);
       if (mapping === undefined) return 'not mapped';
       if (direction === 'read' && !mapping.readable) return 'not readable';
       if (direction === 'write' && !mapping.writable) return 'not writable';

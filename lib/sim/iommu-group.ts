@@ -1,13 +1,20 @@
-import type { GroupFile } from './group.js';
-import type { PciSlot } from './slot.js';
+import type { OpenFile } from './open-file.js';
 import type { Type1 } from './type1.js';
+import type { VfioPciDevice } from './vfio-pci/device.js';
+
+/** A device of a group: a `PciSlot`. */
+interface Member {
+  readonly address: string;
+  readonly driver: string | undefined;
+  readonly vfio: VfioPciDevice | undefined;
+}
 
 /** Devices the IOMMU cannot tell apart, and who owns their DMA. */
 export class IommuGroup {
   readonly number: number;
-  readonly slots: PciSlot[] = [];
+  readonly slots: Member[] = [];
   /** The one open fd of /dev/vfio/NUMBER. */
-  opened: GroupFile | undefined;
+  opened: OpenFile | undefined;
   /** What translates the devices' DMA while VFIO owns the group; without it, none reaches memory. */
   domain: Type1 | undefined;
   #claimed = false;

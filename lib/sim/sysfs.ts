@@ -49,7 +49,7 @@ export function fileTree({ platform, slots, groups }: Inventory): FileNode {
 /** The name each kind of IOMMU's first unit has in /sys/class/iommu. */
 const iommuUnit = { intel: 'dmar0', amd: 'ivhd0', virtio: 'virtio0' } as const;
 
-function bySlot(slots: readonly PciSlot[], node: (slot: PciSlot) => FileNode): Record<string, FileNode> {
+function bySlot<S extends { readonly address: string }>(slots: readonly S[], node: (slot: S) => FileNode): Record<string, FileNode> {
   return Object.fromEntries(slots.map((slot) => [slot.address, node(slot)]));
 }
 

@@ -34,15 +34,13 @@ import {
   vfio_iova_range,
 } from '../abi/vfio/type1.js';
 import type { Argument } from './argument.js';
+import type { DmaMapping } from './dma.js';
 import { IntervalMap, type Interval } from './interval-map.js';
 import type { IommuProfile, KernelProfile } from './profile.js';
-import type { Pin, UserMemory } from './user-memory.js';
+import type { UserMemory } from './user-memory.js';
 
-/** One MAP_DMA: what a device may do there, and the memory behind it. */
-export interface DmaMapping extends Interval {
-  readonly readable: boolean;
-  readonly writable: boolean;
-  readonly pin: Pin;
+/** One MAP_DMA. */
+interface Type1Mapping extends DmaMapping {
   /** UNMAP with the VADDR flag took its address away, until MAP gives a new one. */
   addressInvalid: boolean;
 }
@@ -56,7 +54,7 @@ export class Type1 {
   readonly #iommu: IommuProfile;
   readonly #memory: UserMemory;
   readonly #version2: boolean;
-  readonly #mappings = new IntervalMap<DmaMapping>();
+  readonly #mappings = new IntervalMap<Type1Mapping>();
   readonly #ranges: readonly Interval[];
   /** How many more mappings it takes: the module parameter dma_entry_limit less those that are. */
   #available: number;
@@ -108,7 +106,7 @@ export class Type1 {
   }
 
   /** The mapping a device's access to `iova` falls in. */
-  at(iova: bigint): DmaMapping | undefined {
+  at(iova: bigint): Type1Mapping | undefined {
     return this.#mappings.at(iova);
   }
 
@@ -196,7 +194,7 @@ export class Type1 {
   }
 
   /** The pages stay those that were pinned: the caller promises that the new address leads to the same ones. */
-  #readdress(mapping: DmaMapping | undefined, iova: bigint, last: bigint): number {
+  #readdress(mapping: Type1Mapping | undefined, iova: bigint, last: bigint): number {
     if (mapping === undefined) return -errno.ENOENT;
     if (!mapping.addressInvalid || mapping.start !== iova || mapping.last !== last) return -errno.EINVAL;
     mapping.addressInvalid = false;
@@ -264,7 +262,7 @@ export class Type1 {
     return mappings.reduce((total, mapping) => total + mapping.last - mapping.start + 1n, 0n);
   }
 
-  #remove(mapping: DmaMapping): void {
+  #remove(mapping: Type1Mapping): void {
     this.#mappings.remove(mapping);
     if (mapping.addressInvalid) this.#invalidAddresses -= 1;
     mapping.pin.release();

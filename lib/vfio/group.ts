@@ -8,8 +8,8 @@ import {
   vfio_group_status,
 } from '../abi/vfio/group.js';
 import { Descriptor } from '../kernel/descriptor.js';
+import type { Kernel } from '../kernel/kernel.js';
 import { finishAll, Resource, together } from '../kernel/resource.js';
-import type { Container } from './container.js';
 import { Device } from './device.js';
 
 export interface GroupStatus {
@@ -18,19 +18,25 @@ export interface GroupStatus {
   readonly inContainer: boolean;
 }
 
+/** What a group is put into: a `Container`. */
+interface ContainerFile extends Resource {
+  readonly kernel: Kernel;
+  readonly fd: number;
+}
+
 /** /dev/vfio/NUMBER: the devices an IOMMU cannot tell apart. It owns the devices opened from it. */
 export class Group extends Resource {
   readonly number: number;
   readonly #descriptor: Descriptor;
 
-  private constructor(container: Container, number: number, descriptor: Descriptor) {
+  private constructor(container: ContainerFile, number: number, descriptor: Descriptor) {
     super(`Group ${number}`, container);
     this.number = number;
     this.#descriptor = descriptor;
   }
 
   /** Opens the group and puts it in the container; `Container.openGroup` is the way to it. */
-  static open(container: Container, number: number): Group {
+  static open(container: ContainerFile, number: number): Group {
     const path = `/dev/vfio/${number}`;
     return together((undo) => {
       const descriptor = undo(Descriptor.open(container.kernel, path, O_RDWR));

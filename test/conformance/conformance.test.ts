@@ -1,6 +1,5 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
-import '../support/leaks.js';
 import { unsafeVariants, variants } from '../support/subject.js';
 import { device } from './device.js';
 import { dma } from './dma.js';

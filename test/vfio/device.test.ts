@@ -5,7 +5,6 @@ import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../../lib/abi/pci.js';
 import { Container } from '../../lib/vfio/container.js';
 import { openDevice } from '../../lib/open.js';
 import { Edu, Machine, type MachineOptions } from '../../lib/sim/index.js';
-import '../support/leaks.js';
 
 const address = '0000:00:03.0';
 const machine = (options: MachineOptions = {}): Machine => new Machine({ devices: [{ model: new Edu(), group: 7 }], ...options });
