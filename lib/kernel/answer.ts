@@ -40,12 +40,17 @@ export function askInfo<V extends InfoView>(
   throw new BadAnswerError(`${request.name} asks for more room each time, now ${room} bytes`, new Uint8Array());
 }
 
-/** The first capability of that id as its declared struct, or undefined where there is none. */
+/**
+ * The first capability of that id as its declared struct, or undefined where there is none.
+ * @throws BadAnswerError when it is shorter than the struct.
+ */
 export function findCapability<T extends StructType>(
   capabilities: readonly Capability[],
   id: number,
   type: T,
 ): ReturnType<T['copy']> | undefined {
   const found = capabilities.find((capability) => capability.id === id);
-  return found && (type.copy(found.bytes) as ReturnType<T['copy']>);
+  if (found === undefined) return undefined;
+  if (found.bytes.byteLength < type.size) throw new BadAnswerError(`${type.name} in ${found.bytes.byteLength} bytes`, found.bytes);
+  return type.copy(found.bytes) as ReturnType<T['copy']>;
 }
