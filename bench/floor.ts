@@ -47,7 +47,8 @@ export async function beside(
     Object.fromEntries(
       bench.tasks.map(({ name, result }) => {
         const nanoseconds = result.state === 'completed' ? (result.latency.p50 * 1e6) / repeat : NaN;
-        return [name, { 'this package': Number(nanoseconds.toFixed(1)), C: Number((c.get(name) ?? NaN).toFixed(1)) }];
+        const ours = Number(nanoseconds.toFixed(1));
+        return [name, c.has(name) ? { 'this package': ours, C: Number(c.get(name)?.toFixed(1)) } : { 'this package': ours }];
       }),
     ),
   );

@@ -27,6 +27,7 @@ import {
   PCI_CACHE_LINE_SIZE,
   PCI_INTERRUPT_LINE,
 } from '../../abi/pci.js';
+import { expected } from '../../kernel/error.js';
 import type { Clock } from '../clock.js';
 import type { DmaPort } from '../dma.js';
 
@@ -107,6 +108,8 @@ export abstract class PciFunction {
 
   /** The machine puts the function in a slot and places its BARs. */
   connect(dma: DmaPort, clock: Clock, place: (size: number) => number): void {
+    if (this.#dma !== undefined)
+      throw expected('a device model of its own', 'model', `a ${this.constructor.name} that is in a machine already`);
     this.#dma = dma;
     this.#clock = clock;
     for (const [bar, size] of Object.entries(this.identity.bars)) {

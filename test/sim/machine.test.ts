@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import type { Mapping } from '../../lib/kernel/kernel.js';
+import { Edu, Machine } from '../../lib/sim/index.js';
+
+const text = (bytes: Uint8Array | number): string | number => (typeof bytes === 'number' ? bytes : new TextDecoder().decode(bytes));
+
+describe('Machine', () => {
+  it('gives addresses, groups and drivers of its own accord', () => {
+    const { files } = new Machine({ devices: [{ model: new Edu() }, { model: new Edu(), group: 9 }, { model: new Edu() }] }).kernel;
+    expect(files.readdir('/sys/bus/pci/devices')).toEqual(['0000:00:03.0', '0000:00:04.0', '0000:00:05.0']);
+    expect(files.readdir('/dev/vfio')).toEqual(['0', '1', '9', 'vfio']);
+    expect(files.readlink('/sys/bus/pci/devices/0000:00:04.0/iommu_group')).toBe('../../../kernel/iommu_groups/9');
+  });
+
+  it('refuses what makes no machine, naming the argument', () => {
+    const model = new Edu();
+    expect(() => new Machine({ kernel: '2.6' as never })).toThrow("Expected one of 6.12, 7.3 for kernel but received '2.6'");
+    expect(() => new Machine({ iommu: 'sparc' as never })).toThrow('for iommu');
+    expect(() => new Machine({ devices: [{ model, address: '3.0' }] })).toThrow('for address');
+    expect(
+      () =>
+        new Machine({
+          devices: [
+            { model: new Edu(), address: '0000:00:03.0' },
+            { model: new Edu(), address: '0000:00:03.0' },
+          ],
+        }),
+    ).toThrow('for address');
+    new Machine({ devices: [{ model }] });
+    expect(() => new Machine({ devices: [{ model }] })).toThrow('for model');
+  });
+
+  it('its files answer as files do', () => {
+    const { files } = new Machine({ iommu: 'amd', devices: [{ model: new Edu() }] }).kernel;
+    expect(text(files.readFile('/sys/bus/pci/devices/0000:00:03.0/vendor'))).toBe('0x1234\n');
+    expect(text(files.readFile('/sys/bus/pci/devices/../devices/./0000:00:03.0/iommu_group/reserved_regions'))).toBe(
+      '0x00000000fee00000 0x00000000feefffff msi\n0x000000fd00000000 0x000000ffffffffff reserved\n',
+    );
+    const [ENOENT, EACCES, ENOTDIR, EISDIR, EINVAL] = [-2, -13, -20, -21, -22];
+    expect(files.readFile('/sys/nothing')).toBe(ENOENT);
+    expect(files.readFile('/sys')).toBe(EISDIR);
+    expect(files.readFile('/dev/vfio/vfio')).toBe(EACCES);
+    expect(files.readFile('/sys/bus/pci/devices/0000:00:03.0/vendor/x')).toBe(ENOTDIR);
+    expect(files.readdir('/sys/bus/pci/devices/0000:00:03.0/vendor')).toBe(ENOTDIR);
+    expect(files.readlink('/sys')).toBe(EINVAL);
+    expect(files.writeFile('/sys/bus/pci/devices/0000:00:03.0/vendor', new Uint8Array(1))).toBe(EACCES);
+    expect(files.access('/sys/__proto__')).toBe(ENOENT);
+  });
+
+  it('two machines know nothing of each other', () => {
+    const [one, two] = [new Machine({ devices: [{ model: new Edu() }] }), new Machine({ devices: [{ model: new Edu() }] })];
+    expect(one.kernel.open('/dev/vfio/0', 2)).toBeGreaterThan(0);
+    expect(two.kernel.open('/dev/vfio/0', 2)).toBeGreaterThan(0);
+    expect(one.kernel.open('/dev/vfio/0', 2)).toBe(-16);
+  });
+});
+
+describe('memory of a simulated process', () => {
+  it('mapped memory lies on a page, other memory does not, and each keeps its address', () => {
+    const { kernel } = new Machine();
+    const mapping = kernel.mmap(-1, 10_000, 3, 0x22, 0) as Mapping;
+    const other = new ArrayBuffer(10);
+    expect(kernel.addressOf(mapping.memory!) % 4096n).toBe(0n);
+    expect(kernel.addressOf(other) % 4096n).toBe(16n);
+    expect(kernel.addressOf(other)).toBe(kernel.addressOf(other));
+    expect(kernel.addressOf(other)).not.toBe(kernel.addressOf(new ArrayBuffer(10)));
+    mapping.unmap();
+    expect(mapping.memory!.byteLength).toBe(0);
+    expect(() => mapping.mmio.read8(0)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
+  });
+
+  it('is read and written in every width', () => {
+    const mapping = new Machine().kernel.mmap(-1, 4096, 3, 0x22, 0) as Mapping;
+    const { mmio } = mapping;
+    mmio.write64(8, 0x1122_3344_5566_7788n);
+    expect([mmio.read8(8), mmio.read16(8), mmio.read32(12), mmio.read64(8)]).toEqual([0x88, 0x7788, 0x1122_3344, 0x1122_3344_5566_7788n]);
+    mmio.write8(0, 1);
+    mmio.write16(2, 2);
+    mmio.write32(4, 3);
+    expect([...new Uint8Array(mapping.memory!, 0, 8)]).toEqual([1, 0, 2, 0, 3, 0, 0, 0]);
+    mapping.unmap();
+  });
+
+  it('an eventfd that would block for ever says so', () => {
+    const { kernel } = new Machine();
+    const fd = kernel.eventfd(0, 0);
+    expect(() => kernel.read(fd, new Uint8Array(8))).toThrow('EFD_NONBLOCK');
+    expect(kernel.read(kernel.eventfd(0, 0x800), new Uint8Array(8))).toBe(-11);
+    expect(kernel.read(kernel.eventfd(3, 0x800), new Uint8Array(4))).toBe(-22);
+  });
+});
