@@ -69,7 +69,7 @@ describe('the command', () => {
     fc.assert(
       fc.property(
         fc.array(
-          fc.string({ unit: 'binary' }).filter((text) => !text.includes('\0') && text.isWellFormed()),
+          fc.string({ unit: 'binary' }).filter((text) => !text.includes('\0')),
           { maxLength: 4 },
         ),
         (args) => {

@@ -15,7 +15,7 @@ export const root = path.resolve(import.meta.dirname, '../..');
 /** The file under test: VFIO_ADDON, for the sanitizers' build, or the ordinary one. */
 export const addonPath: string = process.env['VFIO_ADDON'] ? path.resolve(process.env['VFIO_ADDON']) : require('node-gyp-build').path(root);
 // Its functions are called with wrong arguments on purpose, so they have no types here.
-export const addon: Record<string, (...values: any[]) => any> = require(addonPath);
+export const addon: any = require(addonPath);
 
 export const sanitized = process.env['LD_PRELOAD']?.includes('asan') ?? false;
 
