@@ -208,19 +208,14 @@ export class Type1 {
     if (unmap === undefined) return -errno.EFAULT;
     const known = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
     if (unmap.argsz < VFIO_IOMMU_UNMAP_DMA.minimum || (unmap.flags & ~known) !== 0) return -errno.EINVAL;
-    // Its bitmap comes from dirty page tracking, which no request that is answered here can have started.
-    if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) return this.#refuseDirtyBitmap(unmap, argument);
-
+    if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) {
+      const refused = checkDirtyBitmap(unmap, argument);
+      if (refused !== 0) return refused;
+    }
     const unmapped = this.#unmap(unmap);
     if (typeof unmapped === 'number') return unmapped;
     unmap.size = unmapped;
     return argument.copyTo(unmap.bytes) ? 0 : -errno.EFAULT;
-  }
-
-  #refuseDirtyBitmap(unmap: { argsz: number }, argument: Argument): number {
-    const minimum = VFIO_IOMMU_UNMAP_DMA.minimum;
-    if (unmap.argsz >= minimum + vfio_bitmap.size && argument.copyFrom(vfio_bitmap.size, minimum) === undefined) return -errno.EFAULT;
-    return -errno.EINVAL;
   }
 
   /** The bytes that were unmapped, or -errno. */
@@ -233,6 +228,8 @@ export class Type1 {
       if (size === 0n || (size & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
       if (iova + size - 1n > top) return this.#kernel.checksOverflow ? -errno.EOVERFLOW : -errno.EINVAL;
     }
+    // The bitmap is that of dirty page tracking, which no request that is answered here can have started.
+    if ((flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) return -errno.EINVAL;
     const last = everything ? top : iova + size - 1n;
     if (this.#version2 && !everything) {
       const first = this.#mappings.at(iova);
@@ -243,23 +240,20 @@ export class Type1 {
     // Before it checked for overflow, the kernel computed the range's end as 0 here and found nothing below it.
     if (!everything && last === top && !this.#kernel.checksOverflow) return 0n;
 
-    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) return this.#invalidate(iova, last);
-    let unmapped = 0n;
-    for (const mapping of this.#mappings.within(iova, last)) {
-      // Version 1 unmaps a whole mapping when the range covers its start, and stops at one that begins before.
-      if (!this.#version2 && iova > mapping.start) break;
-      unmapped += mapping.last - mapping.start + 1n;
-      this.#remove(mapping);
-    }
-    return unmapped;
+    // Version 1 takes a whole mapping when the range covers its start, and stops at one that begins before.
+    const stops = !this.#version2 && (this.#mappings.at(iova)?.start ?? iova) < iova;
+    const covered = stops ? [] : [...this.#mappings.within(iova, last)];
+    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) === 0) for (const mapping of covered) this.#remove(mapping);
+    else if (!this.#invalidate(covered)) return -errno.EINVAL;
+    return covered.reduce((total, mapping) => total + mapping.last - mapping.start + 1n, 0n);
   }
 
-  #invalidate(start: bigint, last: bigint): bigint | number {
-    const mappings = [...this.#mappings.within(start, last)];
-    if (mappings.some((mapping) => mapping.addressInvalid)) return -errno.EINVAL;
+  /** Takes the addresses of all of them, or of none where one has lost it already. */
+  #invalidate(mappings: readonly Type1Mapping[]): boolean {
+    if (mappings.some((mapping) => mapping.addressInvalid)) return false;
     for (const mapping of mappings) mapping.addressInvalid = true;
     this.#invalidAddresses += mappings.length;
-    return mappings.reduce((total, mapping) => total + mapping.last - mapping.start + 1n, 0n);
+    return true;
   }
 
   #remove(mapping: Type1Mapping): void {
@@ -268,6 +262,19 @@ export class Type1 {
     mapping.pin.release();
     this.#available += 1;
   }
+}
+
+/** What UNMAP_DMA looks at in the `vfio_bitmap` behind its struct, before it looks at the range. 0 or -errno. */
+function checkDirtyBitmap(unmap: { readonly argsz: number; readonly flags: number; readonly size: bigint }, argument: Argument): number {
+  const { minimum } = VFIO_IOMMU_UNMAP_DMA;
+  if ((unmap.flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR)) !== 0) return -errno.EINVAL;
+  if (unmap.argsz < minimum + vfio_bitmap.size) return -errno.EINVAL;
+  const bytes = argument.copyFrom(vfio_bitmap.size, minimum);
+  if (bytes === undefined) return -errno.EFAULT;
+  const { pgsize, size } = vfio_bitmap.copy(bytes);
+  const pages = pgsize === 0n ? 0n : unmap.size / (pgsize & -pgsize);
+  const needed = ((pages + 63n) / 64n) * 8n;
+  return pages > 0n && size >= needed && size > 0n && size <= largestDirtyBitmap ? 0 : -errno.EINVAL;
 }
 
 /** The aperture without what the platform keeps for itself, except what devices can be moved off (direct-relaxable). */

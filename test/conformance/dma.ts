@@ -7,6 +7,7 @@ import {
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
   VFIO_IOMMU_UNMAP_DMA,
+  vfio_bitmap,
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
   vfio_iommu_type1_info,
@@ -191,6 +192,21 @@ export function dma(variant: Variant): void {
       expect(unmap(base, page, 1 | 2)).toBe('EINVAL');
     });
 
+    it('with a dirty bitmap looks at the range before it looks whether anything tracks dirty pages', () => {
+      const withBitmap = (iova: bigint, size: bigint, bitmap: { pgsize: bigint; size: bigint }): string => {
+        const view = vfio_iommu_type1_dma_unmap.create(vfio_bitmap.size);
+        Object.assign(view, { argsz: view.bytes.byteLength, flags: 1, iova, size });
+        const data = vfio_bitmap.create();
+        Object.assign(data, { ...bitmap, data: address });
+        view.data.set(data.bytes);
+        return answer(subject.kernel.ioctl(container, VFIO_IOMMU_UNMAP_DMA.number, view.bytes));
+      };
+      expect(withBitmap(base, page, { pgsize: page, size: 8n })).toBe('EINVAL');
+      expect(withBitmap(0xffff_ffff_ffff_f000n, 2n * page, { pgsize: page, size: 8n })).toBe(wrapped());
+      expect(withBitmap(0xffff_ffff_ffff_f000n, 2n * page, { pgsize: page, size: 0n })).toBe('EINVAL');
+      expect(withBitmap(0xffff_ffff_ffff_f000n, 128n * page, { pgsize: page, size: 8n })).toBe('EINVAL');
+    });
+
     it('VADDR takes the address and leaves the mapping, until MAP gives it one', () => {
       expect(unmap(base, page, 4)).toBe('0x1000 bytes');
       expect(unmap(base, page, 4)).toBe('EINVAL');
@@ -213,6 +229,7 @@ export function dma(variant: Variant): void {
 
     it('takes nothing, with success, when the range begins inside one', () => {
       expect(unmap(base + page, page)).toBe('0x0 bytes');
+      expect(unmap(base + page, page, 4)).toBe('0x0 bytes');
       expect(unmap(base, 4n * page)).toBe('0x4000 bytes');
     });
   });
