@@ -4,7 +4,7 @@
 // May assume: everything here is used on the thread of its environment only, so nothing is locked.
 #pragma once
 
-#include <node_api.h>
+#include <napi.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -68,18 +68,18 @@ struct Mapping : Handle {
 };
 
 // Every exported function, by the file that defines it.
-napi_value Open(napi_env env, napi_callback_info info);
-napi_value Close(napi_env env, napi_callback_info info);
-napi_value Ioctl(napi_env env, napi_callback_info info);
-napi_value Read(napi_env env, napi_callback_info info);
-napi_value Write(napi_env env, napi_callback_info info);
-napi_value Pread(napi_env env, napi_callback_info info);
-napi_value Pwrite(napi_env env, napi_callback_info info);
+Napi::Value Open(const Napi::CallbackInfo& info);
+Napi::Value Close(const Napi::CallbackInfo& info);
+Napi::Value Ioctl(const Napi::CallbackInfo& info);
+Napi::Value Read(const Napi::CallbackInfo& info);
+Napi::Value Write(const Napi::CallbackInfo& info);
+Napi::Value Pread(const Napi::CallbackInfo& info);
+Napi::Value Pwrite(const Napi::CallbackInfo& info);
 
-napi_value Mmap(napi_env env, napi_callback_info info);
-napi_value MappingMemory(napi_env env, napi_callback_info info);
-napi_value Unmap(napi_env env, napi_callback_info info);
-napi_value AddressOf(napi_env env, napi_callback_info info);
+Napi::Value Mmap(const Napi::CallbackInfo& info);
+Napi::Value MappingMemory(const Napi::CallbackInfo& info);
+Napi::Value Unmap(const Napi::CallbackInfo& info);
+Napi::Value AddressOf(const Napi::CallbackInfo& info);
 
 napi_value MmioRead8(napi_env env, napi_callback_info info);
 napi_value MmioRead16(napi_env env, napi_callback_info info);
@@ -92,8 +92,8 @@ napi_value MmioWrite64(napi_env env, napi_callback_info info);
 // Makes a refused access an exception instead of the end of the process. Once per process; again is nothing.
 void CatchBusFaults();
 
-napi_value Eventfd(napi_env env, napi_callback_info info);
-napi_value WatchStart(napi_env env, napi_callback_info info);
-napi_value WatchRef(napi_env env, napi_callback_info info);
-napi_value WatchUnref(napi_env env, napi_callback_info info);
-napi_value WatchStop(napi_env env, napi_callback_info info);
+Napi::Value Eventfd(const Napi::CallbackInfo& info);
+Napi::Value WatchStart(const Napi::CallbackInfo& info);
+Napi::Value WatchRef(const Napi::CallbackInfo& info);
+Napi::Value WatchUnref(const Napi::CallbackInfo& info);
+Napi::Value WatchStop(const Napi::CallbackInfo& info);

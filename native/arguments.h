@@ -6,7 +6,7 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstring>
+#include <string>
 
 #include "addon.h"
 
@@ -77,11 +77,7 @@ inline bool ToInteger(double number, int64_t least, int64_t most) {
 }
 
 // The result of a system call as JavaScript sees it: what it returned, or -errno.
-inline napi_value ToResult(napi_env env, int64_t result) {
-  napi_value value = nullptr;
-  napi_create_int64(env, result, &value);
-  return value;
-}
+inline Napi::Value ToResult(Napi::Env env, int64_t result) { return Napi::Number::New(env, static_cast<double>(result)); }
 
 // Memory of the caller's, for the duration of the call. Null if it has no bytes, so that a pointer to nowhere never
 // reaches the kernel.
@@ -94,26 +90,19 @@ struct Bytes {
 // nothing, so a function takes all of them and asks once.
 class Arguments {
  public:
-  Arguments(napi_env env, napi_callback_info info) : env_(env) {
-    size_t count = sizeof(values_) / sizeof(values_[0]);
-    void* data = nullptr;
-    napi_get_cb_info(env, info, &count, values_, nullptr, &data);  // absent ones become undefined
-    environment_ = static_cast<Environment*>(data);
-  }
+  explicit Arguments(const Napi::CallbackInfo& info) : info_(info) {}
 
   bool failed() const { return failed_; }
-  napi_env env() const { return env_; }
-  Environment& environment() const { return *environment_; }
-  napi_value operator[](size_t index) const { return values_[index]; }
+  Environment& environment() const { return *static_cast<Environment*>(info_.Data()); }
 
   int64_t Integer(size_t index, const char* name, int64_t least, int64_t most) {
     if (failed_) return 0;
-    double number = 0;
-    const napi_status status = napi_get_value_double(env_, values_[index], &number);
-    if (status == napi_ok && ToInteger(number, least, most)) return static_cast<int64_t>(number);
+    const bool isNumber = info_[index].IsNumber();
+    const double number = isNumber ? info_[index].As<Napi::Number>().DoubleValue() : 0;
+    if (isNumber && ToInteger(number, least, most)) return static_cast<int64_t>(number);
     char what[96];
     snprintf(what, sizeof(what), "an integer from %lld to %lld", static_cast<long long>(least), static_cast<long long>(most));
-    Refuse(status == napi_ok ? Wrong::range : Wrong::type, what, name, index);
+    Refuse(isNumber ? Wrong::range : Wrong::type, what, name, index);
     return 0;
   }
 
@@ -121,45 +110,40 @@ class Arguments {
 
   int Fd(size_t index) { return Int(index, "fd"); }
 
-  bool IsType(size_t index, napi_valuetype expected) const {
-    napi_valuetype type = napi_undefined;
-    napi_typeof(env_, values_[index], &type);
-    return type == expected;
+  std::string String(size_t index, const char* name) {
+    if (failed_) return {};
+    if (info_[index].IsString()) return info_[index].As<Napi::String>();
+    Refuse(Wrong::type, "a string", name, index);
+    return {};
   }
 
   Bytes Uint8Array(size_t index, const char* name) {
     if (failed_) return {nullptr, 0};
-    bool isArray = false;
-    napi_typedarray_type type = napi_int8_array;
-    Bytes bytes = {nullptr, 0};
-    napi_is_typedarray(env_, values_[index], &isArray);
-    if (!isArray ||
-        napi_get_typedarray_info(env_, values_[index], &type, &bytes.length, &bytes.data, nullptr, nullptr) != napi_ok ||
-        type != napi_uint8_array) {
+    const Napi::Value value = info_[index];
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
       Refuse(Wrong::type, "a Uint8Array", name, index);
       return {nullptr, 0};
     }
-    if (bytes.length == 0) bytes.data = nullptr;
-    return bytes;
+    Napi::Uint8Array array = value.As<Napi::Uint8Array>();
+    if (array.ElementLength() == 0) return {nullptr, 0};
+    return {array.Data(), array.ElementLength()};
   }
 
   // The handle of a `T`, open or not.
   template <typename T>
   T* Handle(size_t index, const char* what, const char* name) {
     if (failed_) return nullptr;
-    T* handle = environment_->Find<T>(env_, values_[index]);
+    T* handle = environment().template Find<T>(info_.Env(), info_[index]);
     if (handle == nullptr) Refuse(Wrong::type, what, name, index);
     return handle;
   }
 
   void Refuse(Wrong wrong, const char* what, const char* name, size_t index) {
-    if (!failed_) ThrowExpected(env_, wrong, what, name, values_[index]);
+    if (!failed_) ThrowExpected(info_.Env(), wrong, what, name, info_[index]);
     failed_ = true;
   }
 
  private:
-  napi_env env_;
-  Environment* environment_ = nullptr;
-  napi_value values_[5];
+  const Napi::CallbackInfo& info_;
   bool failed_ = false;
 };

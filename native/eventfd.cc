@@ -120,20 +120,21 @@ bool Prepare(Watch* watch, napi_value callback) {
 
 }  // namespace
 
-napi_value Eventfd(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value Eventfd(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   const unsigned int initial = static_cast<unsigned int>(arguments.Integer(0, "initial", 0, kMostWord));
   const int flags = arguments.Int(1, "flags");
-  if (arguments.failed()) return nullptr;
+  if (arguments.failed()) return {};
   const int fd = eventfd(initial, flags | EFD_CLOEXEC);
-  return ToResult(env, fd == -1 ? -errno : fd);
+  return ToResult(info.Env(), fd == -1 ? -errno : fd);
 }
 
-napi_value WatchStart(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value WatchStart(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const Napi::Env env = info.Env();
   const int fd = arguments.Fd(0);
-  if (!arguments.failed() && !arguments.IsType(1, napi_function)) arguments.Refuse(Wrong::type, "a function", "ready", 1);
-  if (arguments.failed()) return nullptr;
+  if (!arguments.failed() && !info[1].IsFunction()) arguments.Refuse(Wrong::type, "a function", "ready", 1);
+  if (arguments.failed()) return {};
   Watch* watch = new Watch();
   watch->env = env;
   const int result = Poll(watch, fd);
@@ -143,31 +144,31 @@ napi_value WatchStart(napi_env env, napi_callback_info info) {
   }
   napi_value handle = arguments.environment().Wrap(env, watch, FinalizeHandle);
   if (handle == nullptr) watch->holders = 1;
-  if (handle == nullptr || !Prepare(watch, arguments[1]) || uv_poll_start(&watch->poll, UV_READABLE, OnReady) < 0) {
+  if (handle == nullptr || !Prepare(watch, info[1]) || uv_poll_start(&watch->poll, UV_READABLE, OnReady) < 0) {
     Stop(watch);
     return ToResult(env, -ENOMEM);
   }
   uv_unref(reinterpret_cast<uv_handle_t*>(&watch->poll));
-  return handle;
+  return Napi::Value(env, handle);
 }
 
-napi_value WatchRef(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value WatchRef(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   Watch* watch = TakeWatch(arguments);
   if (!arguments.failed() && !watch->stopped) uv_ref(reinterpret_cast<uv_handle_t*>(&watch->poll));
-  return nullptr;
+  return {};
 }
 
-napi_value WatchUnref(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value WatchUnref(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   Watch* watch = TakeWatch(arguments);
   if (!arguments.failed() && !watch->stopped) uv_unref(reinterpret_cast<uv_handle_t*>(&watch->poll));
-  return nullptr;
+  return {};
 }
 
-napi_value WatchStop(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value WatchStop(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   Watch* watch = TakeWatch(arguments);
   if (!arguments.failed()) Stop(watch);
-  return nullptr;
+  return {};
 }

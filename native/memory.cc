@@ -62,8 +62,9 @@ int Retire(napi_env env, Mapping* mapping) {
 
 }  // namespace
 
-napi_value Mmap(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value Mmap(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const Napi::Env env = info.Env();
   const int fd = static_cast<int>(arguments.Integer(0, "fd", -1, kMostInt));
   const size_t length = static_cast<size_t>(arguments.Integer(1, "length", 0, kMostLength));
   const int protection = arguments.Int(2, "protection");
@@ -73,7 +74,7 @@ napi_value Mmap(napi_env env, napi_callback_info info) {
   if (!arguments.failed() && (flags & kPlacement) != 0) {
     arguments.Refuse(Wrong::range, "no MAP_FIXED, MAP_FIXED_NOREPLACE or MAP_GROWSDOWN", "flags", 3);
   }
-  if (arguments.failed()) return nullptr;
+  if (arguments.failed()) return {};
   CatchBusFaults();
   void* address = mmap(nullptr, length, protection, flags, fd, offset);
   if (address == MAP_FAILED) return ToResult(env, -errno);
@@ -87,26 +88,28 @@ napi_value Mmap(napi_env env, napi_callback_info info) {
     mapping->held = false;
     Settle(mapping);
   }
-  return handle;
+  return Napi::Value(env, handle);
 }
 
-napi_value MappingMemory(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value MappingMemory(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const Napi::Env env = info.Env();
   Mapping* mapping = TakeMapping(arguments);
-  if (arguments.failed()) return nullptr;
+  if (arguments.failed()) return {};
   if (!mapping->open) {
     napi_throw_error(env, "ERR_VFIO_CLOSED", "The mapping is closed");
-    return nullptr;
+    return {};
   }
   // JavaScript reads and writes an ArrayBuffer without asking: only memory of this process can bear that.
   constexpr int needed = PROT_READ | PROT_WRITE;
   if (!mapping->anonymous || (mapping->protection & needed) != needed) {
-    return ThrowExpected(env, Wrong::type, "anonymous memory to read and write", "mapping", arguments[0]);
+    arguments.Refuse(Wrong::type, "anonymous memory to read and write", "mapping", 0);
+    return {};
   }
   napi_value buffer = nullptr;
   if (mapping->memory != nullptr) {
     napi_get_reference_value(env, mapping->memory, &buffer);
-    return buffer;
+    return Napi::Value(env, buffer);
   }
   mapping->exposed = true;
   const napi_status status =
@@ -117,15 +120,16 @@ napi_value MappingMemory(napi_env env, napi_callback_info info) {
     mapping->exposed = false;
     napi_throw_error(env, nullptr, "This JavaScript engine allows no memory from outside");
   }
-  if (status != napi_ok) return nullptr;
+  if (status != napi_ok) return {};
   napi_create_reference(env, buffer, 1, &mapping->memory);
-  return buffer;
+  return Napi::Value(env, buffer);
 }
 
-napi_value Unmap(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value Unmap(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const Napi::Env env = info.Env();
   Mapping* mapping = TakeMapping(arguments);
-  if (arguments.failed()) return nullptr;
+  if (arguments.failed()) return {};
   if (!mapping->open) return ToResult(env, 0);
   if (mapping->exposed) {
     mapping->open = false;
@@ -137,18 +141,16 @@ napi_value Unmap(napi_env env, napi_callback_info info) {
   return ToResult(env, 0);
 }
 
-napi_value AddressOf(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
-  bool isBuffer = false;
-  void* data = nullptr;
-  size_t length = 0;
-  napi_is_arraybuffer(env, arguments[0], &isBuffer);
-  if (!isBuffer) return ThrowExpected(env, Wrong::type, "an ArrayBuffer", "memory", arguments[0]);
-  if (napi_get_arraybuffer_info(env, arguments[0], &data, &length) != napi_ok || length == 0) {
-    napi_throw_range_error(env, nullptr, "Expected an ArrayBuffer with bytes for memory but received one without");
-    return nullptr;
+Napi::Value AddressOf(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  if (!info[0].IsArrayBuffer()) {
+    arguments.Refuse(Wrong::type, "an ArrayBuffer", "memory", 0);
+    return {};
   }
-  napi_value address = nullptr;
-  napi_create_bigint_uint64(env, reinterpret_cast<uint64_t>(data), &address);
-  return address;
+  Napi::ArrayBuffer memory = info[0].As<Napi::ArrayBuffer>();
+  if (memory.ByteLength() == 0) {
+    arguments.Refuse(Wrong::range, "an ArrayBuffer with bytes", "memory", 0);
+    return {};
+  }
+  return Napi::BigInt::New(info.Env(), reinterpret_cast<uint64_t>(memory.Data()));
 }

@@ -3,11 +3,11 @@
 // May assume: the kernel checks fds, requests and flags. It cannot check that memory given to ioctl is as long as the
 // request needs; that is the caller's part.
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 
 #include "arguments.h"
 
@@ -25,72 +25,69 @@ int64_t Retry(Call call) {
 
 }  // namespace
 
-napi_value Open(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
-  if (!arguments.IsType(0, napi_string)) arguments.Refuse(Wrong::type, "a string", "path", 0);
+Napi::Value Open(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const std::string path = arguments.String(0, "path");
   const int flags = arguments.Int(1, "flags");
-  if (arguments.failed()) return nullptr;
-  char path[PATH_MAX];
-  size_t length = 0;
-  napi_get_value_string_utf8(env, arguments[0], nullptr, 0, &length);
-  if (length >= sizeof(path)) return ToResult(env, -ENAMETOOLONG);
-  napi_get_value_string_utf8(env, arguments[0], path, sizeof(path), &length);
-  if (strlen(path) != length) return ThrowExpected(env, Wrong::range, "a string without zero bytes", "path", arguments[0]);
-  return ToResult(env, Retry([&] { return open(path, flags | O_CLOEXEC, 0600); }));
+  if (!arguments.failed() && path.find('\0') != std::string::npos) {
+    arguments.Refuse(Wrong::range, "a string without zero bytes", "path", 0);
+  }
+  if (arguments.failed()) return {};
+  return ToResult(info.Env(), Retry([&] { return open(path.c_str(), flags | O_CLOEXEC, 0600); }));
 }
 
-napi_value Close(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value Close(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   const int fd = arguments.Fd(0);
-  if (arguments.failed()) return nullptr;
+  if (arguments.failed()) return {};
   // Never again after EINTR: the fd is gone by then, and its number may be another file's already.
-  return ToResult(env, close(fd) == -1 ? -errno : 0);
+  return ToResult(info.Env(), close(fd) == -1 ? -errno : 0);
 }
 
-napi_value Ioctl(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value Ioctl(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   const int fd = arguments.Fd(0);
   const unsigned long request = static_cast<unsigned long>(arguments.Integer(1, "request", 0, kMostWord));
   void* argument = nullptr;
-  if (arguments.IsType(2, napi_number)) {
+  if (info[2].IsNumber()) {
     argument = reinterpret_cast<void*>(arguments.Integer(2, "argument", 0, kMostSafe));
-  } else if (!arguments.IsType(2, napi_undefined)) {
+  } else if (!info[2].IsUndefined()) {
     argument = arguments.Uint8Array(2, "argument").data;
   }
-  if (arguments.failed()) return nullptr;
-  return ToResult(env, Retry([&] { return ioctl(fd, request, argument); }));
+  if (arguments.failed()) return {};
+  return ToResult(info.Env(), Retry([&] { return ioctl(fd, request, argument); }));
 }
 
-napi_value Read(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value Read(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   const int fd = arguments.Fd(0);
   const Bytes bytes = arguments.Uint8Array(1, "bytes");
-  if (arguments.failed()) return nullptr;
-  return ToResult(env, Retry([&] { return read(fd, bytes.data, bytes.length); }));
+  if (arguments.failed()) return {};
+  return ToResult(info.Env(), Retry([&] { return read(fd, bytes.data, bytes.length); }));
 }
 
-napi_value Write(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value Write(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   const int fd = arguments.Fd(0);
   const Bytes bytes = arguments.Uint8Array(1, "bytes");
-  if (arguments.failed()) return nullptr;
-  return ToResult(env, Retry([&] { return write(fd, bytes.data, bytes.length); }));
+  if (arguments.failed()) return {};
+  return ToResult(info.Env(), Retry([&] { return write(fd, bytes.data, bytes.length); }));
 }
 
-napi_value Pread(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
-  const int fd = arguments.Fd(0);
-  const Bytes bytes = arguments.Uint8Array(1, "bytes");
-  const off_t offset = arguments.Integer(2, "offset", 0, kMostSafe);
-  if (arguments.failed()) return nullptr;
-  return ToResult(env, Retry([&] { return pread(fd, bytes.data, bytes.length, offset); }));
-}
-
-napi_value Pwrite(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info);
+Napi::Value Pread(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
   const int fd = arguments.Fd(0);
   const Bytes bytes = arguments.Uint8Array(1, "bytes");
   const off_t offset = arguments.Integer(2, "offset", 0, kMostSafe);
-  if (arguments.failed()) return nullptr;
-  return ToResult(env, Retry([&] { return pwrite(fd, bytes.data, bytes.length, offset); }));
+  if (arguments.failed()) return {};
+  return ToResult(info.Env(), Retry([&] { return pread(fd, bytes.data, bytes.length, offset); }));
+}
+
+Napi::Value Pwrite(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const int fd = arguments.Fd(0);
+  const Bytes bytes = arguments.Uint8Array(1, "bytes");
+  const off_t offset = arguments.Integer(2, "offset", 0, kMostSafe);
+  if (arguments.failed()) return {};
+  return ToResult(info.Env(), Retry([&] { return pwrite(fd, bytes.data, bytes.length, offset); }));
 }
