@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import type { BuiltKernel } from './kernel.js';
 import { deviceArguments, drivenIds, iommuMachines, type IommuName } from './machines.js';
 import { commandScript, quote } from './shell.js';
 import { lastLines, say } from './steps.js';
+import { withTemporaryFolder } from './temporary.js';
 
 export interface Guest {
   readonly kernel: BuiltKernel;
@@ -21,6 +22,8 @@ export interface Guest {
   readonly bind: boolean;
   /** A folder of the host that the command may write to, at the same path. */
   readonly output: string | undefined;
+  /** Pass on what the kernel prints, from the first line. */
+  readonly bootLog: boolean;
 }
 
 /** As timeout(1) says it. */
@@ -28,63 +31,104 @@ const timedOut = 124;
 /** The command was well, but the kernel was not. */
 const kernelComplained = 70;
 const pollMilliseconds = 30;
+/** An emulated processor now and then misses an interrupt while booting when the host is busy, and waits for ever. */
+const bootAttempts = 3;
+const silenceSeconds = 30;
 
 /** Boots the guest, runs the command in it with the host's files, and gives its exit status. */
 export async function runInGuest(guest: Guest, command: readonly string[]): Promise<number> {
-  const work = mkdtempSync(join(tmpdir(), 'vfio-lab-'));
-  try {
-    writeFileSync(
-      join(work, 'settings'),
-      `bind=${quote(guest.bind ? drivenIds(guest.devices).join(' ') : '')}\noutput=${quote(guest.output ?? '')}\n`,
-    );
-    writeFileSync(join(work, 'command'), commandScript(command, process.cwd(), { ...process.env, VFIO_LAB_IOMMU: guest.iommu }));
-    const started = performance.now();
-    say(
-      `Linux ${guest.kernel.version}, ${guest.iommu === 'none' ? 'no' : guest.iommu} IOMMU, ${guest.devices.join(' + ') || 'no device'}: ${command.join(' ')}`,
-    );
-    const finished = await boot(guest, work);
-    const status = finished ? await readStatus(work) : timedOut;
-    say(`the guest ended after ${((performance.now() - started) / 1000).toFixed(1)} s with status ${status}`);
-    return status;
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
+  const started = performance.now();
+  say(
+    `Linux ${guest.kernel.version}, ${guest.iommu === 'none' ? 'no' : guest.iommu} IOMMU, ${guest.devices.join(' + ') || 'no device'}: ${command.join(' ')}`,
+  );
+  let status: number | undefined;
+  for (let attempt = 1; status === undefined; attempt += 1)
+    status = await withTemporaryFolder(join(tmpdir(), 'vfio-lab-'), (work) => runOnce(guest, command, work, attempt === bootAttempts));
+  say(`the guest ended after ${((performance.now() - started) / 1000).toFixed(1)} s with status ${status}`);
+  return status;
 }
 
-/** True when the guest powered itself off in time. */
-async function boot(guest: Guest, work: string): Promise<boolean> {
+/** The command's exit status, or nothing when the command never began and that was not the last attempt. */
+async function runOnce(guest: Guest, command: readonly string[], work: string, last: boolean): Promise<number | undefined> {
+  writeFileSync(
+    join(work, 'settings'),
+    `bind=${quote(guest.bind ? drivenIds(guest.devices).join(' ') : '')}\noutput=${quote(guest.output ?? '')}\n`,
+  );
+  writeFileSync(join(work, 'command'), commandScript(command, process.cwd(), { ...process.env, VFIO_LAB_IOMMU: guest.iommu }));
+  const ending = await boot(guest, work);
+  if (ending === 'late') return timedOut;
+  if (ending === 'over' && commandBegan(work)) return readStatus(work);
+  const what = `the guest ${ending === 'stuck' ? `said nothing for ${silenceSeconds} s while booting` : 'ended before the command began'}`;
+  const words = `The last its kernel said:\n${lastLines(consoleText(work), last ? 30 : 3) || '(nothing)'}`;
+  if (last) throw new Error(`${what}. ${words}`);
+  say(`${what}, as can happen on a busy machine; once more. ${words}`);
+  return undefined;
+}
+
+/** Over: the guest ended. Late: it did not in time. Stuck: it stopped on its way to the command. */
+async function boot(guest: Guest, work: string): Promise<'over' | 'late' | 'stuck'> {
   const qemu = spawn('qemu-system-x86_64', qemuArguments(guest, work), { stdio: ['ignore', 'ignore', 'inherit'] });
   const kill = (): void => void qemu.kill('SIGKILL');
-  // A signal ends this process by way of exit, so that no guest outlives it.
-  const interrupted = (): never => process.exit(130);
-  process.once('exit', kill).once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  // No guest outlives this process; and it ends before the folder it writes to is removed.
+  process.prependOnceListener('exit', kill);
   const ended = new Promise<void>((resolve, reject) => {
     qemu.once('error', reject);
     qemu.once('exit', () => resolve());
   });
   const deadline = performance.now() + guest.timeoutSeconds * 1000;
   const streams = [new Follower(join(work, 'stdout'), process.stdout), new Follower(join(work, 'stderr'), process.stderr)];
-  const running = (): boolean => qemu.exitCode === null && qemu.signalCode === null;
+  const all = guest.bootLog ? [...streams, new Follower(join(work, 'console'), process.stderr)] : streams;
+  const stuck = stuckDetector(work);
   try {
-    while (running() && performance.now() < deadline) {
+    for (;;) {
       await Promise.race([ended, delay(pollMilliseconds)]);
-      for (const stream of streams) stream.follow();
+      for (const stream of all) stream.follow();
+      if (qemu.exitCode !== null || qemu.signalCode !== null) break;
+      if (performance.now() >= deadline) {
+        say(
+          `no end after ${guest.timeoutSeconds} s. The last the guest printed:\n${lastLines(streams.map(({ tail }) => tail).join(''), 10)}`,
+        );
+        say(`the last its kernel said:\n${lastLines(consoleText(work), 15)}`);
+        return 'late';
+      }
+      if (stuck()) return 'stuck';
     }
-    const inTime = !running();
-    if (!inTime) {
-      kill();
-      say(
-        `no end after ${guest.timeoutSeconds} s. The last the guest printed:\n${lastLines(streams.map(({ tail }) => tail).join(''), 10)}`,
-      );
-      say(`the last its kernel said:\n${lastLines(readIfThere(join(work, 'console')), 15)}`);
-    }
-    await ended;
-    return inTime;
+    if (qemu.exitCode !== 0) throw new Error(`QEMU failed with ${qemu.exitCode ?? qemu.signalCode}; it says why above`);
+    return 'over';
   } finally {
-    process.off('exit', kill).off('SIGINT', interrupted).off('SIGTERM', interrupted);
-    for (const stream of streams) stream.close();
+    kill();
+    await ended;
+    process.off('exit', kill);
+    for (const stream of all) stream.close();
   }
 }
+
+/** Tells whether a guest that has not come to its command has been silent for too long. */
+function stuckDetector(work: string): () => boolean {
+  let size = 0;
+  let grown = performance.now();
+  return () => {
+    const now = statSync(join(work, 'console'), { throwIfNoEntry: false })?.size ?? 0;
+    if (now !== size) grown = performance.now();
+    size = now;
+    return performance.now() - grown > silenceSeconds * 1000 && !commandBegan(work);
+  };
+}
+
+/** The guest writes this file when all is ready for the command. */
+function commandBegan(work: string): boolean {
+  return existsSync(join(work, 'boot.log'));
+}
+
+const kernelArguments = [
+  'console=ttyS0',
+  'panic=-1',
+  // Long enough that no warning is lost before it is read.
+  'log_buf_len=4M',
+  // On a busy host the emulated timer is late for the kernel's test of it, and the TSC looks unstable though it is the host's.
+  'no_timer_check',
+  'tsc=reliable',
+];
 
 function qemuArguments(guest: Guest, work: string): string[] {
   const machine = iommuMachines[guest.iommu];
@@ -117,24 +161,29 @@ function qemuArguments(guest: Guest, work: string): string[] {
     '-initrd',
     packInitramfs(work),
     '-append',
-    // On a busy host the emulated timer is late for the kernel's test of it, and the kernel would give up.
-    ['console=ttyS0', 'panic=-1', 'no_timer_check', ...machine.kernel, ...guest.kernelArguments].join(' '),
+    [...kernelArguments, ...machine.kernel, ...guest.kernelArguments].join(' '),
     ...share('host', '/', ',readonly=on,multidevs=remap'),
     ...share('lab', work),
     ...(guest.output === undefined ? [] : share('output', guest.output)),
-    ...deviceArguments(guest.devices),
+    ...deviceArguments(guest.devices, (name) => emptyDisk(join(work, name))),
   ];
 }
 
-/** The command's exit status, which the guest wrote down; without one, something went wrong before. */
-async function readStatus(work: string): Promise<number> {
+function emptyDisk(file: string): string {
+  writeFileSync(file, '');
+  truncateSync(file, 64 << 20);
+  return file;
+}
+
+/** The command's exit status, which the guest wrote down after the kernel's log; without one, something went wrong before. */
+function readStatus(work: string): number {
   const status = readIfThere(join(work, 'status')).trim();
   if (!/^\d+$/.test(status)) {
     throw new Error(
-      `The guest ended without an exit status. The last its kernel said:\n${lastLines(readIfThere(join(work, 'console')), 30)}`,
+      `The guest ended without an exit status. The last its kernel said:\n${lastLines(consoleText(work), 30) || '(nothing)'}`,
     );
   }
-  const complaints = kernelComplaints(readIfThere(join(work, 'kernel.log')));
+  const complaints = kernelComplaints(readFileSync(join(work, 'kernel.log'), 'utf8'));
   if (complaints.length === 0) return Number(status);
   say(`the kernel complained while the command ran:\n${complaints.join('\n')}`);
   return Number(status) || kernelComplained;
@@ -144,10 +193,19 @@ async function readStatus(work: string): Promise<number> {
 export function kernelComplaints(log: string): string[] {
   const lines = log.split('\n');
   return lines.flatMap((line, index) =>
-    /\b(WARNING:|BUG:|Oops|general protection fault|INFO: task .* blocked|Kernel panic)/.test(line)
-      ? [lines.slice(index, index + 12).join('\n')]
+    /\b(WARNING:|BUG:|kernel BUG at|Oops|general protection fault|INFO: task .* blocked|Kernel panic)/.test(line)
+      ? [
+          lines
+            .slice(index, index + 12)
+            .join('\n')
+            .trimEnd(),
+        ]
       : [],
   );
+}
+
+function consoleText(work: string): string {
+  return readIfThere(join(work, 'console')).replaceAll('\r', '');
 }
 
 function readIfThere(file: string): string {

@@ -10,6 +10,8 @@ import { join } from 'node:path';
 const init = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
+# What fails here ends init, and with it the guest, without an exit status.
+set -e
 mkdir -p /proc /sys /dev /host /writable /lab /root
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -37,13 +39,15 @@ ifconfig lo 127.0.0.1 up
 for device in /sys/bus/pci/devices/*; do
   case " $bind " in *" $(cat $device/vendor):$(cat $device/device) "*)
     echo vfio-pci > $device/driver_override
-    basename $device > /sys/bus/pci/drivers_probe
+    basename $device > /sys/bus/pci/drivers_probe || true
+    [ -e $device/driver ] || echo "lab: vfio-pci did not take \${device##*/}" >> /lab/stderr
   esac
 done
 dmesg -c > /lab/boot.log
-chroot /root /bin/sh /run/lab/command > /lab/stdout 2> /lab/stderr < /dev/null
-echo $? > /lab/status
+status=0
+chroot /root /bin/sh /run/lab/command > /lab/stdout 2>> /lab/stderr < /dev/null || status=$?
 dmesg > /lab/kernel.log
+echo $status > /lab/status
 sync
 poweroff -f
 `;

@@ -6,17 +6,21 @@ export type Variant = 'default' | 'iommufd-container';
 
 const groups = {
   'a 64-bit machine with two processors and a serial console':
-    '64BIT SMP PRINTK TTY SERIAL_8250 SERIAL_8250_CONSOLE ACPI X86_X2APIC HIGH_RES_TIMERS',
+    '64BIT SMP PRINTK PRINTK_TIME TTY SERIAL_8250 SERIAL_8250_CONSOLE ACPI X86_X2APIC HIGH_RES_TIMERS',
+  // Without BUG, which the smallest kernel leaves out, every WARN_ON and BUG_ON of the kernel is silent.
+  'a kernel that says what goes wrong in it, and where': 'BUG DEBUG_BUGVERBOSE KALLSYMS DETECT_HUNG_TASK',
   'PCI, with everything VFIO asks of it':
     'PCI PCI_MSI PCIEPORTBUS PCI_IOV PCI_PASID PCI_PRI PCI_ATS PCI_P2PDMA ZONE_DEVICE MEMORY_HOTPLUG MEMORY_HOTREMOVE SPARSEMEM_VMEMMAP',
   IOMMUs: 'IOMMU_SUPPORT IRQ_REMAP INTEL_IOMMU INTEL_IOMMU_SVM INTEL_IOMMU_DEFAULT_ON AMD_IOMMU VIRTIO_IOMMU',
-  'iommufd, with its mock devices': 'IOMMUFD IOMMUFD_DRIVER IOMMUFD_TEST RUNTIME_TESTING_MENU FAULT_INJECTION DEBUG_FS DEBUG_KERNEL',
+  "the IOMMUs' page tables, to be read in debugfs": 'DEBUG_FS IOMMU_DEBUGFS INTEL_IOMMU_DEBUGFS',
+  'iommufd, with its mock devices': 'IOMMUFD IOMMUFD_DRIVER IOMMUFD_TEST RUNTIME_TESTING_MENU FAULT_INJECTION DEBUG_KERNEL',
   'VFIO, with its mediated samples':
-    'VFIO VFIO_GROUP VFIO_DEVICE_CDEV VFIO_IOMMU_TYPE1 VFIO_NOIOMMU VFIO_PCI VFIO_MDEV SAMPLES SAMPLE_VFIO_MDEV_MTTY SAMPLE_VFIO_MDEV_MDPY',
+    'VFIO VFIO_GROUP VFIO_DEVICE_CDEV VFIO_NOIOMMU VFIO_PCI VFIO_MDEV SAMPLES SAMPLE_VFIO_MDEV_MTTY SAMPLE_VFIO_MDEV_MDPY',
+  // An overlay marks a folder that was made anew by an extended attribute; without them, removing a folder is EIO.
   "the host's files over 9p, made writable by an overlay":
-    'VIRTIO_MENU VIRTIO VIRTIO_PCI VIRTIO_BLK BLOCK NET INET UNIX PACKET NET_9P NET_9P_VIRTIO NETWORK_FILESYSTEMS 9P_FS OVERLAY_FS',
+    'VIRTIO_MENU VIRTIO VIRTIO_PCI VIRTIO_BLK BLOCK NET INET UNIX PACKET NET_9P NET_9P_VIRTIO NETWORK_FILESYSTEMS 9P_FS OVERLAY_FS TMPFS_XATTR',
   'what Node and its tools need':
-    'BLK_DEV_INITRD RD_GZIP BINFMT_ELF BINFMT_SCRIPT PROC_FS SYSFS TMPFS DEVTMPFS DEVTMPFS_MOUNT HUGETLBFS SHMEM MEMFD_CREATE EVENTFD EPOLL ' +
+    'BLK_DEV_INITRD RD_GZIP BINFMT_ELF BINFMT_SCRIPT PROC_FS SYSFS TMPFS DEVTMPFS DEVTMPFS_MOUNT HUGETLBFS SHMEM MEMFD_CREATE EVENTFD EPOLL INOTIFY_USER ' +
     'SIGNALFD TIMERFD FUTEX AIO IO_URING POSIX_TIMERS FILE_LOCKING ADVISE_SYSCALLS MEMBARRIER MULTIUSER SYSVIPC RSEQ UNIX98_PTYS CGROUPS ' +
     'COMPACTION MIGRATION TRANSPARENT_HUGEPAGE DEVMEM DMABUF_HEAPS UDMABUF',
 };
@@ -24,9 +28,10 @@ const groups = {
 /** Options that kernels before a version do not have. */
 const newer: readonly (readonly [since: string, option: string])[] = [['6.19', 'VFIO_PCI_DMABUF']];
 
-const container: Readonly<Record<Variant, { readonly on: string; readonly off: readonly string[] }>> = {
-  default: { on: 'VFIO_CONTAINER', off: [] },
-  'iommufd-container': { on: 'IOMMUFD_VFIO_CONTAINER', off: ['VFIO_CONTAINER'] },
+const container: Readonly<Record<Variant, { readonly on: readonly string[]; readonly off: readonly string[] }>> = {
+  default: { on: ['VFIO_CONTAINER', 'VFIO_IOMMU_TYPE1'], off: [] },
+  // Type 1 is a part of VFIO's own container; iommufd has a type 1 of its own.
+  'iommufd-container': { on: ['IOMMUFD_VFIO_CONTAINER'], off: ['VFIO_CONTAINER'] },
 };
 
 /** The names, without CONFIG_, of what must be `y` in a kernel of that version. */
@@ -34,7 +39,7 @@ export function enabledOptions(version: string, variant: Variant): string[] {
   return [
     ...Object.values(groups).flatMap((names) => names.split(' ')),
     ...newer.filter(([since]) => compareVersions(version, since) >= 0).map(([, option]) => option),
-    container[variant].on,
+    ...container[variant].on,
   ];
 }
 

@@ -1,10 +1,11 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { Archive } from './archive.js';
 import { configFragment, enabledOptions, optionsHash, type Variant } from './kernel-options.js';
 import { requireToBuild } from './requirements.js';
 import { say, step } from './steps.js';
+import { withTemporaryFolder } from './temporary.js';
 
 /** A kernel that is ready to boot. */
 export interface BuiltKernel {
@@ -26,7 +27,11 @@ export async function prepareKernel(wanted: string, variant: Variant): Promise<B
   const version = wanted === 'newest' ? await newestVersion() : wanted;
   if (!/^\d+\.\d+$/.test(version)) throw new Error(`Expected a kernel like 6.12, or newest, but received '${wanted}'`);
   const folder = join(cacheFolder, `${version}-${variant}-${optionsHash(version, variant)}`);
-  if (!existsSync(folder)) await build(version, variant, folder);
+  if (!existsSync(folder)) {
+    requireToBuild();
+    say(`Linux ${version} is not in ${cacheFolder} yet; building it takes about five minutes and 3 GB for as long`);
+    await withTemporaryFolder(join(cacheFolder, 'build-'), (work) => build(version, variant, folder, work));
+  }
   return { version, image: join(folder, 'bzImage'), headers: join(folder, 'include') };
 }
 
@@ -35,39 +40,41 @@ async function newestVersion(): Promise<string> {
   const remembered = join(cacheFolder, 'newest');
   if (existsSync(remembered)) return readFileSync(remembered, 'utf8').trim();
   requireToBuild();
-  const versions = await new Archive(join(cacheFolder, 'apt'), join(cacheFolder, 'apt.log')).versions();
+  const versions = await withTemporaryFolder(join(cacheFolder, 'apt-'), (work) =>
+    new Archive(work, join(cacheFolder, 'apt.log')).versions(),
+  );
   const newest = versions.at(-1);
   if (newest === undefined) throw new Error("Debian's archive lists no kernel source");
   writeFileSync(remembered, `${newest}\n`);
   return newest;
 }
 
-/** Builds beside the cache and moves the result in at the end, so that a cache entry is always whole. */
-async function build(version: string, variant: Variant, folder: string): Promise<void> {
-  requireToBuild();
-  say(`Linux ${version} is not in ${cacheFolder} yet; building it takes about five minutes and 3 GB for as long`);
-  const work = mkdtempSync(join(cacheFolder, 'build-'));
-  const log = join(cacheFolder, `build-${version}.log`);
+/**
+ * Builds in the cache's `work` folder and moves the result in at the end, so that a cache entry is always whole. Two that
+ * build at once have nothing in common, not even apt's lists, whose lock only one could hold.
+ */
+async function build(version: string, variant: Variant, folder: string, work: string): Promise<void> {
+  const log = join(cacheFolder, `build-${version}-${variant}.log`);
   writeFileSync(log, '');
+  const archive = new Archive(join(work, 'apt'), log);
+  const available = await archive.versions();
+  if (!available.includes(version)) throw new Error(`Debian has no source of Linux ${version}; it has ${available.join(', ')}`);
+  const deb = await archive.download(version, work);
+  const source = await unpack(version, deb, work, log);
+  await configure(version, variant, source, log);
+  const make = (...args: string[]): readonly string[] => ['-s', `-j${availableParallelism()}`, ...args];
+  await step(`building Linux ${version}`, 'make', make('bzImage'), { cwd: source, log });
+  await step('making its headers', 'make', make('headers'), { cwd: source, log });
+  const result = join(work, 'result');
+  mkdirSync(result);
+  renameSync(join(source, 'arch/x86/boot/bzImage'), join(result, 'bzImage'));
+  cpSync(join(source, 'usr/include'), join(result, 'include'), { recursive: true });
+  writeFileSync(join(result, 'package'), `${basename(deb)}\n`);
   try {
-    const archive = new Archive(join(cacheFolder, 'apt'), log);
-    const available = await archive.versions();
-    if (!available.includes(version)) throw new Error(`Debian has no source of Linux ${version}; it has ${available.join(', ')}`);
-    const deb = await archive.download(version, work);
-    const source = await unpack(version, deb, work, log);
-    await configure(version, variant, source, log);
-    const make = (...args: string[]): readonly string[] => ['-s', `-j${availableParallelism()}`, ...args];
-    await step(`building Linux ${version}`, 'make', make('bzImage'), { cwd: source, log });
-    await step('making its headers', 'make', make('headers'), { cwd: source, log });
-    const result = join(work, 'result');
-    mkdirSync(result);
-    renameSync(join(source, 'arch/x86/boot/bzImage'), join(result, 'bzImage'));
-    cpSync(join(source, 'usr/include'), join(result, 'include'), { recursive: true });
-    writeFileSync(join(result, 'package'), `${basename(deb)}\n`);
+    renameSync(result, folder);
+  } catch (error) {
     // Somebody else may have built the same meanwhile; theirs is as good.
-    if (!existsSync(folder)) renameSync(result, folder);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error;
   }
 }
 

@@ -38,7 +38,15 @@ const driven: Readonly<Record<string, string>> = {
   edu: '0x1234:0x11e8',
   nvme: '0x1b36:0x0010',
   e1000e: '0x8086:0x10d3',
+  e1000: '0x8086:0x100e',
+  igb: '0x8086:0x10c9',
+  rtl8139: '0x10ec:0x8139',
   'pci-testdev': '0x1b36:0x0005',
+  'ivshmem-plain': '0x1af4:0x1110',
+  'ivshmem-doorbell': '0x1af4:0x1110',
+  'qemu-xhci': '0x1b36:0x000d',
+  'sdhci-pci': '0x1b36:0x0007',
+  'pvpanic-pci': '0x1b36:0x0011',
 };
 
 /** The model in a -device argument: 'edu' of 'edu,bus=bridge,addr=1'. */
@@ -46,12 +54,13 @@ function model(device: string): string {
   return device.split(',')[0] ?? device;
 }
 
-/** QEMU's arguments for the devices asked for. An nvme without a drive gets an empty one, which is lost afterwards. */
-export function deviceArguments(devices: readonly string[]): string[] {
+/** QEMU's arguments for the devices asked for. An nvme without a drive gets the file that `emptyDisk` makes of a name. */
+export function deviceArguments(devices: readonly string[], emptyDisk: (name: string) => string): string[] {
   return devices.flatMap((device, index) => {
     if (model(device) !== 'nvme' || device.includes('drive=')) return ['-device', device];
-    const drive = `disk${index}`;
-    return ['-drive', `if=none,id=${drive},driver=null-co,size=64M,read-zeroes=on`, '-device', `${device},drive=${drive},serial=${drive}`];
+    const disk = `disk${index}`;
+    const file = emptyDisk(disk).replaceAll(',', ',,');
+    return ['-drive', `if=none,id=${disk},format=raw,file=${file}`, '-device', `${device},drive=${disk},serial=${disk}`];
   });
 }
 

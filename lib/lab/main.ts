@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { runInGuest } from './guest.js';
@@ -20,6 +21,7 @@ interface Options {
   output?: string;
   prepare?: boolean;
   printHeaders?: boolean;
+  bootLog?: boolean;
 }
 
 const collect = (value: string, list: string[]): string[] => [...list, value];
@@ -38,6 +40,7 @@ const program = new Command('npm run lab --')
   .option('--timeout <seconds>', 'when to give up', '600')
   .option('--no-bind', 'leave the devices without a driver instead of giving them to vfio-pci')
   .option('--output <folder>', 'a folder the command may write to, at the same path')
+  .option('--boot-log', 'show what the kernel prints')
   .option('--prepare', 'build the kernel if it is not there, and nothing else')
   .option('--print-headers', "print the folder of the kernel's headers for user space")
   .passThroughOptions();
@@ -64,6 +67,7 @@ async function main(): Promise<number> {
       timeoutSeconds: positive(options.timeout, '--timeout'),
       bind: options.bind,
       output,
+      bootLog: options.bootLog === true,
     },
     command,
   );
@@ -74,6 +78,13 @@ function positive(text: string, option: string): number {
   if (!Number.isFinite(value) || value <= 0) throw new Error(`Expected a positive number for ${option} but received '${text}'`);
   return value;
 }
+
+// By way of exit, so that what was started is ended and temporary folders are removed.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(128 + constants.signals[signal]));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(128 + constants.signals.SIGPIPE);
+});
 
 try {
   process.exitCode = await main();

@@ -26,7 +26,8 @@ export async function step(
   try {
     const child = spawn(program, args, { cwd: options.cwd, stdio: ['ignore', log, log], env: options.env ?? process.env });
     const stop = (): void => void child.kill();
-    process.once('exit', stop);
+    // Before the folder it works in is removed.
+    process.prependOnceListener('exit', stop);
     const status = await new Promise<number | string>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'));

@@ -22,6 +22,7 @@ describe('kernel options', () => {
   it('variants differ in who provides the container, and in their place in the cache', () => {
     expect(configFragment('7.3', 'default')).toContain('CONFIG_VFIO_CONTAINER=y\n');
     expect(configFragment('7.3', 'iommufd-container')).toContain('CONFIG_IOMMUFD_VFIO_CONTAINER=y\n# CONFIG_VFIO_CONTAINER is not set\n');
+    expect(enabledOptions('7.3', 'iommufd-container')).not.toContain('VFIO_IOMMU_TYPE1');
     expect(optionsHash('7.3', 'default')).not.toBe(optionsHash('7.3', 'iommufd-container'));
   });
 });
@@ -32,8 +33,9 @@ describe('machines', () => {
   });
 
   it('devices are passed on, and an nvme gets a disk', () => {
-    expect(deviceArguments(['edu', 'e1000e,netdev=n0'])).toEqual(['-device', 'edu', '-device', 'e1000e,netdev=n0']);
-    expect(deviceArguments(['nvme']).join(' ')).toMatch(/^-drive .*id=disk0.* -device nvme,drive=disk0/);
+    const disk = (name: string): string => `/tmp/a,b/${name}`;
+    expect(deviceArguments(['edu', 'e1000e,netdev=n0'], disk)).toEqual(['-device', 'edu', '-device', 'e1000e,netdev=n0']);
+    expect(deviceArguments(['nvme'], disk).join(' ')).toMatch(/^-drive .*id=disk0.*file=\/tmp\/a,,b\/disk0 -device nvme,drive=disk0/);
   });
 
   it('only devices that drivers are written for go to vfio-pci', () => {
@@ -82,6 +84,7 @@ describe('the command', () => {
 });
 
 it('a kernel log is read for complaints', () => {
+  expect(kernelComplaints('[1.0] kernel BUG at x.c:1!')).toHaveLength(1);
   expect(kernelComplaints('[1.0] vfio-pci 0000:00:03.0: enabling device')).toEqual([]);
   expect(kernelComplaints('[1.0] vfio-noiommu device opened\n[2.0] WARNING: CPU: 0 PID: 1 at x.c:1\n[2.1] Call Trace:')).toEqual([
     '[2.0] WARNING: CPU: 0 PID: 1 at x.c:1\n[2.1] Call Trace:',
