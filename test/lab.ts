@@ -18,7 +18,9 @@ const record = process.argv.includes('--record');
 const kernels = ['6.12', 'newest'];
 const machines = kernels.flatMap((kernel) => ['intel', 'amd', 'virtio'].map((iommu) => ({ kernel, iommu })));
 /** An edu alone, and one behind a bridge that shares its group with a device of a host driver. */
-const devices = ['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'];
+const bridged = ['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'];
+/** Newer kernels give no device of a virtio-iommu a group when one behind a bridge cannot have one. */
+const devicesOf = (iommu: string): string[] => (iommu === 'virtio' ? ['edu'] : bridged);
 
 interface Report {
   readonly numPassedTests: number;
@@ -76,7 +78,17 @@ try {
     const guest = (...command: string[]): ReturnType<typeof spawnSync> =>
       spawnSync(
         'node',
-        [lab, '--kernel', kernel, '--iommu', iommu, '--output', output, ...devices.flatMap((device) => ['--device', device]), ...command],
+        [
+          lab,
+          '--kernel',
+          kernel,
+          '--iommu',
+          iommu,
+          '--output',
+          output,
+          ...devicesOf(iommu).flatMap((device) => ['--device', device]),
+          ...command,
+        ],
         {
           cwd: root,
           stdio: ['ignore', 'inherit', 'inherit'],
