@@ -25,50 +25,50 @@ void Environment::Release() {
 namespace {
 
 template <Napi::Value (*callback)(const Napi::CallbackInfo&)>
-void Export(Napi::Object exports, const char* name, Environment* environment) {
-  exports.Set(name, Napi::Function::New<callback>(exports.Env(), name, environment));
+napi_value Call(napi_env env, napi_callback_info info) {
+  return callback(Napi::CallbackInfo(env, info));
 }
-
-// For the hot path, without a wrapper around it.
-void ExportRaw(Napi::Object exports, const char* name, napi_callback callback, Environment* environment) {
-  napi_value function = nullptr;
-  if (napi_create_function(exports.Env(), name, NAPI_AUTO_LENGTH, callback, environment, &function) == napi_ok) {
-    exports.Set(name, function);
-  }
-}
-
-void ReleaseEnvironment(Napi::Env, Environment* environment) { environment->Release(); }
 
 }  // namespace
 
-Napi::Object Init(Napi::Env env, Napi::Object exports) {
+// Raw, because a worker that is terminated while it loads can run no JavaScript any more: here that is a refusal to be
+// passed over, where a wrapper that cannot throw would end the process.
+NAPI_MODULE_INIT() {
   Environment* environment = new Environment();
-  env.SetInstanceData<Environment, ReleaseEnvironment>(environment);
-  Export<Open>(exports, "open", environment);
-  Export<Close>(exports, "close", environment);
-  Export<Ioctl>(exports, "ioctl", environment);
-  Export<Read>(exports, "read", environment);
-  Export<Write>(exports, "write", environment);
-  Export<Pread>(exports, "pread", environment);
-  Export<Pwrite>(exports, "pwrite", environment);
-  Export<Mmap>(exports, "mmap", environment);
-  Export<MappingMemory>(exports, "mappingMemory", environment);
-  Export<Unmap>(exports, "unmap", environment);
-  Export<AddressOf>(exports, "addressOf", environment);
-  ExportRaw(exports, "mmioRead8", MmioRead8, environment);
-  ExportRaw(exports, "mmioRead16", MmioRead16, environment);
-  ExportRaw(exports, "mmioRead32", MmioRead32, environment);
-  ExportRaw(exports, "mmioRead64", MmioRead64, environment);
-  ExportRaw(exports, "mmioWrite8", MmioWrite8, environment);
-  ExportRaw(exports, "mmioWrite16", MmioWrite16, environment);
-  ExportRaw(exports, "mmioWrite32", MmioWrite32, environment);
-  ExportRaw(exports, "mmioWrite64", MmioWrite64, environment);
-  Export<Eventfd>(exports, "eventfd", environment);
-  Export<WatchStart>(exports, "watch", environment);
-  Export<WatchRef>(exports, "watchRef", environment);
-  Export<WatchUnref>(exports, "watchUnref", environment);
-  Export<WatchStop>(exports, "watchStop", environment);
+  auto release = [](napi_env, void* data, void*) { static_cast<Environment*>(data)->Release(); };
+  if (napi_set_instance_data(env, environment, release, nullptr) != napi_ok) {
+    environment->Release();
+    return nullptr;
+  }
+  const auto function = [environment](const char* name, napi_callback callback) {
+    return napi_property_descriptor{name, nullptr, callback, nullptr, nullptr, nullptr, napi_enumerable, environment};
+  };
+  const napi_property_descriptor exported[] = {
+      function("open", Call<Open>),
+      function("close", Call<Close>),
+      function("ioctl", Call<Ioctl>),
+      function("read", Call<Read>),
+      function("write", Call<Write>),
+      function("pread", Call<Pread>),
+      function("pwrite", Call<Pwrite>),
+      function("mmap", Call<Mmap>),
+      function("mappingMemory", Call<MappingMemory>),
+      function("unmap", Call<Unmap>),
+      function("addressOf", Call<AddressOf>),
+      function("mmioRead8", MmioRead8),
+      function("mmioRead16", MmioRead16),
+      function("mmioRead32", MmioRead32),
+      function("mmioRead64", MmioRead64),
+      function("mmioWrite8", MmioWrite8),
+      function("mmioWrite16", MmioWrite16),
+      function("mmioWrite32", MmioWrite32),
+      function("mmioWrite64", MmioWrite64),
+      function("eventfd", Call<Eventfd>),
+      function("watch", Call<WatchStart>),
+      function("watchRef", Call<WatchRef>),
+      function("watchUnref", Call<WatchUnref>),
+      function("watchStop", Call<WatchStop>),
+  };
+  napi_define_properties(env, exports, sizeof(exported) / sizeof(exported[0]), exported);
   return exports;
 }
-
-NODE_API_MODULE(NODE_GYP_MODULE_NAME, Init)

@@ -53,7 +53,7 @@ class Environment {
   size_t references_ = 1;
 };
 
-// One mmap. The memory is given back when neither a ArrayBuffer nor an open handle can reach it.
+// One mmap. The memory is given back when neither an ArrayBuffer nor an open handle can reach it.
 struct Mapping : Handle {
   static constexpr Kind kKind = Kind::mapping;
   Mapping() : Handle(kKind) {}
