@@ -63,3 +63,15 @@ export function expected(what: string, argument: string, received: unknown): Ran
     `Expected ${what} for ${argument} but received ${typeof received === 'string' ? `'${received}'` : String(received)}`,
   );
 }
+
+/** A register value up to `most`, or misuse. */
+export function checkedValue(value: number, most: number): number {
+  if (!Number.isInteger(value) || value < 0 || value > most) throw expected(`an integer from 0 to ${most}`, 'value', value);
+  return value;
+}
+
+export function checkedValue64(value: bigint): bigint {
+  if (typeof value !== 'bigint') throw new TypeError(`Expected a bigint for value but received ${String(value)}`);
+  if (BigInt.asUintN(64, value) !== value) throw expected('an integer from 0 to 18446744073709551615', 'value', value);
+  return value;
+}

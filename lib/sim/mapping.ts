@@ -1,5 +1,5 @@
 import { PROT_READ, PROT_WRITE } from '../abi/system.js';
-import { ClosedError, expected } from '../kernel/error.js';
+import { checkedValue, checkedValue64, ClosedError, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 import type { UserMemory } from './user-memory.js';
 import type { VfioPciDevice, Width } from './vfio-pci/device.js';
@@ -40,18 +40,16 @@ abstract class CheckedMapping implements Mapping, Mmio {
     return this.#read(offset, 8);
   }
   write8(offset: number, value: number): void {
-    this.#write(offset, 1, toBits(value, 1));
+    this.#write(offset, 1, BigInt(checkedValue(value, 0xff)));
   }
   write16(offset: number, value: number): void {
-    this.#write(offset, 2, toBits(value, 2));
+    this.#write(offset, 2, BigInt(checkedValue(value, 0xffff)));
   }
   write32(offset: number, value: number): void {
-    this.#write(offset, 4, toBits(value, 4));
+    this.#write(offset, 4, BigInt(checkedValue(value, 0xffff_ffff)));
   }
   write64(offset: number, value: bigint): void {
-    if (typeof value !== 'bigint') throw new TypeError(`Expected a bigint for value but received ${String(value)}`);
-    if (BigInt.asUintN(64, value) !== value) throw expected('an integer from 0 to 18446744073709551615', 'value', value);
-    this.#write(offset, 8, value);
+    this.#write(offset, 8, checkedValue64(value));
   }
 
   #read(offset: number, width: Width): bigint {
@@ -72,12 +70,6 @@ abstract class CheckedMapping implements Mapping, Mmio {
     if ((this.#protection & needed) === 0)
       throw expected(`a mapping that is ${needed === PROT_READ ? 'readable' : 'writable'}`, 'mapping', 'one that is not');
   }
-}
-
-function toBits(value: number, width: 1 | 2 | 4): bigint {
-  const most = 2 ** (8 * width) - 1;
-  if (!Number.isInteger(value) || value < 0 || value > most) throw expected(`an integer from 0 to ${most}`, 'value', value);
-  return BigInt(value);
 }
 
 /** Anonymous memory of the process. */

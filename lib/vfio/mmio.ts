@@ -1,5 +1,5 @@
 import type { Descriptor } from '../kernel/descriptor.js';
-import { expected } from '../kernel/error.js';
+import { checkedValue, checkedValue64, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 
 /**
@@ -33,21 +33,19 @@ export class FileMmio implements Mmio {
     return this.#load(offset, 8).getBigUint64(0, true);
   }
   write8(offset: number, value: number): void {
-    this.#scratch.setUint8(0, checked(value, 0xff));
+    this.#scratch.setUint8(0, checkedValue(value, 0xff));
     this.#store(offset, 1);
   }
   write16(offset: number, value: number): void {
-    this.#scratch.setUint16(0, checked(value, 0xffff), true);
+    this.#scratch.setUint16(0, checkedValue(value, 0xffff), true);
     this.#store(offset, 2);
   }
   write32(offset: number, value: number): void {
-    this.#scratch.setUint32(0, checked(value, 0xffff_ffff), true);
+    this.#scratch.setUint32(0, checkedValue(value, 0xffff_ffff), true);
     this.#store(offset, 4);
   }
   write64(offset: number, value: bigint): void {
-    if (typeof value !== 'bigint') throw new TypeError(`Expected a bigint for value but received ${String(value)}`);
-    if (BigInt.asUintN(64, value) !== value) throw expected('an integer from 0 to 18446744073709551615', 'value', value);
-    this.#scratch.setBigUint64(0, value, true);
+    this.#scratch.setBigUint64(0, checkedValue64(value), true);
     this.#store(offset, 8);
   }
 
@@ -117,9 +115,4 @@ export class SparseMmio implements Mmio {
     const area = this.#areas.find((candidate) => offset >= candidate.offset && offset < candidate.offset + candidate.mapping.length);
     return area === undefined ? access(this.#file, offset) : access(area.mapping.mmio, offset - area.offset);
   }
-}
-
-function checked(value: number, most: number): number {
-  if (!Number.isInteger(value) || value < 0 || value > most) throw expected(`an integer from 0 to ${most}`, 'value', value);
-  return value;
 }
