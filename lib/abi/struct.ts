@@ -9,21 +9,30 @@
 type CType = '__u8' | '__u16' | '__u32' | '__s32' | '__u64';
 type Value<C extends CType> = C extends '__u64' ? bigint : number;
 
+const typedArrays = { __u8: Uint8Array, __u16: Uint16Array, __u32: Uint32Array, __s32: Int32Array, __u64: BigUint64Array } as const;
+type TypedArray<C extends CType> = InstanceType<(typeof typedArrays)[C]>;
+
 /**
  * What a field is for. The C type alone does not say it, and tools need it: which fields hold file descriptors,
  * addresses of this process, addresses of the device, or bits with names.
  */
 export type Meaning = 'number' | 'argsz' | 'flags' | 'fd' | 'iova' | 'address' | 'reserved';
 
-export interface Scalar<C extends CType = CType> {
+/** What `since` and `sharing` say of a field. */
+interface Placement {
+  /** First kernel version whose header has the field. */
+  readonly since?: string;
+  /** The first member of the anonymous union the field is in. */
+  readonly sharing?: string;
+}
+
+export interface Scalar<C extends CType = CType> extends Placement {
   readonly kind: 'scalar';
   readonly ctype: C;
   readonly size: number;
   readonly meaning: Meaning;
   /** The common beginning of the names of a flags field's bits. */
   readonly prefix?: string;
-  /** First kernel version whose header has the field. */
-  readonly since?: string;
 }
 
 const sizes = { __u8: 1, __u16: 2, __u32: 4, __s32: 4, __u64: 8 } as const;
@@ -52,33 +61,53 @@ export function flags(prefix: string): Scalar<'__u32'> {
 }
 
 /** A field that headers before Linux `version` do not have. */
-export function since<F extends Scalar>(version: string, field: F): F {
+export function since<F extends Field>(version: string, field: F): F {
   return { ...field, since: version };
 }
 
+/** A member of an anonymous union: it lies where the union's first member, named `first`, does. */
+export function sharing<F extends Field>(first: string, field: F): F {
+  return { ...field, sharing: first };
+}
+
+/** An array of a fixed length. Its value is a typed array over the struct's own bytes. */
+export interface FixedArray<C extends CType = CType> extends Placement {
+  readonly kind: 'array';
+  readonly element: Scalar<C>;
+  readonly length: number;
+  readonly size: number;
+}
+export function array<C extends CType>(element: Scalar<C>, length: number): FixedArray<C> {
+  return { kind: 'array', element, length, size: length * element.size };
+}
+
 /** The flexible array at a struct's end. `count` names the field that holds its length; without it, to the end. */
-export interface Flexible<E extends Scalar<'__u8'> | StructType = Scalar<'__u8'> | StructType> {
+export interface Flexible<E extends Scalar | StructType = Scalar | StructType> extends Placement {
   readonly kind: 'flexible';
   readonly element: E;
   readonly count?: string;
 }
-export function flexible<E extends Scalar<'__u8'> | StructType>(element: E, count?: string): Flexible<E> {
+export function flexible<E extends Scalar | StructType>(element: E, count?: string): Flexible<E> {
   return count === undefined ? { kind: 'flexible', element } : { kind: 'flexible', element, count };
 }
 
-type Field = Scalar | StructType | Flexible;
+export type Field = Scalar | FixedArray | StructType | Flexible;
 type Fields = Readonly<Record<string, Field>>;
 
 type ValueOf<F extends Field> =
   F extends Scalar<infer C>
     ? Value<C>
-    : F extends Flexible<infer E>
-      ? E extends StructType<infer G>
-        ? readonly View<G>[]
-        : Uint8Array
-      : F extends StructType<infer G>
-        ? View<G>
-        : never;
+    : F extends FixedArray<infer C>
+      ? TypedArray<C>
+      : F extends Flexible<infer E>
+        ? E extends StructType<infer G>
+          ? readonly View<G>[]
+          : E extends Scalar<infer C>
+            ? TypedArray<C>
+            : never
+        : F extends StructType<infer G>
+          ? View<G>
+          : never;
 
 /** One struct in memory. Assigning to a property writes the bytes. */
 export type View<F extends Fields = Fields> = {
@@ -93,7 +122,7 @@ export interface Placed {
 }
 
 /** A declared struct. The `any` lets every declared struct stand where just some struct is asked for. */
-export interface StructType<F extends Fields = any> {
+export interface StructType<F extends Fields = any> extends Placement {
   readonly kind: 'struct';
   readonly name: string;
   /** sizeof, in bytes, without a flexible array. */
@@ -154,6 +183,10 @@ export function struct<F extends Fields>(name: string, fields: F): StructType<F>
   };
 }
 
+function typedArray(ctype: CType, { buffer, byteOffset }: Uint8Array, offset: number, length: number): TypedArray<CType> {
+  return new typedArrays[ctype](buffer as ArrayBuffer, byteOffset + offset, length);
+}
+
 function define(target: object, key: string, value: unknown): void {
   Object.defineProperty(target, key, { value });
 }
@@ -165,11 +198,12 @@ function place(name: string, fields: Fields): { layout: Placed[]; size: number; 
   let alignment = 1;
   for (const [key, field] of Object.entries(fields)) {
     if (key === 'bytes') throw new TypeError(`${name} cannot have a field named bytes`);
-    const element = field.kind === 'flexible' ? field.element : field;
+    const element = field.kind === 'flexible' || field.kind === 'array' ? field.element : field;
     const own = element.kind === 'struct' ? element.alignment : element.size;
-    const offset = roundUp(end, own);
+    const offset = field.sharing === undefined ? roundUp(end, own) : layout.find((placed) => placed.name === field.sharing)?.offset;
+    if (offset === undefined || offset % own !== 0) throw new TypeError(`${name}.${key} cannot lie where ${field.sharing} does`);
     layout.push({ name: key, offset, field });
-    end = field.kind === 'flexible' ? offset : offset + field.size;
+    end = Math.max(end, field.kind === 'flexible' ? offset : offset + field.size);
     alignment = Math.max(alignment, own);
   }
   return { layout, size: roundUp(end, alignment), alignment };
@@ -188,6 +222,14 @@ function accessor({ offset, field }: Placed, size: number): PropertyDescriptor &
     };
   }
   if (field.kind === 'flexible') return flexibleAccessor(field, offset, size);
+  if (field.kind === 'array') {
+    const { element, length } = field;
+    return {
+      get() {
+        return typedArray(element.ctype, this.bytes, offset, length);
+      },
+    };
+  }
   const index = offset / field.size;
   switch (field.ctype) {
     case '__u8':
@@ -241,9 +283,10 @@ function accessor({ offset, field }: Placed, size: number): PropertyDescriptor &
 function flexibleAccessor({ element, count }: Flexible, offset: number, size: number): PropertyDescriptor & ThisType<Words> {
   return {
     get() {
-      if (element.kind === 'scalar') return this.bytes.subarray(offset);
-      const room = Math.floor((this.bytes.byteLength - size) / element.size);
+      // A scalar may begin in the padding before the struct's end; a struct cannot.
+      const room = Math.floor((this.bytes.byteLength - (element.kind === 'scalar' ? offset : size)) / element.size);
       const length = count === undefined ? room : Math.min(room, (this as unknown as Record<string, number>)[count] ?? 0);
+      if (element.kind === 'scalar') return typedArray(element.ctype, this.bytes, offset, length);
       return Array.from({ length }, (_, index) =>
         element.view(this.bytes.buffer, this.bytes.byteOffset + offset + index * element.size, element.size),
       );
