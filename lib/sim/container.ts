@@ -1,33 +1,25 @@
 /** /dev/vfio/vfio. The order of checks is that of the kernel's container.c. */
 import { errno } from '../abi/errno.js';
-import {
-  VFIO_API_VERSION,
-  VFIO_CHECK_EXTENSION,
-  VFIO_GET_API_VERSION,
-  VFIO_SET_IOMMU,
-  VFIO_TYPE1_IOMMU,
-  VFIO_TYPE1_NESTING_IOMMU,
-  VFIO_TYPE1v2_IOMMU,
-} from '../abi/vfio/container.js';
+import { VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from '../abi/vfio/container.js';
 import type { Argument } from './argument.js';
+import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
 import type { IommuGroup } from './iommu-group.js';
-import type { Platform } from './platform.js';
 import { OpenFile } from './open-file.js';
-import { Type1 } from './type1.js';
 
 export class ContainerFile extends OpenFile {
-  readonly #platform: Platform;
+  readonly #kinds: readonly IommuDriverKind[];
   readonly #groups = new Set<IommuGroup>();
-  #type1: Type1 | undefined;
+  #driver: IommuDriver | undefined;
 
-  constructor(platform: Platform) {
+  /** `kinds` are what SET_IOMMU can choose from. */
+  constructor(kinds: readonly IommuDriverKind[]) {
     super();
-    this.#platform = platform;
+    this.#kinds = kinds;
   }
 
   /** What translates for the container's groups, once SET_IOMMU chose it. */
-  get type1(): Type1 | undefined {
-    return this.#type1;
+  get driver(): IommuDriver | undefined {
+    return this.#driver;
   }
 
   override ioctl(request: number, argument: Argument): number {
@@ -35,34 +27,57 @@ export class ContainerFile extends OpenFile {
       case VFIO_GET_API_VERSION.number:
         return VFIO_API_VERSION;
       case VFIO_CHECK_EXTENSION.number:
-        return Type1.checkExtension(argument.number, this.#platform.kernel, this.#platform.iommu, this.#type1 !== undefined);
+        return this.#checkExtension(argument.number);
       case VFIO_SET_IOMMU.number:
         return this.#setIommu(argument.number);
       default:
         // Everything else is the IOMMU driver's, and there is none before SET_IOMMU.
-        return this.#type1?.ioctl(request, argument) ?? -errno.EINVAL;
+        return this.#driver?.ioctl(request, argument) ?? -errno.EINVAL;
     }
   }
 
+  /** Before a driver is chosen, the first positive answer of those that may be. */
+  #checkExtension(extension: number): number {
+    if (this.#driver !== undefined) return this.#driver.checkExtension(extension);
+    return Math.max(0, ...this.#allowed().map((kind) => kind.checkExtension(extension)));
+  }
+
   #setIommu(type: number): number {
-    const { kernel, iommu, memory, entryLimit } = this.#platform;
-    if (this.#groups.size === 0 || this.#type1 !== undefined) return -errno.EINVAL;
-    if (Type1.checkExtension(type, kernel, iommu, false) <= 0) return -errno.ENODEV;
-    if (type !== VFIO_TYPE1_IOMMU && type !== VFIO_TYPE1v2_IOMMU && type !== VFIO_TYPE1_NESTING_IOMMU) return -errno.EINVAL;
-    if (!iommu.isolatesInterrupts && !this.#platform.allowUnsafeInterrupts) return -errno.EPERM;
-    this.#type1 = new Type1(type, kernel, iommu, memory, entryLimit);
-    for (const group of this.#groups) group.domain = this.#type1;
-    return 0;
+    if (this.#groups.size === 0 || this.#driver !== undefined) return -errno.EINVAL;
+    let result: number = -errno.ENODEV;
+    for (const kind of this.#allowed()) {
+      if (kind.checkExtension(type) <= 0) continue;
+      const driver = kind.open(type);
+      if (typeof driver === 'number') {
+        result = driver;
+        continue;
+      }
+      result = attachAll(driver, this.#groups);
+      if (result !== 0) continue;
+      this.#driver = driver;
+      for (const group of this.#groups) group.domain = driver;
+      break;
+    }
+    return result;
+  }
+
+  /** Groups without an IOMMU have a driver of their own, and no other takes them. */
+  #allowed(): IommuDriverKind[] {
+    const [group] = this.#groups;
+    return this.#kinds.filter((kind) => group === undefined || kind.forNoIommu === (group.kind === 'noiommu'));
   }
 
   /** vfio_container_attach_group. */
   attach(group: IommuGroup): number {
+    const [other] = this.#groups;
+    if (other !== undefined && (other.kind === 'noiommu') !== (group.kind === 'noiommu')) return -errno.EPERM;
     if (!group.claim()) return -errno.EPERM;
-    if (this.#type1 !== undefined && !this.#type1.accepting) {
+    const result = this.#driver?.attach(group) ?? 0;
+    if (result !== 0) {
       group.unclaim();
-      return -errno.EBUSY;
+      return result;
     }
-    group.domain = this.#type1;
+    group.domain = this.#driver;
     this.#groups.add(group);
     this.retain();
     return 0;
@@ -70,13 +85,29 @@ export class ContainerFile extends OpenFile {
 
   /** Removing the last group returns the container to its first state. */
   detach(group: IommuGroup): void {
+    this.#driver?.detach(group);
     group.domain = undefined;
     group.unclaim();
     this.#groups.delete(group);
     if (this.#groups.size === 0) {
-      this.#type1?.release();
-      this.#type1 = undefined;
+      this.#driver?.release();
+      this.#driver = undefined;
     }
     this.drop();
   }
+}
+
+/** All groups or none. */
+function attachAll(driver: IommuDriver, groups: Iterable<IommuGroup>): number {
+  const attached: IommuGroup[] = [];
+  for (const group of groups) {
+    const result = driver.attach(group);
+    if (result !== 0) {
+      for (const done of attached) driver.detach(done);
+      driver.release();
+      return result;
+    }
+    attached.push(group);
+  }
+  return 0;
 }

@@ -78,7 +78,7 @@ export class GroupFile extends OpenFile {
     if (typeof name === 'number') return name;
     const device = this.#group.slots.find((slot) => slot.vfio !== undefined && slot.address === name)?.vfio;
     if (device === undefined) return -errno.ENODEV;
-    if (this.#container?.type1 === undefined) return -errno.EINVAL;
+    if (this.#container?.driver === undefined) return -errno.EINVAL;
     device.open();
     this.#devicesOpen += 1;
     // An open device holds the group's file: the group is released when both are closed.

@@ -1,26 +1,34 @@
+import type { Translation } from './dma.js';
 import type { OpenFile } from './open-file.js';
-import type { Type1 } from './type1.js';
-import type { VfioPciDevice } from './vfio-pci/device.js';
+import type { VfioDevice } from './vfio-device.js';
 
 /** A device of a group: a `PciSlot`. */
 interface Member {
   readonly address: string;
   readonly driver: string | undefined;
-  readonly vfio: VfioPciDevice | undefined;
+  readonly vfio: VfioDevice | undefined;
 }
+
+/**
+ * What stands behind a group: an IOMMU; nothing, so that devices reach all memory; or a driver that does its DMA by the
+ * processor, as mediated devices do.
+ */
+export type GroupKind = 'iommu' | 'noiommu' | 'emulated';
 
 /** Devices the IOMMU cannot tell apart, and who owns their DMA. */
 export class IommuGroup {
   readonly number: number;
+  readonly kind: GroupKind;
   readonly slots: Member[] = [];
   /** The one open fd of /dev/vfio/NUMBER. */
   opened: OpenFile | undefined;
   /** What translates the devices' DMA while VFIO owns the group; without it, none reaches memory. */
-  domain: Type1 | undefined;
+  domain: Translation['domain'];
   #claimed = false;
 
-  constructor(number: number) {
+  constructor(number: number, kind: GroupKind = 'iommu') {
     this.number = number;
+    this.kind = kind;
   }
 
   /** /dev/vfio/NUMBER exists while a device is bound to vfio-pci. */

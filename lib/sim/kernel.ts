@@ -7,10 +7,13 @@ import { Argument } from './argument.js';
 import { ContainerFile } from './container.js';
 import { Eventfd } from './eventfd.js';
 import { GroupFile } from './group.js';
+import type { IommuDriverKind } from './iommu-driver.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
+import { noiommuKind } from './noiommu.js';
 import type { FdTable, OpenFile } from './open-file.js';
+import { type1Kind } from './type1.js';
 
 /** Far above what a process has, so that an fd that strays to the other kernel is EBADF there and nobody's socket. */
 const firstFd = 0x4000_0000;
@@ -24,16 +27,18 @@ export class SimulatedKernel implements Kernel, FdTable {
   readonly files: Files;
   readonly #platform: Platform;
   readonly #groups: readonly IommuGroup[];
+  readonly #iommuDrivers: readonly IommuDriverKind[];
   readonly #open = new Map<number, OpenFile>();
 
   constructor(platform: Platform, groups: readonly IommuGroup[], files: Files) {
     this.#platform = platform;
     this.#groups = groups;
+    this.#iommuDrivers = [type1Kind(platform), noiommuKind(false)];
     this.files = files;
   }
 
   open(path: string, _flags: number): number {
-    if (path === '/dev/vfio/vfio') return this.install(new ContainerFile(this.#platform));
+    if (path === '/dev/vfio/vfio') return this.install(new ContainerFile(this.#iommuDrivers));
     const group = this.#groups.find((candidate) => candidate.present && path === `/dev/vfio/${candidate.number}`);
     if (group !== undefined) return group.opened === undefined ? this.install(new GroupFile(group, this)) : -errno.EBUSY;
     const found = this.files.access(path);

@@ -45,6 +45,7 @@ export class Machine {
   readonly kernel: Kernel;
   /** Device accesses that reached no memory, oldest first. */
   readonly faults: DmaFault[] = [];
+  readonly #slots: readonly PciSlot[];
 
   constructor({
     kernel = '7.3',
@@ -84,7 +85,22 @@ export class Machine {
       if (driver !== null) slot.bind(driver);
     }
     const inventory = { platform, slots, groups: [...groups.values()] };
+    this.#slots = slots;
     this.kernel = new SimulatedKernel(platform, inventory.groups, new FileTree(fileTree(inventory)));
+  }
+
+  /**
+   * Takes a device from its driver, as somebody else's `echo ADDRESS > …/unbind` would. Whoever has it open is asked for
+   * it by the REQ interrupt; resolves when it is let go.
+   */
+  async unbind(address: string): Promise<void> {
+    const slot = this.#slots.find((candidate) => candidate.address === address);
+    if (slot === undefined) throw expected('the address of a device of the machine', 'address', address);
+    await new Promise<void>((resolve) => {
+      if (slot.vfio === undefined) resolve();
+      else slot.vfio.takeBack(resolve);
+    });
+    slot.unbind();
   }
 }
 

@@ -2,7 +2,16 @@ import { PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { checkedValue, checkedValue64, ClosedError, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 import type { UserMemory } from './user-memory.js';
-import type { VfioPciDevice, Width } from './vfio-pci/device.js';
+
+export type Width = 1 | 2 | 4 | 8;
+
+/** The registers behind a mapped BAR. */
+export interface Registers {
+  /** Whether the device answers at all. */
+  readonly decoding: boolean;
+  readRegister(bar: number, offset: number, width: Width): bigint;
+  writeRegister(bar: number, offset: number, width: Width, value: bigint): void;
+}
 
 /** What all mappings of a simulated kernel check before an access, as the real one's accessors do. */
 abstract class CheckedMapping implements Mapping, Mmio {
@@ -110,12 +119,12 @@ class BusFaultError extends Error {
 /** A BAR of a simulated device. Each access reaches the device model, as each reaches the bus on hardware. */
 export class RegisterMapping extends CheckedMapping {
   readonly memory = undefined;
-  readonly #device: VfioPciDevice;
+  readonly #device: Registers;
   readonly #bar: number;
   readonly #start: number;
   readonly #released: () => void;
 
-  constructor(device: VfioPciDevice, bar: number, start: number, length: number, protection: number, released: () => void) {
+  constructor(device: Registers, bar: number, start: number, length: number, protection: number, released: () => void) {
     super(length, protection);
     this.#device = device;
     this.#bar = bar;
@@ -124,12 +133,12 @@ export class RegisterMapping extends CheckedMapping {
   }
 
   protected override load(offset: number, width: Width): bigint {
-    if (!this.#device.config.memoryEnabled) throw new BusFaultError(offset);
+    if (!this.#device.decoding) throw new BusFaultError(offset);
     return this.#device.readRegister(this.#bar, this.#start + offset, width);
   }
 
   protected override store(offset: number, width: Width, value: bigint): void {
-    if (!this.#device.config.memoryEnabled) throw new BusFaultError(offset);
+    if (!this.#device.decoding) throw new BusFaultError(offset);
     this.#device.writeRegister(this.#bar, this.#start + offset, width, value);
   }
 

@@ -35,7 +35,7 @@ export class PciSlot {
 
   bind(driver: string): void {
     this.#driver = driver;
-    this.#vfio = driver === 'vfio-pci' ? new VfioPciDevice(this.pciFunction, this.#kernel) : undefined;
+    this.#vfio = driver === 'vfio-pci' ? new VfioPciDevice(this.address, this.pciFunction, this.#kernel) : undefined;
   }
 
   unbind(): void {

@@ -133,9 +133,9 @@ function unbind(bound: readonly PciSlot[], text: string): number {
   const slot = bound.find(({ address }) => address === text.trim());
   if (slot === undefined) return -errno.ENODEV;
   if (slot.vfio?.isOpen === true) {
-    // The real kernel asks the holder by the REQ interrupt and waits for as long as it takes; here waiting would stop
-    // the only thread there is, so the write is refused and can be repeated.
-    slot.vfio.irqs.request();
+    // The real kernel asks the holder by the REQ interrupt and makes the writer wait until the device is let go; here
+    // waiting would stop the only thread there is, so the write is refused and can be repeated. `Machine.unbind` waits.
+    slot.vfio.askBack();
     return -errno.EBUSY;
   }
   slot.unbind();

@@ -36,8 +36,9 @@ import {
 import type { Argument } from './argument.js';
 import type { DmaMapping } from './dma.js';
 import { IntervalMap, type Interval } from './interval-map.js';
-import type { IommuProfile, KernelProfile } from './profile.js';
-import type { UserMemory } from './user-memory.js';
+import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
+import type { Platform } from './platform.js';
+import type { IommuProfile } from './profile.js';
 
 /** One MAP_DMA. */
 interface Type1Mapping extends DmaMapping {
@@ -49,10 +50,31 @@ const top = 0xffff_ffff_ffff_ffffn;
 /** The kernel's limit on dirty bitmaps, as it reports it: one bit for each of 2^31 pages. */
 const largestDirtyBitmap = 256n << 20n;
 
-export class Type1 {
-  readonly #kernel: KernelProfile;
-  readonly #iommu: IommuProfile;
-  readonly #memory: UserMemory;
+/** What type1 answers about itself while no container uses it, and how one begins to. */
+export function type1Kind(platform: Platform): IommuDriverKind {
+  return {
+    forNoIommu: false,
+    checkExtension(extension) {
+      switch (extension) {
+        case VFIO_TYPE1_IOMMU:
+        case VFIO_TYPE1v2_IOMMU:
+        case VFIO_UNMAP_ALL:
+          return 1;
+        case VFIO_TYPE1_NESTING_IOMMU:
+          return platform.kernel.nesting ? 1 : 0;
+        default:
+          return 0;
+      }
+    },
+    open(type) {
+      const known = type === VFIO_TYPE1_IOMMU || type === VFIO_TYPE1v2_IOMMU || type === VFIO_TYPE1_NESTING_IOMMU;
+      return known ? new Type1(type, platform) : -errno.EINVAL;
+    },
+  };
+}
+
+class Type1 implements IommuDriver {
+  readonly #platform: Platform;
   readonly #version2: boolean;
   readonly #mappings = new IntervalMap<Type1Mapping>();
   readonly #ranges: readonly Interval[];
@@ -60,37 +82,32 @@ export class Type1 {
   #available: number;
   #invalidAddresses = 0;
 
-  constructor(type: number, kernel: KernelProfile, iommu: IommuProfile, memory: UserMemory, entryLimit: number) {
+  constructor(type: number, platform: Platform) {
     this.#version2 = type !== VFIO_TYPE1_IOMMU;
-    this.#kernel = kernel;
-    this.#iommu = iommu;
-    this.#memory = memory;
-    this.#available = entryLimit;
-    this.#ranges = usableRanges(iommu);
+    this.#platform = platform;
+    this.#available = platform.entryLimit;
+    this.#ranges = usableRanges(platform.iommu);
   }
 
-  /** CHECK_EXTENSION, asked of the driver (no instance yet) or of a container that uses it. */
-  static checkExtension(extension: number, kernel: KernelProfile, iommu: IommuProfile, inUse: boolean): number {
+  checkExtension(extension: number): number {
     switch (extension) {
-      case VFIO_TYPE1_IOMMU:
-      case VFIO_TYPE1v2_IOMMU:
-      case VFIO_UNMAP_ALL:
-        return 1;
-      case VFIO_TYPE1_NESTING_IOMMU:
-        return kernel.nesting ? 1 : 0;
       case VFIO_UPDATE_VADDR:
-        return inUse ? 1 : 0;
+        return 1;
       case VFIO_DMA_CC_IOMMU:
-        return inUse && iommu.enforcesCoherency ? 1 : 0;
+        return this.#platform.iommu.enforcesCoherency ? 1 : 0;
       default:
-        return 0;
+        return type1Kind(this.#platform).checkExtension(extension);
     }
   }
 
-  /** Whether another group may join: not while a mapping's address is unknown. */
-  get accepting(): boolean {
-    return this.#invalidAddresses === 0;
+  /** Not while a mapping's address is unknown, and not where a device could forge interrupts. */
+  attach(): number {
+    if (this.#invalidAddresses > 0) return -errno.EBUSY;
+    const { iommu, allowUnsafeInterrupts } = this.#platform;
+    return iommu.isolatesInterrupts || allowUnsafeInterrupts ? 0 : -errno.EPERM;
   }
+
+  detach(): void {}
 
   ioctl(request: number, argument: Argument): number {
     switch (request) {
@@ -121,7 +138,7 @@ export class Type1 {
     const room = info.argsz;
     const chain = buildChain([this.#migration(), this.#dmaAvailable(), this.#iovaRanges()], vfio_iommu_type1_info.size, 8);
     info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
-    info.iova_pgsizes = this.#iommu.pageSizes;
+    info.iova_pgsizes = this.#platform.iommu.pageSizes;
     if (room < vfio_iommu_type1_info.size + chain.byteLength) {
       info.argsz = vfio_iommu_type1_info.size + chain.byteLength;
     } else {
@@ -161,7 +178,7 @@ export class Type1 {
   }
 
   get #pageSize(): bigint {
-    return this.#iommu.pageSizes & -this.#iommu.pageSizes;
+    return this.#platform.iommu.pageSizes & -this.#platform.iommu.pageSizes;
   }
 
   /** vfio_iommu_type1_map_dma, then vfio_dma_do_map. */
@@ -172,7 +189,7 @@ export class Type1 {
     if (map.argsz < VFIO_IOMMU_MAP_DMA.minimum || (map.flags & ~known) !== 0) return -errno.EINVAL;
     const { vaddr, iova, size } = map;
     const wraps = size !== 0n && (iova + size - 1n > top || vaddr + size - 1n > top);
-    if (wraps && this.#kernel.checksOverflow) return -errno.EOVERFLOW;
+    if (wraps && this.#platform.kernel.checksOverflow) return -errno.EOVERFLOW;
 
     const readable = (map.flags & VFIO_DMA_MAP_FLAG_READ) !== 0;
     const writable = (map.flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
@@ -186,7 +203,7 @@ export class Type1 {
     if (existing !== undefined) return -errno.EEXIST;
     if (this.#available === 0) return -errno.ENOSPC;
     if (!this.#ranges.some((range) => iova >= range.start && last <= range.last)) return -errno.EINVAL;
-    const pin = this.#memory.pin(vaddr, size);
+    const pin = this.#platform.memory.pin(vaddr, size);
     if (pin === undefined) return -errno.EFAULT;
     this.#available -= 1;
     this.#mappings.insert({ start: iova, last, readable, writable, pin, addressInvalid: false });
@@ -226,7 +243,7 @@ export class Type1 {
       if (iova !== 0n || size !== 0n) return -errno.EINVAL;
     } else {
       if (size === 0n || (size & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
-      if (iova + size - 1n > top) return this.#kernel.checksOverflow ? -errno.EOVERFLOW : -errno.EINVAL;
+      if (iova + size - 1n > top) return this.#platform.kernel.checksOverflow ? -errno.EOVERFLOW : -errno.EINVAL;
     }
     // The bitmap is that of dirty page tracking, which no request that is answered here can have started.
     if ((flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) return -errno.EINVAL;
@@ -238,7 +255,7 @@ export class Type1 {
       if (final !== undefined && final.last !== last) return -errno.EINVAL;
     }
     // Before it checked for overflow, the kernel computed the range's end as 0 here and found nothing below it.
-    if (!everything && last === top && !this.#kernel.checksOverflow) return 0n;
+    if (!everything && last === top && !this.#platform.kernel.checksOverflow) return 0n;
 
     // Version 1 takes a whole mapping when the range covers its start, and stops at one that begins before.
     const stops = !this.#version2 && (this.#mappings.at(iova)?.start ?? iova) < iova;

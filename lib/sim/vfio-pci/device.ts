@@ -1,35 +1,54 @@
-/** A PCI function as the vfio-pci driver gives it to user space. One per device, however many fds are open. */
+/** A PCI function as the vfio-pci driver gives it to user space. */
 import { errno } from '../../abi/errno.js';
-import { PCI_CFG_SPACE_SIZE, PCI_COMMAND_MASTER } from '../../abi/pci.js';
+import { PCI_COMMAND_MASTER } from '../../abi/pci.js';
 import { VFIO_PCI_ERR_IRQ_INDEX, VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX } from '../../abi/vfio/irq.js';
-import { VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_NUM_REGIONS } from '../../abi/vfio/region.js';
+import {
+  VFIO_PCI_BAR5_REGION_INDEX,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_ROM_REGION_INDEX,
+} from '../../abi/vfio/region.js';
+import { MAP_SHARED } from '../../abi/system.js';
+import type { Mapping } from '../../kernel/kernel.js';
+import type { Argument } from '../argument.js';
+import { RegisterMapping, type Registers, type Width } from '../mapping.js';
+import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';
 import type { KernelProfile } from '../profile.js';
+import { VfioDevice } from '../vfio-device.js';
 import { VirtualConfig } from './config.js';
 import { Irqs } from './irqs.js';
+import { locate } from './regions.js';
+import { vfioPciIoctl } from './requests.js';
 
-/** Region INDEX begins at `INDEX << 40` of the device fd. */
-export const regionSpan = 2 ** 40;
+const pageSize = 4096;
 
-export class VfioPciDevice {
+export class VfioPciDevice extends VfioDevice implements Registers {
   readonly hardware: PciFunction;
   readonly #kernel: KernelProfile;
-  #opens = 0;
   #state: { readonly config: VirtualConfig; readonly irqs: Irqs } | undefined;
 
-  constructor(hardware: PciFunction, kernel: KernelProfile) {
+  constructor(name: string, hardware: PciFunction, kernel: KernelProfile) {
+    super(name);
     this.hardware = hardware;
     this.#kernel = kernel;
   }
 
-  get isOpen(): boolean {
-    return this.#opens > 0;
+  override ioctl(request: number, argument: Argument, fds: FdTable): number {
+    return vfioPciIoctl(this, request, argument, fds);
+  }
+
+  override mmap(length: number, protection: number, flags: number, offset: number, released: () => void): Mapping | number {
+    const { index, at } = locate(offset);
+    if (index >= VFIO_PCI_NUM_REGIONS || (flags & MAP_SHARED) === 0 || index >= VFIO_PCI_ROM_REGION_INDEX) return -errno.EINVAL;
+    const size = this.barSize(index);
+    // The kernel hands out whole pages: a BAR that is smaller than one cannot be mapped alone.
+    if (size < pageSize || at + Math.ceil(length / pageSize) * pageSize > size) return -errno.EINVAL;
+    return new RegisterMapping(this, index, at, length, protection, released);
   }
 
   /** The first open enables the device, with bus mastering off: nothing moves until the driver says so. */
-  open(): void {
-    this.#opens += 1;
-    if (this.#opens > 1) return;
+  protected override firstOpened(): void {
     this.hardware.command &= ~PCI_COMMAND_MASTER;
     const irqs = new Irqs(this.hardware);
     const config = new VirtualConfig(this.hardware, {
@@ -44,12 +63,14 @@ export class VfioPciDevice {
     this.#state = { config, irqs };
   }
 
-  close(): void {
-    this.#opens -= 1;
-    if (this.#opens > 0) return;
+  protected override lastClosed(): void {
     this.#state?.irqs.release();
     this.#state = undefined;
     this.hardware.command &= ~PCI_COMMAND_MASTER;
+  }
+
+  override askBack(): void {
+    this.irqs.request();
   }
 
   get config(): VirtualConfig {
@@ -81,7 +102,7 @@ export class VfioPciDevice {
     return this.hardware.identity.bars[bar] ?? 0;
   }
 
-  read(bytes: Uint8Array, offset: number): number {
+  override read(bytes: Uint8Array, offset: number): number {
     const { index, at } = locate(offset);
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.read(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
@@ -90,13 +111,17 @@ export class VfioPciDevice {
     });
   }
 
-  write(bytes: Uint8Array, offset: number): number {
+  override write(bytes: Uint8Array, offset: number): number {
     const { index, at } = locate(offset);
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.write(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
       const value = part.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
       this.writeRegister(index, position, width, value);
     });
+  }
+
+  get decoding(): boolean {
+    return this.config.memoryEnabled;
   }
 
   writeRegister(bar: number, offset: number, width: Width, value: bigint): void {
@@ -129,13 +154,4 @@ export class VfioPciDevice {
     if (this.#state === undefined) throw new Error('The device is not open');
     return this.#state;
   }
-}
-
-export type Width = 1 | 2 | 4 | 8;
-
-/** The size of configuration space of a conventional PCI device. */
-export const configSize = PCI_CFG_SPACE_SIZE;
-
-export function locate(offset: number): { index: number; at: number } {
-  return { index: Math.floor(offset / regionSpan), at: offset % regionSpan };
 }

@@ -15,18 +15,10 @@ import {
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_REQ_IRQ_INDEX,
 } from '../../abi/vfio/irq.js';
-import { Eventfd } from '../eventfd.js';
+import type { Eventfd } from '../eventfd.js';
+import { holdEventfd, type IrqSet } from '../irq-set.js';
 import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';
-
-/** A SET_IRQS whose header was found valid. `data` holds what the data type says, `count` times. */
-export interface IrqSet {
-  readonly flags: number;
-  readonly index: number;
-  readonly start: number;
-  readonly count: number;
-  readonly data: Uint8Array;
-}
 
 export class Irqs {
   readonly #hardware: PciFunction;
@@ -115,7 +107,7 @@ export class Irqs {
       this.#stopUnmaskOn();
       return 0;
     }
-    const eventfd = lookupEventfd(fds, fd);
+    const eventfd = holdEventfd(fds, fd);
     if (typeof eventfd === 'number') return eventfd;
     if (this.#unmaskOn !== undefined) {
       eventfd.drop();
@@ -140,7 +132,7 @@ export class Irqs {
     if ((!enabled && this.#enabled !== undefined) || start !== 0 || count !== 1) return -errno.EINVAL;
     if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) !== 0) {
       const fd = int32s(data)[0] ?? -1;
-      const eventfd = fd < 0 ? undefined : lookupEventfd(fds, fd);
+      const eventfd = fd < 0 ? undefined : holdEventfd(fds, fd);
       if (typeof eventfd === 'number') return eventfd;
       this.#setVector(0, eventfd);
       if (!enabled) this.#enableIntx();
@@ -179,7 +171,7 @@ export class Irqs {
   /** One bad fd takes the whole block back. */
   #setBlock(start: number, wanted: Int32Array, fds: FdTable): number {
     for (const [i, fd] of wanted.entries()) {
-      const eventfd = fd < 0 ? undefined : lookupEventfd(fds, fd);
+      const eventfd = fd < 0 ? undefined : holdEventfd(fds, fd);
       if (typeof eventfd === 'number') {
         for (let vector = start; vector <= start + i; vector += 1) this.#setVector(vector, undefined);
         return eventfd;
@@ -212,7 +204,7 @@ export class Irqs {
     const fd = int32s(data)[0] ?? -1;
     if (fd === -1) return replace(undefined);
     if (fd < 0) return -errno.EINVAL;
-    const eventfd = lookupEventfd(fds, fd);
+    const eventfd = holdEventfd(fds, fd);
     return typeof eventfd === 'number' ? eventfd : replace(eventfd);
   }
 
@@ -281,15 +273,6 @@ export class Irqs {
     this.#unmaskOn?.stop();
     this.#unmaskOn = undefined;
   }
-}
-
-/** eventfd_ctx_fdget: holds the file, or -errno. */
-function lookupEventfd(fds: FdTable, fd: number): Eventfd | number {
-  const file = fds.lookup(fd);
-  if (file === undefined) return -errno.EBADF;
-  if (!(file instanceof Eventfd)) return -errno.EINVAL;
-  file.retain();
-  return file;
 }
 
 function int32s(data: Uint8Array): Int32Array {

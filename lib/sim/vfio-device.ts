@@ -1,0 +1,54 @@
+import { errno } from '../abi/errno.js';
+import type { Mapping } from '../kernel/kernel.js';
+import type { Argument } from './argument.js';
+import type { FdTable } from './open-file.js';
+
+/** A device as its VFIO driver gives it to user space. One per device, however many fds are open. */
+export abstract class VfioDevice {
+  /** Its name in sysfs, by which the group gives it out. */
+  readonly name: string;
+  #opens = 0;
+  #whenReleased: (() => void)[] = [];
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get isOpen(): boolean {
+    return this.#opens > 0;
+  }
+
+  open(): void {
+    this.#opens += 1;
+    if (this.#opens === 1) this.firstOpened();
+  }
+
+  close(): void {
+    this.#opens -= 1;
+    if (this.#opens > 0) return;
+    this.lastClosed();
+    for (const action of this.#whenReleased.splice(0)) action();
+  }
+
+  /** Asks who has it open to let go, and calls back when they did. At once if nobody has. */
+  takeBack(released: () => void): void {
+    if (!this.isOpen) return released();
+    this.#whenReleased.push(released);
+    this.askBack();
+  }
+
+  /** A request of the device's fd. */
+  abstract ioctl(request: number, argument: Argument, fds: FdTable): number;
+  abstract read(bytes: Uint8Array, offset: number): number;
+  abstract write(bytes: Uint8Array, offset: number): number;
+
+  /** `released` is to be called when the mapping goes. */
+  mmap(_length: number, _protection: number, _flags: number, _offset: number, _released: () => void): Mapping | number {
+    return -errno.EINVAL;
+  }
+
+  /** The host wants the device back: the REQ interrupt. */
+  askBack(): void {}
+  protected firstOpened(): void {}
+  protected lastClosed(): void {}
+}
