@@ -1,12 +1,17 @@
 /** Every request that is declared, and what follows from having them all in one list. */
 import type { Request } from './ioctl.js';
+import { VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_DETACH_IOMMUFD_PT } from './vfio/cdev.js';
 import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from './vfio/container.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio/device.js';
+import { VFIO_DEVICE_FEATURE } from './vfio/feature.js';
+import { VFIO_DEVICE_GET_GFX_DMABUF, VFIO_DEVICE_QUERY_GFX_PLANE } from './vfio/gfx.js';
 import { VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_GET_STATUS, VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_UNSET_CONTAINER } from './vfio/group.js';
+import { VFIO_DEVICE_IOEVENTFD } from './vfio/ioeventfd.js';
 import { VFIO_DEVICE_GET_IRQ_INFO, VFIO_DEVICE_SET_IRQS } from './vfio/irq.js';
+import { VFIO_MIG_GET_PRECOPY_INFO } from './vfio/migration.js';
 import { VFIO_DEVICE_GET_REGION_INFO } from './vfio/region.js';
-import { VFIO_DEVICE_RESET } from './vfio/reset.js';
-import { VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from './vfio/type1.js';
+import { VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_DEVICE_PCI_HOT_RESET, VFIO_DEVICE_RESET } from './vfio/reset.js';
+import { VFIO_IOMMU_DIRTY_PAGES, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from './vfio/type1.js';
 
 export const requests: readonly Request[] = [
   VFIO_GET_API_VERSION,
@@ -21,9 +26,20 @@ export const requests: readonly Request[] = [
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_SET_IRQS,
   VFIO_DEVICE_RESET,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+  VFIO_DEVICE_PCI_HOT_RESET,
+  VFIO_DEVICE_QUERY_GFX_PLANE,
+  VFIO_DEVICE_GET_GFX_DMABUF,
+  VFIO_DEVICE_IOEVENTFD,
+  VFIO_DEVICE_FEATURE,
+  VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_DETACH_IOMMUFD_PT,
+  VFIO_MIG_GET_PRECOPY_INFO,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
+  VFIO_IOMMU_DIRTY_PAGES,
 ];
 
 /** Names of the requests whose argument begins with a length word, by number. A number may have several. */

@@ -13,6 +13,7 @@ import { describe, expect, it } from 'vitest';
 import * as abi from '../../lib/abi/index.js';
 import type { Request } from '../../lib/abi/ioctl.js';
 import type { StructType } from '../../lib/abi/struct.js';
+import { readHeaders } from '../support/header-names.js';
 
 const folders = process.env['VFIO_HEADERS']?.split(':') ?? ['/usr/include'].filter((folder) => existsSync(`${folder}/linux/vfio.h`));
 
@@ -20,7 +21,9 @@ const declarations = Object.entries(abi);
 const structs = declarations.flatMap(([, value]) => (isStruct(value) ? [value] : []));
 const requests = declarations.flatMap(([, value]) => (isRequest(value) ? [value] : []));
 const constants = declarations.flatMap(([name, value]) =>
-  /^[A-Z][A-Za-z0-9]*_\w+$/.test(name) && ['number', 'string'].includes(typeof value) ? [[name, value as number | string] as const] : [],
+  /^(__)?[A-Z][A-Za-z0-9]*_\w+$/.test(name) && ['number', 'string'].includes(typeof value)
+    ? [[name, value as number | string] as const]
+    : [],
 );
 
 function isStruct(value: unknown): value is StructType {
@@ -41,7 +44,7 @@ it('there are headers to check against, and much to check', () => {
 });
 
 describe.each(folders)('%s', (folder) => {
-  const header = readFileSync(`${folder}/linux/vfio.h`, 'utf8');
+  const header = readHeaders(folder);
   const code = Number(/LINUX_VERSION_CODE (\d+)/.exec(readFileSync(`${folder}/linux/version.h`, 'utf8'))?.[1]);
   const version = `${code >> 16}.${(code >> 8) & 0xff}`;
   /** Whether a header of this version has the name, by what we say of its history. */
@@ -49,6 +52,9 @@ describe.each(folders)('%s', (folder) => {
     const gone = abi.removed[name];
     return (since === undefined || order(version) >= order(since)) && (gone === undefined || order(version) < order(gone));
   };
+
+  /** The struct's text, members and attributes. */
+  const bodyOf = (name: string): string => new RegExp(`^struct ${name} \\{[\\s\\S]*?^\\}.*;`, 'm').exec(header)?.[0] ?? '';
 
   it(`is Linux ${version}: sizes, offsets, constants and request numbers agree`, () => {
     const expected: string[] = [];
@@ -60,6 +66,8 @@ describe.each(folders)('%s', (folder) => {
       '#include <sys/mman.h>',
       '#include <sys/eventfd.h>',
       '#include <linux/vfio.h>',
+      '#include <linux/vfio_ccw.h>',
+      '#include <linux/vfio_zdev.h>',
       '#include <linux/pci_regs.h>',
       'int main(void) {',
     ];
@@ -69,16 +77,17 @@ describe.each(folders)('%s', (folder) => {
     };
     for (const type of structs) {
       if (!has(type.name)) continue;
-      if (type.layout.every(({ field }) => !('since' in field) || has('', field.since)))
+      if (type.layout.every(({ field }) => !('since' in field) || has('', field.since))) {
         fact(`sizeof ${type.name}`, `sizeof(struct ${type.name})`, type.size);
-      fact(`alignof ${type.name}`, `_Alignof(struct ${type.name})`, type.alignment);
+        if (!bodyOf(type.name).includes('packed')) fact(`alignof ${type.name}`, `_Alignof(struct ${type.name})`, type.alignment);
+      }
       for (const { name, offset, field } of type.layout) {
         if ('since' in field && !has('', field.since)) continue;
         fact(`offsetof ${type.name}.${name}`, `offsetof(struct ${type.name}, ${name})`, offset);
         if (field.kind !== 'flexible') fact(`sizeof ${type.name}.${name}`, `sizeof(((struct ${type.name} *)0)->${name})`, field.size);
       }
     }
-    for (const { name, number } of requests) fact(name, name, number);
+    for (const { name, number } of requests) if (has(name)) fact(name, name, number);
     for (const [name, value] of constants) {
       if (!has(name)) continue;
       if (typeof value === 'string') {
@@ -86,7 +95,8 @@ describe.each(folders)('%s', (folder) => {
         expected.push(`${name} = ${value}`);
       } else {
         // Constants are 32 bits in C; the cast keeps bit 31 from becoming a sign.
-        fact(name, `(unsigned int)(${name})`, value);
+        const past = abi.earlier[name];
+        fact(name, `(unsigned int)(${name})`, past !== undefined && order(version) < order(past.before) ? past.value : value);
       }
     }
     for (const [name, value] of Object.entries(abi.errno)) fact(name, name, value);
@@ -99,10 +109,10 @@ describe.each(folders)('%s', (folder) => {
     const names = [...Object.keys(abi.introduced), ...Object.keys(abi.removed)];
     expect(names.filter(present)).toEqual(names.filter((name) => has(name)));
     for (const type of structs) {
-      const body = new RegExp(`struct ${type.name} \\{[^}]*\\}`).exec(header)?.[0];
+      const body = bodyOf(type.name);
       for (const { name, field } of type.layout) {
         if ('since' in field)
-          expect([type.name, name, new RegExp(`\\b${name};`).test(body ?? '')]).toEqual([type.name, name, has('', field.since)]);
+          expect([type.name, name, new RegExp(`\\b${name};`).test(body)]).toEqual([type.name, name, has('', field.since)]);
       }
     }
   });

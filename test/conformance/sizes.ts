@@ -3,8 +3,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Request } from '../../lib/abi/ioctl.js';
 import { requests } from '../../lib/abi/requests.js';
 import type { View } from '../../lib/abi/struct.js';
+import { VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_DETACH_IOMMUFD_PT } from '../../lib/abi/vfio/cdev.js';
+import { VFIO_DEVICE_FEATURE } from '../../lib/abi/vfio/feature.js';
+import { VFIO_DEVICE_QUERY_GFX_PLANE } from '../../lib/abi/vfio/gfx.js';
+import { VFIO_DEVICE_IOEVENTFD } from '../../lib/abi/vfio/ioeventfd.js';
 import { VFIO_DEVICE_SET_IRQS } from '../../lib/abi/vfio/irq.js';
-import { VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from '../../lib/abi/vfio/type1.js';
+import { VFIO_MIG_GET_PRECOPY_INFO } from '../../lib/abi/vfio/migration.js';
+import { VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_DEVICE_PCI_HOT_RESET } from '../../lib/abi/vfio/reset.js';
+import { VFIO_IOMMU_DIRTY_PAGES, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from '../../lib/abi/vfio/type1.js';
 import { askInfo } from '../../lib/kernel/answer.js';
 import { Descriptor } from '../../lib/kernel/descriptor.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
@@ -40,7 +46,20 @@ export function sizes(variant: Variant): void {
   /** What the filled request answers when its size is right: no eventfd was set that SET_IRQS could clear. */
   const success = (request: Request): string => (request === VFIO_DEVICE_SET_IRQS ? 'EINVAL' : '0');
 
-  const structs = requests.filter((request) => typeof request.argument !== 'string');
+  /** Requests of other devices and of device nodes; `features` has those of device features. */
+  const elsewhere = new Set<Request>([
+    VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+    VFIO_DEVICE_PCI_HOT_RESET,
+    VFIO_DEVICE_QUERY_GFX_PLANE,
+    VFIO_DEVICE_IOEVENTFD,
+    VFIO_DEVICE_FEATURE,
+    VFIO_DEVICE_BIND_IOMMUFD,
+    VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+    VFIO_DEVICE_DETACH_IOMMUFD_PT,
+    VFIO_MIG_GET_PRECOPY_INFO,
+    VFIO_IOMMU_DIRTY_PAGES,
+  ]);
+  const structs = requests.filter((request) => typeof request.argument !== 'string' && !elsewhere.has(request));
   it('every request with a struct is tried', () => expect(structs.length).toBe(8));
 
   describe.each(structs.map((request) => [request.name, request] as const))('%s', (_name, request) => {
@@ -49,13 +68,18 @@ export function sizes(variant: Variant): void {
       const view = request.argument.create(Math.max(0, room - request.argument.size));
       fill(request, view);
       (view as unknown as { argsz: number }).argsz = argsz;
-      return { result: answer(subject.kernel.ioctl(files[request.on], request.number, view.bytes.subarray(0, room))), view };
+      return {
+        result: answer(
+          subject.kernel.ioctl(files[request.on as 'container' | 'group' | 'device'], request.number, view.bytes.subarray(0, room)),
+        ),
+        view,
+      };
     };
     const size = (): number => (typeof request.argument === 'string' ? 0 : request.argument.size);
 
     it('no pointer is EFAULT', () => {
-      expect(answer(subject.kernel.ioctl(files[request.on], request.number))).toBe('EFAULT');
-      expect(answer(subject.kernel.ioctl(files[request.on], request.number, 8))).toBe('EFAULT');
+      expect(answer(subject.kernel.ioctl(files[request.on as 'container' | 'group' | 'device'], request.number))).toBe('EFAULT');
+      expect(answer(subject.kernel.ioctl(files[request.on as 'container' | 'group' | 'device'], request.number, 8))).toBe('EFAULT');
     });
 
     it('a length of 0, and one byte below the minimum, is EINVAL', () => {
@@ -70,7 +94,9 @@ export function sizes(variant: Variant): void {
       const sentinel = view.bytes.slice(request.minimum);
       fill(request, view);
       (view as unknown as { argsz: number }).argsz = request.minimum;
-      expect(answer(subject.kernel.ioctl(files[request.on], request.number, view.bytes))).toBe(success(request));
+      expect(answer(subject.kernel.ioctl(files[request.on as 'container' | 'group' | 'device'], request.number, view.bytes))).toBe(
+        success(request),
+      );
       expect(view.bytes.slice(request.minimum)).toEqual(sentinel);
     });
 

@@ -11,6 +11,8 @@ export const VFIO_DMA_CC_IOMMU = 4;
 export const VFIO_EEH = 5;
 /** Two-stage translation; gone from Linux 6.13 on. */
 export const VFIO_TYPE1_NESTING_IOMMU = 6;
+/** The same number since, which answers 0. */
+export const __VFIO_RESERVED_TYPE1_NESTING_IOMMU = 6;
 export const VFIO_SPAPR_TCE_v2_IOMMU = 7;
 export const VFIO_NOIOMMU_IOMMU = 8;
 /** `VFIO_DMA_UNMAP_FLAG_ALL` works. */

@@ -3,6 +3,12 @@ import { vfio_info_cap_header } from '../chain.js';
 import { _IO, request } from '../ioctl.js';
 import { argsz, flags, reserved, since, struct, u32 } from '../struct.js';
 import { VFIO_BASE, VFIO_TYPE } from './container.js';
+import {
+  vfio_device_info_cap_zpci_base,
+  vfio_device_info_cap_zpci_group,
+  vfio_device_info_cap_zpci_pfip,
+  vfio_device_info_cap_zpci_util,
+} from './zdev.js';
 
 export const VFIO_DEVICE_FLAGS_RESET = 1 << 0;
 export const VFIO_DEVICE_FLAGS_PCI = 1 << 1;
@@ -55,6 +61,12 @@ export const VFIO_DEVICE_GET_INFO = request('VFIO_DEVICE_GET_INFO', _IO(VFIO_TYP
   minimum: 'num_irqs',
   chain: {
     flag: VFIO_DEVICE_FLAGS_CAPS,
-    kinds: { [VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP]: vfio_device_info_cap_pci_atomic_comp },
+    kinds: {
+      [VFIO_DEVICE_INFO_CAP_ZPCI_BASE]: vfio_device_info_cap_zpci_base,
+      [VFIO_DEVICE_INFO_CAP_ZPCI_GROUP]: vfio_device_info_cap_zpci_group,
+      [VFIO_DEVICE_INFO_CAP_ZPCI_UTIL]: vfio_device_info_cap_zpci_util,
+      [VFIO_DEVICE_INFO_CAP_ZPCI_PFIP]: vfio_device_info_cap_zpci_pfip,
+      [VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP]: vfio_device_info_cap_pci_atomic_comp,
+    },
   },
 });

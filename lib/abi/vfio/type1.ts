@@ -118,3 +118,29 @@ export const VFIO_IOMMU_UNMAP_DMA = request('VFIO_IOMMU_UNMAP_DMA', _IO(VFIO_TYP
   argument: vfio_iommu_type1_dma_unmap,
   minimum: 'size',
 });
+
+/** From now on, pages that a device may have written are remembered. */
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_START = 1 << 0;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP = 1 << 1;
+/** `data` is a `vfio_iommu_type1_dirty_bitmap_get`. */
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP = 1 << 2;
+
+/** Exactly one flag; none at all is not defined, so never passed. */
+export const vfio_iommu_type1_dirty_bitmap = struct('vfio_iommu_type1_dirty_bitmap', {
+  argsz,
+  flags: flags('VFIO_IOMMU_DIRTY_PAGES_FLAG_'),
+  data: flexible(u8),
+});
+
+export const vfio_iommu_type1_dirty_bitmap_get = struct('vfio_iommu_type1_dirty_bitmap_get', {
+  iova,
+  size: u64,
+  bitmap: vfio_bitmap,
+});
+
+/** EACCES on version 1. Linux 5.8. */
+export const VFIO_IOMMU_DIRTY_PAGES = request('VFIO_IOMMU_DIRTY_PAGES', _IO(VFIO_TYPE, VFIO_BASE + 17), {
+  on: 'container',
+  argument: vfio_iommu_type1_dirty_bitmap,
+  minimum: 'flags',
+});
