@@ -1,6 +1,8 @@
 /** A VFIO device fd: what all drivers share, as the kernel's vfio_main.c has it. The rest is the driver's. */
+import { VFIO_DEVICE_FEATURE } from '../abi/vfio/feature.js';
 import type { Mapping } from '../kernel/kernel.js';
 import type { Argument } from './argument.js';
+import { FeatureRequest } from './features.js';
 import { OpenFile, type FdTable } from './open-file.js';
 import type { VfioDevice } from './vfio-device.js';
 
@@ -17,7 +19,9 @@ export class DeviceFile extends OpenFile {
   }
 
   override ioctl(request: number, argument: Argument): number {
-    return this.#device.ioctl(request, argument, this.#fds);
+    if (request !== VFIO_DEVICE_FEATURE.number) return this.#device.ioctl(request, argument, this.#fds);
+    const feature = FeatureRequest.take(argument);
+    return typeof feature === 'number' ? feature : this.#device.feature(feature, this.#fds);
   }
 
   override pread(bytes: Uint8Array, offset: number): number {

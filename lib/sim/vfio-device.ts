@@ -1,6 +1,7 @@
 import { errno } from '../abi/errno.js';
 import type { Mapping } from '../kernel/kernel.js';
 import type { Argument } from './argument.js';
+import type { FeatureRequest } from './features.js';
 import type { FdTable } from './open-file.js';
 
 /** A device as its VFIO driver gives it to user space. One per device, however many fds are open. */
@@ -39,6 +40,10 @@ export abstract class VfioDevice {
 
   /** A request of the device's fd. */
   abstract ioctl(request: number, argument: Argument, fds: FdTable): number;
+  /** A device feature the driver has by itself. */
+  feature(_request: FeatureRequest, _fds: FdTable): number {
+    return -errno.ENOTTY;
+  }
   abstract read(bytes: Uint8Array, offset: number): number;
   abstract write(bytes: Uint8Array, offset: number): number;
 
