@@ -10,6 +10,8 @@ it('vfio', () => {
     'ClosedError',
     'Container',
     'Device',
+    'DirtyBitmap',
+    'DirtyTracking',
     'DmaBuffer',
     'Group',
     'Interrupt',

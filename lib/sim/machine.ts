@@ -4,7 +4,7 @@ import { FileTree } from './files.js';
 import { IommuGroup } from './iommu-group.js';
 import { SimulatedKernel } from './kernel.js';
 import type { PciFunction } from './pci/function.js';
-import type { Platform } from './platform.js';
+import { LockedMemory, type Platform } from './platform.js';
 import { iommuKinds, iommuProfile, kernels, type IommuKind, type KernelVersion } from './profile.js';
 import { PciSlot } from './slot.js';
 import { fileTree } from './sysfs.js';
@@ -35,6 +35,8 @@ export interface MachineOptions {
   readonly allowUnsafeInterrupts?: boolean;
   /** vfio_iommu_type1.dma_entry_limit: mappings a container takes. Default: 65535. */
   readonly dmaEntryLimit?: number;
+  /** RLIMIT_MEMLOCK: bytes the process may lock, which is all that is mapped. Default: no limit, as with CAP_IPC_LOCK. */
+  readonly lockedMemoryLimit?: number;
 }
 
 /**
@@ -53,6 +55,7 @@ export class Machine {
     devices = [],
     allowUnsafeInterrupts = false,
     dmaEntryLimit = 65535,
+    lockedMemoryLimit,
   }: MachineOptions = {}) {
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
@@ -62,6 +65,7 @@ export class Machine {
       memory: new UserMemory(),
       allowUnsafeInterrupts,
       entryLimit: dmaEntryLimit,
+      lockedMemory: new LockedMemory(lockedMemoryLimit),
     };
     const groups = new Map<number, IommuGroup>();
     const slots: PciSlot[] = [];

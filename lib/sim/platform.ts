@@ -7,5 +7,29 @@ export interface Platform {
   readonly iommu: IommuProfile;
   readonly memory: UserMemory;
   readonly allowUnsafeInterrupts: boolean;
-  readonly entryLimit: number;
+  /** The module's parameter dma_entry_limit, which can be changed: containers take it when they get their type. */
+  entryLimit: number;
+  readonly lockedMemory: LockedMemory;
+}
+
+/** The memory a process has locked, against its RLIMIT_MEMLOCK. */
+export class LockedMemory {
+  readonly #limit: bigint;
+  #locked = 0n;
+
+  /** Bytes; undefined: none, as with CAP_IPC_LOCK. */
+  constructor(limit: number | undefined) {
+    this.#limit = limit === undefined ? 1n << 64n : BigInt(limit);
+  }
+
+  /** False when it would be more than the limit. */
+  take(bytes: bigint): boolean {
+    if (this.#locked + bytes > this.#limit) return false;
+    this.#locked += bytes;
+    return true;
+  }
+
+  give(bytes: bigint): void {
+    this.#locked -= bytes;
+  }
 }

@@ -38,12 +38,22 @@ export function fileTree({ platform, slots, groups }: Inventory): FileNode {
         vfio_iommu_type1: directory(() => ({
           parameters: directory(() => ({
             allow_unsafe_interrupts: line(() => (platform.allowUnsafeInterrupts ? 'Y' : 'N')),
-            dma_entry_limit: line(() => String(platform.entryLimit)),
+            dma_entry_limit: line(
+              () => String(platform.entryLimit),
+              (text) => setEntryLimit(platform, text),
+            ),
           })),
         })),
       })),
     })),
   }));
+}
+
+function setEntryLimit(platform: Platform, text: string): number {
+  const limit = Number(text);
+  if (!Number.isInteger(limit) || limit < 0 || limit > 0xffff_ffff) return -errno.EINVAL;
+  platform.entryLimit = limit;
+  return 0;
 }
 
 /** The name each kind of IOMMU's first unit has in /sys/class/iommu. */

@@ -16,6 +16,10 @@ import {
   VFIO_DMA_UNMAP_FLAG_ALL,
   VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
   VFIO_DMA_UNMAP_FLAG_VADDR,
+  VFIO_IOMMU_DIRTY_PAGES,
+  VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+  VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+  VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_INFO_CAPS,
   VFIO_IOMMU_INFO_PGSIZES,
@@ -25,6 +29,8 @@ import {
   VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
   VFIO_IOMMU_UNMAP_DMA,
   vfio_bitmap,
+  vfio_iommu_type1_dirty_bitmap,
+  vfio_iommu_type1_dirty_bitmap_get,
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
   vfio_iommu_type1_info,
@@ -39,16 +45,17 @@ import { IntervalMap, type Interval } from './interval-map.js';
 import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
 import type { Platform } from './platform.js';
 import type { IommuProfile } from './profile.js';
+import { checkBitmap, largestDirtyBitmap, MappingBitmap, mostDirtyPages, pagesOf } from './type1-dirty.js';
 
 /** One MAP_DMA. */
 interface Type1Mapping extends DmaMapping {
   /** UNMAP with the VADDR flag took its address away, until MAP gives a new one. */
   addressInvalid: boolean;
+  /** While dirty pages are tracked. */
+  bitmap: MappingBitmap | undefined;
 }
 
 const top = 0xffff_ffff_ffff_ffffn;
-/** The kernel's limit on dirty bitmaps, as it reports it: one bit for each of 2^31 pages. */
-const largestDirtyBitmap = 256n << 20n;
 
 /** What type1 answers about itself while no container uses it, and how one begins to. */
 export function type1Kind(platform: Platform): IommuDriverKind {
@@ -81,6 +88,8 @@ class Type1 implements IommuDriver {
   /** How many more mappings it takes: the module parameter dma_entry_limit less those that are. */
   #available: number;
   #invalidAddresses = 0;
+  /** DIRTY_PAGES started it. */
+  #tracksDirty = false;
 
   constructor(type: number, platform: Platform) {
     this.#version2 = type !== VFIO_TYPE1_IOMMU;
@@ -117,6 +126,8 @@ class Type1 implements IommuDriver {
         return this.#mapDma(argument);
       case VFIO_IOMMU_UNMAP_DMA.number:
         return this.#unmapDma(argument);
+      case VFIO_IOMMU_DIRTY_PAGES.number:
+        return this.#dirtyPages(argument);
       default:
         return -errno.ENOTTY;
     }
@@ -128,7 +139,7 @@ class Type1 implements IommuDriver {
   }
 
   release(): void {
-    for (const mapping of this.#mappings.within(0n, top)) this.#remove(mapping);
+    for (const mapping of this.#all()) this.#remove(mapping);
   }
 
   #getInfo(argument: Argument): number {
@@ -177,6 +188,10 @@ class Type1 implements IommuDriver {
     return capability.bytes;
   }
 
+  #all(): Generator<Type1Mapping, void> {
+    return this.#mappings.within(0n, top);
+  }
+
   get #pageSize(): bigint {
     return this.#platform.iommu.pageSizes & -this.#platform.iommu.pageSizes;
   }
@@ -205,9 +220,16 @@ class Type1 implements IommuDriver {
     if (!this.#ranges.some((range) => iova >= range.start && last <= range.last)) return -errno.EINVAL;
     const pin = this.#platform.memory.pin(vaddr, size);
     if (pin === undefined) return -errno.EFAULT;
+    if (!this.#platform.lockedMemory.take(size)) {
+      pin.release();
+      return -errno.ENOMEM;
+    }
+    const mapping: Type1Mapping = { start: iova, last, readable, writable, pin, addressInvalid: false, bitmap: undefined };
     this.#available -= 1;
-    this.#mappings.insert({ start: iova, last, readable, writable, pin, addressInvalid: false });
-    return 0;
+    this.#mappings.insert(mapping);
+    if (!this.#tracksDirty || this.#giveBitmap(mapping)) return 0;
+    this.#remove(mapping);
+    return -errno.EINVAL;
   }
 
   /** The pages stay those that were pinned: the caller promises that the new address leads to the same ones. */
@@ -225,18 +247,28 @@ class Type1 implements IommuDriver {
     if (unmap === undefined) return -errno.EFAULT;
     const known = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
     if (unmap.argsz < VFIO_IOMMU_UNMAP_DMA.minimum || (unmap.flags & ~known) !== 0) return -errno.EINVAL;
+    let bitmap: ReturnType<typeof vfio_bitmap.create> | undefined;
     if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) {
-      const refused = checkDirtyBitmap(unmap, argument);
+      const { minimum } = VFIO_IOMMU_UNMAP_DMA;
+      if ((unmap.flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR)) !== 0) return -errno.EINVAL;
+      if (unmap.argsz < minimum + vfio_bitmap.size) return -errno.EINVAL;
+      const bytes = argument.copyFrom(vfio_bitmap.size, minimum);
+      if (bytes === undefined) return -errno.EFAULT;
+      bitmap = vfio_bitmap.copy(bytes);
+      const refused = checkBitmap(unmap.size, bitmap);
       if (refused !== 0) return refused;
     }
-    const unmapped = this.#unmap(unmap);
+    const unmapped = this.#unmap(unmap, bitmap);
     if (typeof unmapped === 'number') return unmapped;
     unmap.size = unmapped;
     return argument.copyTo(unmap.bytes) ? 0 : -errno.EFAULT;
   }
 
   /** The bytes that were unmapped, or -errno. */
-  #unmap({ flags, iova, size }: { flags: number; iova: bigint; size: bigint }): bigint | number {
+  #unmap(
+    { flags, iova, size }: { flags: number; iova: bigint; size: bigint },
+    bitmap: ReturnType<typeof vfio_bitmap.create> | undefined,
+  ): bigint | number {
     const everything = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
     if ((iova & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
     if (everything) {
@@ -245,24 +277,90 @@ class Type1 implements IommuDriver {
       if (size === 0n || (size & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
       if (iova + size - 1n > top) return this.#platform.kernel.checksOverflow ? -errno.EOVERFLOW : -errno.EINVAL;
     }
-    // The bitmap is that of dirty page tracking, which no request that is answered here can have started.
-    if ((flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) return -errno.EINVAL;
+    if (bitmap !== undefined && (!this.#tracksDirty || bitmap.pgsize !== this.#pageSize)) return -errno.EINVAL;
     const last = everything ? top : iova + size - 1n;
-    if (this.#version2 && !everything) {
-      const first = this.#mappings.at(iova);
-      if (first !== undefined && first.start !== iova) return -errno.EINVAL;
-      const final = this.#mappings.at(last);
-      if (final !== undefined && final.last !== last) return -errno.EINVAL;
-    }
+    if (this.#version2 && !everything && this.#bisects(iova, last)) return -errno.EINVAL;
     // Before it checked for overflow, the kernel computed the range's end as 0 here and found nothing below it.
     if (!everything && last === top && !this.#platform.kernel.checksOverflow) return 0n;
 
     // Version 1 takes a whole mapping when the range covers its start, and stops at one that begins before.
     const stops = !this.#version2 && (this.#mappings.at(iova)?.start ?? iova) < iova;
     const covered = stops ? [] : [...this.#mappings.within(iova, last)];
-    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) === 0) for (const mapping of covered) this.#remove(mapping);
-    else if (!this.#invalidate(covered)) return -errno.EINVAL;
+    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) {
+      if (!this.#invalidate(covered)) return -errno.EINVAL;
+    } else {
+      for (const mapping of covered) {
+        const written = bitmap === undefined ? 0 : this.#report(mapping, iova, bitmap.data);
+        if (written !== 0) return written;
+        this.#remove(mapping);
+      }
+    }
     return covered.reduce((total, mapping) => total + mapping.last - mapping.start + 1n, 0n);
+  }
+
+  /** Whether a mapping lies across either end of the range. */
+  #bisects(iova: bigint, last: bigint): boolean {
+    const [first, final] = [this.#mappings.at(iova), this.#mappings.at(last)];
+    return (first !== undefined && first.start !== iova) || (final !== undefined && final.last !== last);
+  }
+
+  /** vfio_iommu_type1_dirty_pages. */
+  #dirtyPages(argument: Argument): number {
+    if (!this.#version2) return -errno.EACCES;
+    const { minimum } = VFIO_IOMMU_DIRTY_PAGES;
+    const dirty = argument.struct(vfio_iommu_type1_dirty_bitmap, minimum);
+    if (dirty === undefined) return -errno.EFAULT;
+    if (dirty.argsz < minimum) return -errno.EINVAL;
+    switch (dirty.flags) {
+      case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
+        if (!this.#tracksDirty && ![...this.#all()].every((mapping) => this.#giveBitmap(mapping))) return -errno.EINVAL;
+        this.#tracksDirty = true;
+        return 0;
+      case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
+        for (const mapping of this.#all()) mapping.bitmap = undefined;
+        this.#tracksDirty = false;
+        return 0;
+      case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
+        return this.#getBitmap(argument, minimum, dirty.argsz - minimum);
+      default:
+        return -errno.EINVAL;
+    }
+  }
+
+  #getBitmap(argument: Argument, at: number, room: number): number {
+    if (room < vfio_iommu_type1_dirty_bitmap_get.size) return -errno.EINVAL;
+    const bytes = argument.copyFrom(vfio_iommu_type1_dirty_bitmap_get.size, at);
+    if (bytes === undefined) return -errno.EFAULT;
+    const { iova, size, bitmap } = vfio_iommu_type1_dirty_bitmap_get.copy(bytes);
+    // Newer kernels have a word of its own for a range that wraps, and take one that ends at the very top.
+    const wraps = this.#platform.kernel.checksOverflow ? size !== 0n && iova + size - 1n > top : iova + size > top;
+    if (wraps) return this.#platform.kernel.checksOverflow ? -errno.EOVERFLOW : -errno.EINVAL;
+    const refused = checkBitmap(size, bitmap);
+    if (refused !== 0) return refused;
+    const offPage = ((iova | size) & (this.#pageSize - 1n)) !== 0n;
+    if (bitmap.pgsize !== this.#pageSize || offPage || size === 0n || !this.#tracksDirty) return -errno.EINVAL;
+    const last = iova + size - 1n;
+    if (this.#bisects(iova, last)) return -errno.EINVAL;
+    for (const mapping of this.#mappings.within(iova, last)) {
+      const written = this.#report(mapping, iova, bitmap.data);
+      if (written !== 0) return written;
+      mapping.bitmap?.clear();
+    }
+    return 0;
+  }
+
+  /** False for a mapping that has too many pages for a bitmap. */
+  #giveBitmap(mapping: Type1Mapping): boolean {
+    const pages = pagesOf(mapping, this.#pageSize);
+    if (pages > mostDirtyPages) return false;
+    mapping.bitmap = new MappingBitmap(pages);
+    return true;
+  }
+
+  /** Devices behind an IOMMU of this kind do not tell what they wrote, so all they could have written is dirty. */
+  #report(mapping: Type1Mapping, base: bigint, data: bigint): number {
+    mapping.bitmap?.setAll();
+    return mapping.bitmap?.writeTo(this.#platform.memory, data, (mapping.start - base) / this.#pageSize) ?? 0;
   }
 
   /** Takes the addresses of all of them, or of none where one has lost it already. */
@@ -277,21 +375,9 @@ class Type1 implements IommuDriver {
     this.#mappings.remove(mapping);
     if (mapping.addressInvalid) this.#invalidAddresses -= 1;
     mapping.pin.release();
+    this.#platform.lockedMemory.give(mapping.last - mapping.start + 1n);
     this.#available += 1;
   }
-}
-
-/** What UNMAP_DMA looks at in the `vfio_bitmap` behind its struct, before it looks at the range. 0 or -errno. */
-function checkDirtyBitmap(unmap: { readonly argsz: number; readonly flags: number; readonly size: bigint }, argument: Argument): number {
-  const { minimum } = VFIO_IOMMU_UNMAP_DMA;
-  if ((unmap.flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR)) !== 0) return -errno.EINVAL;
-  if (unmap.argsz < minimum + vfio_bitmap.size) return -errno.EINVAL;
-  const bytes = argument.copyFrom(vfio_bitmap.size, minimum);
-  if (bytes === undefined) return -errno.EFAULT;
-  const { pgsize, size } = vfio_bitmap.copy(bytes);
-  const pages = pgsize === 0n ? 0n : unmap.size / (pgsize & -pgsize);
-  const needed = ((pages + 63n) / 64n) * 8n;
-  return pages > 0n && size >= needed && size > 0n && size <= largestDirtyBitmap ? 0 : -errno.EINVAL;
 }
 
 /** The aperture without what the platform keeps for itself, except what devices can be moved off (direct-relaxable). */

@@ -3,8 +3,10 @@ import { O_RDWR } from '../abi/system.js';
 import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU } from '../abi/vfio/container.js';
 import {
   VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_VADDR,
   VFIO_DMA_MAP_FLAG_WRITE,
   VFIO_DMA_UNMAP_FLAG_ALL,
+  VFIO_DMA_UNMAP_FLAG_VADDR,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
@@ -26,6 +28,7 @@ import { finishAll, Resource } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
 import { DmaBuffer, mapMemory } from '../memory/buffer.js';
 import { IovaAllocator } from '../memory/iova-allocator.js';
+import { DirtyTracking } from './dirty-tracking.js';
 import { Group } from './group.js';
 
 /** What VFIO_IOMMU_GET_INFO says of a type1 IOMMU. */
@@ -120,13 +123,7 @@ export class Container extends Resource implements AddressSpace {
 
   /** VFIO_IOMMU_MAP_DMA. The caller keeps the memory where it is until it is unmapped; `allocate()` does so by itself. */
   map({ iova, address, size, read = true, write = true }: MapOptions): void {
-    const map = this.#map;
-    map.argsz = vfio_iommu_type1_dma_map.size;
-    map.flags = (read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0);
-    map.vaddr = address;
-    map.iova = iova;
-    map.size = size;
-    this.#descriptor.ioctl(VFIO_IOMMU_MAP_DMA, map.bytes);
+    this.#mapDma((read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0), iova, address, size);
   }
 
   /** VFIO_IOMMU_UNMAP_DMA of a range that covers whole mappings. Returns the bytes unmapped: 0 where nothing was. */
@@ -137,6 +134,38 @@ export class Container extends Resource implements AddressSpace {
   /** VFIO_IOMMU_UNMAP_DMA of everything. Linux 5.12. Returns the bytes unmapped. */
   unmapAll(): bigint {
     return this.#unmapDma(VFIO_DMA_UNMAP_FLAG_ALL, 0n, 0n);
+  }
+
+  /**
+   * Keeps the mappings inside the range and forgets where this process has their memory, so that the process can be
+   * replaced by another (exec) that has the same memory elsewhere. Until `updateAddress` no group can join. Returns the
+   * bytes it covered. VFIO_IOMMU_UNMAP_DMA with VADDR. Linux 5.12.
+   * @throws KernelError EBUSY while a mediated device is in the container.
+   */
+  forgetAddresses({ iova, size }: { iova: bigint; size: bigint }): bigint {
+    return this.#unmapDma(VFIO_DMA_UNMAP_FLAG_VADDR, iova, size);
+  }
+
+  /** `forgetAddresses` of every mapping. */
+  forgetAllAddresses(): bigint {
+    return this.#unmapDma(VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL, 0n, 0n);
+  }
+
+  /**
+   * Says where this process has the memory of a mapping that lost its address: the same memory, and the mapping's own
+   * IOVA and size. VFIO_IOMMU_MAP_DMA with VADDR. Linux 5.12.
+   */
+  updateAddress({ iova, address, size }: { iova: bigint; address: bigint; size: bigint }): void {
+    this.#mapDma(VFIO_DMA_MAP_FLAG_VADDR, iova, address, size);
+  }
+
+  /**
+   * Remembers, until it is closed, which pages devices may have written. Version 2 of type1 only. Linux 5.8.
+   * @throws KernelError EACCES on version 1.
+   */
+  trackDirtyPages(): DirtyTracking {
+    this.assertOpen();
+    return DirtyTracking.start(this, this.#descriptor, this.info().pageSize, () => this.#groups.length === 0);
   }
 
   /**
@@ -174,6 +203,16 @@ export class Container extends Resource implements AddressSpace {
     this.#iovas.release(range);
   }
 
+  #mapDma(flags: number, iova: bigint, address: bigint, size: bigint): void {
+    const map = this.#map;
+    map.argsz = vfio_iommu_type1_dma_map.size;
+    map.flags = flags;
+    map.vaddr = address;
+    map.iova = iova;
+    map.size = size;
+    this.#descriptor.ioctl(VFIO_IOMMU_MAP_DMA, map.bytes);
+  }
+
   #unmapDma(flags: number, iova: bigint, size: bigint): bigint {
     const unmap = this.#unmap;
     unmap.argsz = vfio_iommu_type1_dma_unmap.size;
@@ -187,7 +226,12 @@ export class Container extends Resource implements AddressSpace {
   /** Devices go first, then the memory they could reach, and then the groups: without them the kernel cannot unmap. */
   protected override quiesce(): void {
     const buffers = this.children.filter((child) => child instanceof DmaBuffer);
-    finishAll([...this.#groups.map((group) => () => group.closeDevices()), ...buffers.map((buffer) => () => buffer.close())]);
+    const tracking = this.children.filter((child) => child instanceof DirtyTracking);
+    finishAll([
+      ...tracking.map((each) => () => each.close()),
+      ...this.#groups.map((group) => () => group.closeDevices()),
+      ...buffers.map((buffer) => () => buffer.close()),
+    ]);
   }
 
   protected override release(): void {

@@ -2,6 +2,7 @@
 import { describe } from 'vitest';
 import { unsafeVariants, variants } from '../support/subject.js';
 import { device } from './device.js';
+import { dirty } from './dirty.js';
 import { dma } from './dma.js';
 import { driver } from './driver.js';
 import { irqs } from './irqs.js';
@@ -9,7 +10,7 @@ import { lifecycle } from './lifecycle.js';
 import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
-const suites = { lifecycle, sizes, dma, device, irqs, driver };
+const suites = { lifecycle, sizes, dma, dirty, device, irqs, driver };
 
 for (const variant of variants.filter((candidate) => !candidate.name.endsWith('virtio'))) {
   describe(variant.name, () => {
