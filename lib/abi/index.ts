@@ -13,5 +13,6 @@ export * from './vfio/group.js';
 export * from './vfio/irq.js';
 export * from './vfio/region.js';
 export * from './vfio/reset.js';
+export * from './vfio/spapr.js';
 export * from './vfio/type1.js';
 export * from './pci.js';
