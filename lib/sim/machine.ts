@@ -60,7 +60,8 @@ export class Machine {
     const platform: Platform = {
       kernel: kernels[kernel],
       iommu: iommuProfile(iommu, kernels[kernel]),
-      memory: new UserMemory(),
+      // Most kernels for POWER have pages of 64 KiB.
+      memory: new UserMemory(iommu === 'spapr' ? 0x1_0000n : undefined),
       allowUnsafeInterrupts,
       entryLimit: dmaEntryLimit,
     };
