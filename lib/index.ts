@@ -12,7 +12,9 @@ export { bindDriver, findDevice, findDevices, groupDevices, parseAddress, type B
 export { Container, type Type1Info } from './vfio/container.js';
 export { DirtyTracking } from './vfio/dirty-tracking.js';
 export { Device, type DeviceInfo } from './vfio/device.js';
+export { Eeh, type EehError, type EehReset, type EehState, type InjectOptions } from './vfio/eeh.js';
 export { Group, type GroupStatus } from './vfio/group.js';
 export { Interrupt, type WaitOptions } from './vfio/interrupt.js';
 export { Interrupts, type InterruptInfo, type InterruptName } from './vfio/interrupts.js';
 export { Region, type RegionInfo } from './vfio/region.js';
+export { Spapr, type CreateWindowOptions, type SpaprInfo, type SpaprWindow } from './vfio/spapr.js';

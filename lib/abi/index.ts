@@ -20,6 +20,7 @@ export * from './vfio/irq.js';
 export * from './vfio/migration.js';
 export * from './vfio/region.js';
 export * from './vfio/reset.js';
+export * from './vfio/spapr.js';
 export * from './vfio/type1.js';
 export * from './vfio/zdev.js';
 export * from './pci.js';

@@ -11,6 +11,16 @@ import { VFIO_DEVICE_GET_IRQ_INFO, VFIO_DEVICE_SET_IRQS } from './vfio/irq.js';
 import { VFIO_MIG_GET_PRECOPY_INFO } from './vfio/migration.js';
 import { VFIO_DEVICE_GET_REGION_INFO } from './vfio/region.js';
 import { VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_DEVICE_PCI_HOT_RESET, VFIO_DEVICE_RESET } from './vfio/reset.js';
+import {
+  VFIO_EEH_PE_OP,
+  VFIO_IOMMU_DISABLE,
+  VFIO_IOMMU_ENABLE,
+  VFIO_IOMMU_SPAPR_REGISTER_MEMORY,
+  VFIO_IOMMU_SPAPR_TCE_CREATE,
+  VFIO_IOMMU_SPAPR_TCE_GET_INFO,
+  VFIO_IOMMU_SPAPR_TCE_REMOVE,
+  VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY,
+} from './vfio/spapr.js';
 import { VFIO_IOMMU_DIRTY_PAGES, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from './vfio/type1.js';
 
 export const requests: readonly Request[] = [
@@ -40,6 +50,14 @@ export const requests: readonly Request[] = [
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
   VFIO_IOMMU_DIRTY_PAGES,
+  VFIO_IOMMU_ENABLE,
+  VFIO_IOMMU_DISABLE,
+  VFIO_IOMMU_SPAPR_TCE_GET_INFO,
+  VFIO_EEH_PE_OP,
+  VFIO_IOMMU_SPAPR_REGISTER_MEMORY,
+  VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY,
+  VFIO_IOMMU_SPAPR_TCE_CREATE,
+  VFIO_IOMMU_SPAPR_TCE_REMOVE,
 ];
 
 /** Names of the requests whose argument begins with a length word, by number. A number may have several. */

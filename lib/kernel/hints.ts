@@ -35,13 +35,55 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   VFIO_IOMMU_MAP_DMA: {
     EEXIST: 'The range overlaps a mapping that exists; unmap it first.',
-    EINVAL: 'Address, IOVA and size must be multiples of the smallest page size, and the IOVA inside one of the ranges of info().',
+    EINVAL:
+      'Address, IOVA and size must be multiples of the smallest page size, and the IOVA inside one of the ranges of info(). ' +
+      'On a POWER machine, is the memory registered?',
     ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
     ENOSPC: 'The container has no mapping left: join mappings, or raise vfio_iommu_type1.dma_entry_limit.',
     EFAULT: 'The memory is not mapped in this process, or not writable where the device may write.',
+    EPERM: 'On a POWER machine, the container must be enabled (version 1) or have registered memory (version 2) first.',
+    ENXIO: 'On a POWER machine, the IOVA must lie in a window: in the one of info(), or in one that was created.',
   },
   VFIO_IOMMU_UNMAP_DMA: {
     EINVAL: 'A range may cover whole mappings only, in multiples of the page size.',
+    EPERM: 'On a POWER machine, the container must be enabled (version 1) or have registered memory (version 2) first.',
+    ENXIO: 'On a POWER machine, the IOVA must lie in a window: in the one of info(), or in one that was created.',
+  },
+  VFIO_IOMMU_ENABLE: {
+    EBUSY: 'The container is enabled already.',
+    ENOMEM: 'RLIMIT_MEMLOCK is less than the size of the DMA window: raise it (ulimit -l), or give the process CAP_IPC_LOCK.',
+    ENOTTY: 'Only version 1 is enabled; version 2 is ready once memory is registered.',
+  },
+  VFIO_IOMMU_DISABLE: {
+    ENOTTY: 'Only version 1 is enabled and disabled.',
+  },
+  VFIO_IOMMU_SPAPR_REGISTER_MEMORY: {
+    EINVAL: 'Address and size must be multiples of the host page (64 KiB on most POWER kernels), and no part registered as another range.',
+    EBUSY: 'The container has registered this range already.',
+    ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
+    EFAULT: 'The memory is not mapped in this process, or not writable.',
+    ENOTTY: 'Only version 2 registers memory.',
+  },
+  VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY: {
+    ENOENT: 'The container has not registered this very range.',
+    EPERM: 'The container has registered no memory.',
+    ENOTTY: 'Only version 2 registers memory.',
+  },
+  VFIO_IOMMU_SPAPR_TCE_CREATE: {
+    EINVAL: 'The page size must be one of info(), the size a power of two, and the levels no more than info() says.',
+    ENOSPC: 'The platform has no window left: remove one first.',
+    ENOMEM: 'RLIMIT_MEMLOCK does not leave room for the table of the window, or the kernel has none: use more levels?',
+    ENOTTY: 'Only version 2 creates windows.',
+  },
+  VFIO_IOMMU_SPAPR_TCE_REMOVE: {
+    EINVAL: 'No window contains this address.',
+    ENOTTY: 'Only version 2 removes windows.',
+  },
+  VFIO_EEH_PE_OP: {
+    EIO: 'A reset is asserted, which must be deactivated first, or the firmware refused the error to inject.',
+    ENODEV: 'The group has no device that the platform can isolate.',
+    ENXIO: 'The firmware cannot inject errors.',
+    ERANGE: 'The platform cannot inject this kind of error.',
   },
   VFIO_DEVICE_SET_IRQS: {
     EINVAL: 'Only one of INTx, MSI and MSI-X can be enabled at a time, and vectors must lie within the count of the index.',

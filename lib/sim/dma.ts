@@ -11,6 +11,8 @@ export interface DmaMapping extends Interval {
 /** What stands between devices and memory; without a domain, nothing passes. */
 export interface Translation {
   readonly domain: { at(iova: bigint): DmaMapping | undefined } | undefined;
+  /** The hardware has cut the devices off after an error. */
+  readonly dmaStopped: boolean;
 }
 
 /** A device's access that reached no memory, as an IOMMU records it. */
@@ -21,7 +23,7 @@ export interface DmaFault {
   /** Bytes of the whole access. */
   readonly size: number;
   readonly direction: 'read' | 'write';
-  readonly reason: 'not mapped' | 'not readable' | 'not writable' | 'bus mastering is off';
+  readonly reason: 'not mapped' | 'not readable' | 'not writable' | 'bus mastering is off' | 'frozen after an error';
 }
 
 /**
@@ -39,6 +41,11 @@ export class DmaPort {
     this.#translation = translation;
     this.#mastering = mastering;
     this.#faults = faults;
+  }
+
+  /** Nothing leaves the device, its message-signalled interrupts included. */
+  get stopped(): boolean {
+    return this.#translation.dmaStopped;
   }
 
   /** The device reads memory. False when nothing was read. */
@@ -71,6 +78,7 @@ export class DmaPort {
   }
 
   #refusal(direction: 'read' | 'write', iova: bigint, size: number): DmaFault['reason'] | undefined {
+    if (this.stopped) return 'frozen after an error';
     const end = iova + BigInt(size);
     for (let at = iova; at < end;) {
       const mapping = this.#translation.domain?.at(at);

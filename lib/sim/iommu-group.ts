@@ -1,4 +1,5 @@
 import type { Translation } from './dma.js';
+import type { Endpoint } from './eeh.js';
 import type { OpenFile } from './open-file.js';
 import type { VfioDevice } from './vfio-device.js';
 
@@ -7,6 +8,8 @@ interface Member {
   readonly address: string;
   readonly driver: string | undefined;
   readonly vfio: VfioDevice | undefined;
+  /** The bus resets it. */
+  hotReset(): void;
 }
 
 /**
@@ -24,6 +27,8 @@ export class IommuGroup {
   opened: OpenFile | undefined;
   /** What translates the devices' DMA while VFIO owns the group; without it, none reaches memory. */
   domain: Translation['domain'];
+  /** What isolates the devices after an error, on machines that do so. */
+  endpoint: Endpoint | undefined;
   #claimed = false;
 
   constructor(number: number, kind: GroupKind = 'iommu') {
@@ -34,6 +39,10 @@ export class IommuGroup {
   /** /dev/vfio/NUMBER exists while a device is bound to vfio-pci. */
   get present(): boolean {
     return this.slots.some((slot) => slot.vfio !== undefined);
+  }
+
+  get dmaStopped(): boolean {
+    return this.endpoint?.dmaStopped ?? false;
   }
 
   get claimed(): boolean {

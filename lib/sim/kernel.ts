@@ -13,6 +13,7 @@ import type { Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
 import { noiommuKind } from './noiommu.js';
 import type { FdTable, OpenFile } from './open-file.js';
+import { spaprKind } from './spapr.js';
 import { type1Kind } from './type1.js';
 
 /** Far above what a process has, so that an fd that strays to the other kernel is EBADF there and nobody's socket. */
@@ -33,7 +34,7 @@ export class SimulatedKernel implements Kernel, FdTable {
   constructor(platform: Platform, groups: readonly IommuGroup[], files: Files) {
     this.#platform = platform;
     this.#groups = groups;
-    this.#iommuDrivers = [type1Kind(platform), noiommuKind(false)];
+    this.#iommuDrivers = [platform.iommu.kind === 'spapr' ? spaprKind(platform) : type1Kind(platform), noiommuKind(false)];
     this.files = files;
   }
 

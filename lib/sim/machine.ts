@@ -1,5 +1,6 @@
 import { Clock } from './clock.js';
 import { DmaPort, type DmaFault } from './dma.js';
+import { Endpoint } from './eeh.js';
 import { FileTree } from './files.js';
 import { IommuGroup } from './iommu-group.js';
 import { SimulatedKernel } from './kernel.js';
@@ -62,7 +63,8 @@ export class Machine {
     const platform: Platform = {
       kernel: kernels[kernel],
       iommu: iommuProfile(iommu, kernels[kernel]),
-      memory: new UserMemory(),
+      // Most kernels for POWER have pages of 64 KiB.
+      memory: new UserMemory(iommu === 'spapr' ? 0x1_0000n : undefined),
       allowUnsafeInterrupts,
       entryLimit: dmaEntryLimit,
       lockedMemory: new LockedMemory(lockedMemoryLimit),
@@ -77,7 +79,7 @@ export class Machine {
         throw expected("a PCI address like '0000:00:03.0'", 'address', address);
       if (slots.some((slot) => slot.address === address)) throw expected('an address no other device has', 'address', address);
       const number = options.group ?? freeNumber(groups);
-      const group = groups.get(number) ?? new IommuGroup(number);
+      const group = groups.get(number) ?? newGroup(number, iommu);
       groups.set(number, group);
       const slot = new PciSlot(address, group, options.model, options.hostDriver, platform.kernel);
       slots.push(slot);
@@ -114,6 +116,13 @@ function freeAddress(slots: readonly PciSlot[]): string {
     if (slots.every((slot) => slot.address !== address)) return address;
   }
   throw new RangeError('The bus is full; give the other devices addresses');
+}
+
+/** On POWER, the IOMMU's groups are also what the hardware cuts off after an error. */
+function newGroup(number: number, iommu: IommuKind): IommuGroup {
+  const group = new IommuGroup(number);
+  if (iommu === 'spapr') group.endpoint = new Endpoint(() => group.slots.forEach((slot) => slot.hotReset()));
+  return group;
 }
 
 function freeNumber(groups: ReadonlyMap<number, IommuGroup>): number {

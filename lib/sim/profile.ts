@@ -1,7 +1,7 @@
 /** The kernel to imitate, and the IOMMU of the machine: what each has and lacks. */
 
 export type KernelVersion = '6.12' | '7.3';
-export type IommuKind = 'intel' | 'amd' | 'virtio';
+export type IommuKind = 'intel' | 'amd' | 'virtio' | 'spapr';
 
 /** What differs between kernel versions, each by the change that made it. */
 export interface KernelProfile {
@@ -30,7 +30,7 @@ export interface IommuProfile {
   readonly kind: IommuKind;
   /** Bitmap of page sizes in bytes, as the domain reports it. */
   readonly pageSizes: bigint;
-  /** The last IOVA the page tables reach. */
+  /** The last IOVA the page tables reach. Where windows are made, each has its own. */
   readonly apertureLast: bigint;
   readonly reserved: readonly ReservedRegion[];
   /** Interrupts of a device cannot be forged; without this SET_IOMMU is EPERM. */
@@ -74,7 +74,10 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile): Iommu
         isolatesInterrupts: false,
         enforcesCoherency: true,
       };
+    case 'spapr':
+      // As the kernel knows a POWER9 machine on bare metal; QEMU emulates none with VFIO.
+      return { kind, pageSizes: 0x4021_1000n, apertureLast: top, reserved: [], isolatesInterrupts: true, enforcesCoherency: true };
   }
 }
 
-export const iommuKinds: readonly IommuKind[] = ['intel', 'amd', 'virtio'];
+export const iommuKinds: readonly IommuKind[] = ['intel', 'amd', 'virtio', 'spapr'];

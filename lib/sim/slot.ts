@@ -1,3 +1,4 @@
+import { PCI_COMMAND_MASTER } from '../abi/pci.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { PciFunction } from './pci/function.js';
 import { VfioPciDevice } from './vfio-pci/device.js';
@@ -35,7 +36,13 @@ export class PciSlot {
 
   bind(driver: string): void {
     this.#driver = driver;
-    this.#vfio = driver === 'vfio-pci' ? new VfioPciDevice(this.address, this.pciFunction, this.#kernel) : undefined;
+    this.#vfio = driver === 'vfio-pci' ? new VfioPciDevice(this.address, this.pciFunction, this.#kernel, this.group) : undefined;
+  }
+
+  /** The platform restores what it configured; bus mastering is the driver's, and stays off. */
+  hotReset(): void {
+    this.pciFunction.reset();
+    this.pciFunction.command &= ~PCI_COMMAND_MASTER;
   }
 
   unbind(): void {

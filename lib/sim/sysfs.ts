@@ -35,16 +35,22 @@ export function fileTree({ platform, slots, groups }: Inventory): FileNode {
         iommu_groups: directory(() => Object.fromEntries(groups.map((group) => [String(group.number), groupDirectory(group, platform)]))),
       })),
       module: directory(() => ({
-        vfio_iommu_type1: directory(() => ({
-          parameters: directory(() => ({
-            allow_unsafe_interrupts: line(() => (platform.allowUnsafeInterrupts ? 'Y' : 'N')),
-            dma_entry_limit: line(
-              () => String(platform.entryLimit),
-              (text) => setEntryLimit(platform, text),
-            ),
-          })),
-        })),
+        ...(platform.iommu.kind === 'spapr'
+          ? { vfio_iommu_spapr_tce: directory(() => ({})) }
+          : { vfio_iommu_type1: type1Module(platform) }),
       })),
+    })),
+  }));
+}
+
+function type1Module(platform: Platform): FileNode {
+  return directory(() => ({
+    parameters: directory(() => ({
+      allow_unsafe_interrupts: line(() => (platform.allowUnsafeInterrupts ? 'Y' : 'N')),
+      dma_entry_limit: line(
+        () => String(platform.entryLimit),
+        (text) => setEntryLimit(platform, text),
+      ),
     })),
   }));
 }
@@ -57,7 +63,7 @@ function setEntryLimit(platform: Platform, text: string): number {
 }
 
 /** The name each kind of IOMMU's first unit has in /sys/class/iommu. */
-const iommuUnit = { intel: 'dmar0', amd: 'ivhd0', virtio: 'virtio0' } as const;
+const iommuUnit = { intel: 'dmar0', amd: 'ivhd0', virtio: 'virtio0', spapr: 'iommu-phb0000' } as const;
 
 function bySlot<S extends { readonly address: string }>(slots: readonly S[], node: (slot: S) => FileNode): Record<string, FileNode> {
   return Object.fromEntries(slots.map((slot) => [slot.address, node(slot)]));
@@ -88,7 +94,8 @@ function deviceDirectory(slot: PciSlot): FileNode {
 function groupDirectory(group: IommuGroup, platform: Platform): FileNode {
   return directory(() => ({
     devices: directory(() => bySlot(group.slots, (slot) => link(() => `../../../../devices/pci0000:00/${slot.address}`))),
-    type: line(() => 'DMA'),
+    // The kernel has no name for the kind of domain that POWER's default is.
+    type: line(() => (platform.iommu.kind === 'spapr' ? 'unknown' : 'DMA')),
     reserved_regions: line(() =>
       platform.iommu.reserved
         .map(({ start, last, type }) => `0x${start.toString(16).padStart(16, '0')} 0x${last.toString(16).padStart(16, '0')} ${type}`)

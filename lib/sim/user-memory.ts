@@ -26,10 +26,16 @@ export interface Pin {
  */
 export class UserMemory {
   readonly #areas = new IntervalMap<Area>();
+  readonly #boundary: bigint;
   readonly #addresses = new WeakMap<ArrayBuffer, bigint>();
   // Where Linux puts mappings on x86-64: high, so that one taken for a number of another kind is noticed.
   #next = 0x7f00_0000_0000n;
   readonly #forgotten = new FinalizationRegistry<Area>((area) => this.#areas.remove(area));
+
+  /** `boundary`: what the addresses of mapped memory are multiples of, at least a page. */
+  constructor(boundary: bigint = pageSize) {
+    this.#boundary = boundary;
+  }
 
   /** The address of the first byte. Memory that was not mapped lies off the page boundary, as malloc's does. */
   addressOf(memory: ArrayBuffer): bigint {
@@ -39,6 +45,7 @@ export class UserMemory {
   /** New zeroed memory at a page boundary, with unmapped pages before and after. */
   map(length: number): ArrayBuffer {
     const memory = new ArrayBuffer(length);
+    this.#next = (this.#next + this.#boundary - 1n) & -this.#boundary;
     this.#place(memory, 0n);
     return memory;
   }

@@ -1,6 +1,14 @@
 import type { Capability } from '../abi/chain.js';
+import type { Request } from '../abi/ioctl.js';
 import { O_RDWR } from '../abi/system.js';
-import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU } from '../abi/vfio/container.js';
+import {
+  VFIO_CHECK_EXTENSION,
+  VFIO_GET_API_VERSION,
+  VFIO_SET_IOMMU,
+  VFIO_SPAPR_TCE_IOMMU,
+  VFIO_SPAPR_TCE_v2_IOMMU,
+  VFIO_TYPE1v2_IOMMU,
+} from '../abi/vfio/container.js';
 import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_VADDR,
@@ -59,6 +67,7 @@ export class Container extends Resource implements AddressSpace {
   readonly #map = vfio_iommu_type1_dma_map.create();
   readonly #unmap = vfio_iommu_type1_dma_unmap.create();
   readonly #iovas = new IovaAllocator();
+  #isSpapr = false;
 
   private constructor(descriptor: Descriptor) {
     super(`Container ${descriptor.path}`);
@@ -74,6 +83,16 @@ export class Container extends Resource implements AddressSpace {
   /** The fd, for requests this class has no method for. */
   get fd(): number {
     return this.#descriptor.fd;
+  }
+
+  /** Makes a request on the container's fd, for one this class has no method for. @throws KernelError */
+  request(request: Request, argument?: number | Uint8Array): number {
+    return this.#descriptor.ioctl(request, argument);
+  }
+
+  /** The groups in it. */
+  get groups(): readonly Group[] {
+    return this.children.filter((child) => child instanceof Group);
   }
 
   /** VFIO_GET_API_VERSION. Always 0 so far. */
@@ -99,10 +118,13 @@ export class Container extends Resource implements AddressSpace {
    */
   setIommu(type: number = VFIO_TYPE1v2_IOMMU): void {
     this.#descriptor.ioctl(VFIO_SET_IOMMU, type);
+    this.#isSpapr = type === VFIO_SPAPR_TCE_IOMMU || type === VFIO_SPAPR_TCE_v2_IOMMU;
   }
 
   /** VFIO_IOMMU_GET_INFO, with all its capabilities. */
   info(): Type1Info {
+    // The number is also that of a request with another struct.
+    if (this.#isSpapr) throw new TypeError(`${this.label} has the IOMMU of a POWER machine: ask its Spapr instead`);
     const { info, capabilities } = askInfo(this.#descriptor, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info);
     const ranges = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, vfio_iommu_type1_info_cap_iova_range);
     const dirty = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, vfio_iommu_type1_info_cap_migration);
@@ -165,7 +187,7 @@ export class Container extends Resource implements AddressSpace {
    */
   trackDirtyPages(): DirtyTracking {
     this.assertOpen();
-    return DirtyTracking.start(this, this.#descriptor, this.info().pageSize, () => this.#groups.length === 0);
+    return DirtyTracking.start(this, this.#descriptor, this.info().pageSize, () => this.groups.length === 0);
   }
 
   /**
@@ -193,13 +215,9 @@ export class Container extends Resource implements AddressSpace {
     }
   }
 
-  get #groups(): Group[] {
-    return this.children.filter((child) => child instanceof Group);
-  }
-
   #free(range: IovaRange, bytes: bigint): void {
     // When the last group leaves, the kernel drops every mapping and forgets how to unmap.
-    if (this.#groups.length > 0) this.unmap({ iova: range.start, size: bytes });
+    if (this.groups.length > 0) this.unmap({ iova: range.start, size: bytes });
     this.#iovas.release(range);
   }
 
@@ -210,7 +228,7 @@ export class Container extends Resource implements AddressSpace {
     map.vaddr = address;
     map.iova = iova;
     map.size = size;
-    this.#descriptor.ioctl(VFIO_IOMMU_MAP_DMA, map.bytes);
+    checkDone(this.#descriptor.ioctl(VFIO_IOMMU_MAP_DMA, map.bytes), iova);
   }
 
   #unmapDma(flags: number, iova: bigint, size: bigint): bigint {
@@ -219,7 +237,7 @@ export class Container extends Resource implements AddressSpace {
     unmap.flags = flags;
     unmap.iova = iova;
     unmap.size = size;
-    this.#descriptor.ioctl(VFIO_IOMMU_UNMAP_DMA, unmap.bytes);
+    checkDone(this.#descriptor.ioctl(VFIO_IOMMU_UNMAP_DMA, unmap.bytes), iova);
     return unmap.size;
   }
 
@@ -229,7 +247,7 @@ export class Container extends Resource implements AddressSpace {
     const tracking = this.children.filter((child) => child instanceof DirtyTracking);
     finishAll([
       ...tracking.map((each) => () => each.close()),
-      ...this.#groups.map((group) => () => group.closeDevices()),
+      ...this.groups.map((group) => () => group.closeDevices()),
       ...buffers.map((buffer) => () => buffer.close()),
     ]);
   }
@@ -237,4 +255,9 @@ export class Container extends Resource implements AddressSpace {
   protected override release(): void {
     this.#descriptor.close();
   }
+}
+
+/** For an IOVA off the page, the IOMMU of POWER machines answers 1 and does nothing. */
+function checkDone(result: number, iova: bigint): void {
+  if (result !== 0) throw expected('a multiple of the page of the window', 'iova', `0x${iova.toString(16)}`);
 }

@@ -13,7 +13,7 @@ import { describe, expect, it } from 'vitest';
 import * as abi from '../../lib/abi/index.js';
 import type { Request } from '../../lib/abi/ioctl.js';
 import type { StructType } from '../../lib/abi/struct.js';
-import { readHeaders } from '../support/header-names.js';
+import { headerNames, readHeaders } from '../support/header-names.js';
 
 const folders = process.env['VFIO_HEADERS']?.split(':') ?? ['/usr/include'].filter((folder) => existsSync(`${folder}/linux/vfio.h`));
 
@@ -102,6 +102,12 @@ describe.each(folders)('%s', (folder) => {
     for (const [name, value] of Object.entries(abi.errno)) fact(name, name, value);
     program.push('return 0; }');
     expect(run(folder, program.join('\n'))).toBe(`${expected.join('\n')}\n`);
+  });
+
+  it('has no name that is not declared', () => {
+    const names = headerNames(header);
+    expect(names.length).toBeGreaterThan(200);
+    expect(names.filter((name) => !(name in abi))).toEqual([]);
   });
 
   it('has nothing earlier or longer than the declarations say', () => {

@@ -159,7 +159,7 @@ export abstract class PciFunction {
 
   /** A message-signalled interrupt is a write to memory, so it needs bus mastering. */
   protected sendMsi(vector: number): void {
-    if (this.msiEnabled && this.mastering) this.sink?.msi(vector);
+    if (this.msiEnabled && this.mastering && !this.dma.stopped) this.sink?.msi(vector);
   }
 
   protected setIntx(asserted: boolean): void {

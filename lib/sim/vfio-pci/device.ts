@@ -11,6 +11,7 @@ import {
 import { MAP_SHARED } from '../../abi/system.js';
 import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
+import type { Endpoint } from '../eeh.js';
 import { RegisterMapping, type Registers, type Width } from '../mapping.js';
 import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';
@@ -26,12 +27,15 @@ const pageSize = 4096;
 export class VfioPciDevice extends VfioDevice implements Registers {
   readonly hardware: PciFunction;
   readonly #kernel: KernelProfile;
+  readonly #isolation: { readonly endpoint: Endpoint | undefined };
   #state: { readonly config: VirtualConfig; readonly irqs: Irqs } | undefined;
 
-  constructor(name: string, hardware: PciFunction, kernel: KernelProfile) {
+  /** `isolation`: its group. */
+  constructor(name: string, hardware: PciFunction, kernel: KernelProfile, isolation: { readonly endpoint: Endpoint | undefined }) {
     super(name);
     this.hardware = hardware;
     this.#kernel = kernel;
+    this.#isolation = isolation;
   }
 
   override ioctl(request: number, argument: Argument, fds: FdTable): number {
@@ -50,6 +54,8 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   /** The first open enables the device, with bus mastering off: nothing moves until the driver says so. */
   protected override firstOpened(): void {
     this.hardware.command &= ~PCI_COMMAND_MASTER;
+    // What it answers does not matter to the kernel: the device opens frozen where it cannot be thawed.
+    this.#isolation.endpoint?.takeOver();
     const irqs = new Irqs(this.hardware);
     const config = new VirtualConfig(this.hardware, {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),
@@ -126,11 +132,13 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   writeRegister(bar: number, offset: number, width: Width, value: bigint): void {
     this.hardware.clock.poll();
+    if (this.#isolation.endpoint?.registersStopped === true) return;
     this.hardware.writeBar(bar, offset, width, value);
   }
 
   readRegister(bar: number, offset: number, width: Width): bigint {
     this.hardware.clock.poll();
+    if (this.#isolation.endpoint?.registersStopped === true) return (1n << BigInt(8 * width)) - 1n;
     return this.hardware.readBar(bar, offset, width);
   }
 
