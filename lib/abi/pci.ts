@@ -54,3 +54,13 @@ export const PCI_MSI_ADDRESS_LO = 4;
 export const PCI_MSI_ADDRESS_HI = 8;
 export const PCI_MSI_DATA_32 = 8;
 export const PCI_MSI_DATA_64 = 12;
+
+export const PCI_MSIX_FLAGS = 2;
+export const PCI_MSIX_FLAGS_QSIZE = 0x07ff;
+export const PCI_MSIX_FLAGS_ENABLE = 0x8000;
+export const PCI_MSIX_TABLE = 4;
+export const PCI_MSIX_ENTRY_SIZE = 16;
+export const PCI_CAP_MSIX_SIZEOF = 12;
+
+export const PCI_EXP_FLAGS = 2;
+export const PCI_CAP_EXP_ENDPOINT_SIZEOF_V2 = 0x32;

@@ -14,6 +14,7 @@ import { ContainerFile } from './container.js';
 import { DeviceFile } from './device-file.js';
 import type { IommuGroup } from './iommu-group.js';
 import { OpenFile, type FdTable } from './open-file.js';
+import type { VfioDevice } from './vfio-device.js';
 
 const pageSize = 4096;
 
@@ -76,8 +77,8 @@ export class GroupFile extends OpenFile {
   #getDeviceFd(argument: Argument): number {
     const name = argument.text(pageSize, -errno.EFAULT, -errno.EINVAL);
     if (typeof name === 'number') return name;
-    const device = this.#group.slots.find((slot) => slot.vfio !== undefined && slot.address === name)?.vfio;
-    if (device === undefined) return -errno.ENODEV;
+    const device = this.#find(name);
+    if (typeof device === 'number') return device;
     if (this.#container?.driver === undefined) return -errno.EINVAL;
     device.open();
     this.#devicesOpen += 1;
@@ -90,6 +91,20 @@ export class GroupFile extends OpenFile {
         this.drop();
       }),
     );
+  }
+
+  /** The first that the text names; a device may refuse it. */
+  #find(name: string): VfioDevice | number {
+    for (const { vfio } of this.#group.slots) {
+      const match = vfio?.match(name) ?? 0;
+      if (match < 0) return match;
+      if (match > 0 && vfio !== undefined) return vfio;
+    }
+    return -errno.ENODEV;
+  }
+
+  override get isGroup(): boolean {
+    return true;
   }
 
   #leaveContainer(): void {

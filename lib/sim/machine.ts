@@ -24,6 +24,8 @@ export interface DeviceOptions {
   readonly driver?: string | null;
   /** The driver the host would give it. Default: none. */
   readonly hostDriver?: string;
+  /** The address of the physical function it is a virtual one of. That device comes before it in the list. */
+  readonly physicalFunction?: string;
 }
 
 export interface MachineOptions {
@@ -81,7 +83,15 @@ export class Machine {
       const number = options.group ?? freeNumber(groups);
       const group = groups.get(number) ?? newGroup(number, iommu);
       groups.set(number, group);
-      const slot = new PciSlot(address, group, options.model, options.hostDriver, platform.kernel);
+      const physical =
+        options.physicalFunction === undefined ? undefined : slots.find((other) => other.address === options.physicalFunction);
+      if (options.physicalFunction !== undefined && physical === undefined)
+        throw expected('the address of a device before it', 'physicalFunction', options.physicalFunction);
+      const slot = new PciSlot(
+        { address, group, pciFunction: options.model, hostDriver: options.hostDriver, physical },
+        platform.kernel,
+        slots,
+      );
       slots.push(slot);
       group.slots.push(slot);
       const mastering = (): boolean => options.model.mastering;

@@ -28,6 +28,11 @@ export abstract class OpenFile {
     return -errno.ENODEV;
   }
 
+  /** Whether it is a group's, /dev/vfio/NUMBER. */
+  get isGroup(): boolean {
+    return false;
+  }
+
   retain(): void {
     this.#references += 1;
   }

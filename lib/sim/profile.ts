@@ -12,11 +12,29 @@ export interface KernelProfile {
   readonly checksOverflow: boolean;
   /** The ERR interrupt exists on conventional PCI devices too. */
   readonly errorInterruptWithoutExpress: boolean;
+  /** MSI-X vectors can be added while others are enabled, since 6.5. */
+  readonly growsMsix: boolean;
+  /** The device feature DMA_BUF, of 6.19. */
+  readonly exportsDmaBufs: boolean;
 }
 
 export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
-  '6.12': { version: '6.12', nesting: true, checksOverflow: false, errorInterruptWithoutExpress: false },
-  '7.3': { version: '7.3', nesting: false, checksOverflow: true, errorInterruptWithoutExpress: true },
+  '6.12': {
+    version: '6.12',
+    nesting: true,
+    checksOverflow: false,
+    errorInterruptWithoutExpress: false,
+    growsMsix: true,
+    exportsDmaBufs: false,
+  },
+  '7.3': {
+    version: '7.3',
+    nesting: false,
+    checksOverflow: true,
+    errorInterruptWithoutExpress: true,
+    growsMsix: true,
+    exportsDmaBufs: true,
+  },
 };
 
 export interface ReservedRegion {

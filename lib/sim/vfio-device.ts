@@ -15,6 +15,11 @@ export abstract class VfioDevice {
     this.name = name;
   }
 
+  /** Whether the text of GET_DEVICE_FD means the device: 1, 0 or -errno. */
+  match(text: string): number {
+    return text === this.name ? 1 : 0;
+  }
+
   get isOpen(): boolean {
     return this.#opens > 0;
   }

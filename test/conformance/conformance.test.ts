@@ -5,12 +5,13 @@ import { device } from './device.js';
 import { dirty } from './dirty.js';
 import { dma } from './dma.js';
 import { driver } from './driver.js';
+import { express } from './express.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
 import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
-const suites = { lifecycle, sizes, dma, dirty, device, irqs, driver };
+const suites = { lifecycle, sizes, dma, dirty, device, express, irqs, driver };
 
 for (const variant of variants.filter((candidate) => !candidate.name.endsWith('virtio'))) {
   describe(variant.name, () => {

@@ -1,9 +1,12 @@
 /** The kernels and machines a conformance suite runs on. */
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { findDevices } from '../../lib/pci/topology.js';
 import { Edu, Machine, type IommuKind, type KernelVersion } from '../../lib/sim/index.js';
+import { ExpressFunction } from './express.js';
 
 /** Where a device is. */
 export interface Place {
@@ -20,6 +23,10 @@ export interface Subject {
   readonly edu: Place;
   /** Another edu, in a group with a device that a host driver has. */
   readonly shared: Place;
+  /** A PCI Express function behind a port of its own, as QEMU's e1000e is. */
+  readonly express: Place;
+  /** Takes a device from vfio-pci as another process would: resolves when whoever had it open let it go. */
+  unbind(address: string): Promise<void>;
 }
 
 export interface Variant {
@@ -37,16 +44,18 @@ function simulated(version: KernelVersion, iommu: IommuKind): Variant {
     make: () => {
       const edu = { address: '0000:00:03.0', group: 3 };
       const shared = { address: '0000:01:01.0', group: 5 };
-      const { kernel } = new Machine({
+      const express = { address: '0000:02:00.0', group: 7 };
+      const machine = new Machine({
         kernel: version,
         iommu,
         devices: [
           { ...edu, model: new Edu() },
           { ...shared, model: new Edu() },
           { model: new Edu(), address: '0000:01:02.0', group: 5, driver: 'virtio-pci', hostDriver: 'virtio-pci' },
+          { ...express, model: new ExpressFunction() },
         ],
       });
-      return { kernel, version, iommu, edu, shared };
+      return { kernel: machine.kernel, version, iommu, edu, shared, express, unbind: (address) => machine.unbind(address) };
     },
   };
 }
@@ -78,9 +87,20 @@ function real(iommu: IommuKind): Variant {
         get shared() {
           return place(true);
         },
+        get express() {
+          const [device] = findDevices(kernel, { vendor: 0x8086, device: 0x10d3 });
+          if (device?.group === undefined) throw new Error('The machine lacks an e1000e, in an IOMMU group');
+          return { address: device.address, group: device.group };
+        },
+        unbind: (address) => unbindElsewhere(address),
       };
     },
   };
+}
+
+/** The writer of `unbind` waits in the kernel until the device is let go, so it cannot be this process. */
+async function unbindElsewhere(address: string): Promise<void> {
+  await promisify(execFile)('sh', ['-c', `echo ${address} > /sys/bus/pci/devices/${address}/driver/unbind`]);
 }
 
 const lab = process.env['VFIO_LAB_IOMMU'] as IommuKind | undefined;

@@ -1,8 +1,13 @@
-import { errno } from '../../abi/errno.js';
 import {
   PCI_BASE_ADDRESS_0,
+  PCI_CAP_EXP_ENDPOINT_SIZEOF_V2,
+  PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
+  PCI_CAP_ID_MSIX,
+  PCI_CAP_LIST_NEXT,
+  PCI_CAP_MSIX_SIZEOF,
   PCI_CAPABILITY_LIST,
+  PCI_CFG_SPACE_EXP_SIZE,
   PCI_CFG_SPACE_SIZE,
   PCI_CLASS_PROG,
   PCI_CLASS_REVISION,
@@ -17,6 +22,10 @@ import {
   PCI_MSI_FLAGS,
   PCI_MSI_FLAGS_64BIT,
   PCI_MSI_FLAGS_ENABLE,
+  PCI_MSIX_FLAGS,
+  PCI_MSIX_FLAGS_ENABLE,
+  PCI_MSIX_TABLE,
+  PCI_EXP_FLAGS,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
   PCI_STATUS_INTERRUPT,
@@ -40,12 +49,24 @@ export interface PciIdentity {
   readonly revision?: number;
   readonly subsystemVendor?: number;
   readonly subsystemDevice?: number;
-  /** Memory BARs by index. */
+  /** BARs by index. */
   readonly bars: Readonly<Record<number, number>>;
+  /** Those of them that are I/O ports. The others are memory. */
+  readonly portBars?: readonly number[];
+  /** The contents of its ROM. */
+  readonly rom?: Uint8Array;
   /** Whether it has an INTx pin. */
   readonly intx?: boolean;
   /** Where its MSI capability lies, with how many vectors (a power of two). */
   readonly msi?: { readonly at: number; readonly vectors: number };
+  /** Where its MSI-X capability lies, with how many vectors, and the BAR and the offset of its table in it. */
+  readonly msix?: { readonly at: number; readonly vectors: number; readonly bar: number; readonly table: number };
+  /** Where its PCI Express capability lies; without one it is a conventional PCI device. */
+  readonly express?: { readonly at: number };
+  /** It has a reset of its own. Every function is reset with its bus. */
+  readonly functionReset?: boolean;
+  /** It is a physical function that has virtual ones (SR-IOV). */
+  readonly virtualFunctions?: boolean;
 }
 
 /** Where a function's interrupts go. */
@@ -62,9 +83,9 @@ export interface InterruptSink {
 export abstract class PciFunction {
   readonly identity: PciIdentity;
   /** The registers of configuration space, little-endian. */
-  readonly config = new DataView(new ArrayBuffer(PCI_CFG_SPACE_SIZE));
+  readonly config: DataView<ArrayBuffer>;
   /** Which bits of them can be written. */
-  readonly writable = new DataView(new ArrayBuffer(PCI_CFG_SPACE_SIZE));
+  readonly writable: DataView<ArrayBuffer>;
   sink: InterruptSink | undefined;
   #dma: DmaPort | undefined;
   #clock: Clock | undefined;
@@ -72,7 +93,9 @@ export abstract class PciFunction {
 
   constructor(identity: PciIdentity) {
     this.identity = identity;
-    const { config, writable } = this;
+    const size = identity.express === undefined ? PCI_CFG_SPACE_SIZE : PCI_CFG_SPACE_EXP_SIZE;
+    const config = (this.config = new DataView(new ArrayBuffer(size)));
+    const writable = (this.writable = new DataView(new ArrayBuffer(size)));
     config.setUint16(PCI_VENDOR_ID, identity.vendor, true);
     config.setUint16(PCI_DEVICE_ID, identity.device, true);
     config.setUint8(PCI_CLASS_REVISION, identity.revision ?? 0);
@@ -91,20 +114,15 @@ export abstract class PciFunction {
     writable.setUint8(PCI_INTERRUPT_LINE, 0xff);
     // The firmware has enabled decoding by the time a driver meets the device.
     config.setUint16(PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR, true);
-    if (identity.msi !== undefined) this.#addMsi(identity.msi.at, identity.msi.vectors);
+    this.#addCapabilities(identity);
   }
 
   /** Reads a register; widths and offsets the device does not know answer what its bus answers. */
   abstract readBar(bar: number, offset: number, width: 1 | 2 | 4 | 8): bigint;
   abstract writeBar(bar: number, offset: number, width: 1 | 2 | 4 | 8, value: bigint): void;
 
-  /** VFIO_DEVICE_FLAGS_RESET if a function reset would work, else 0. */
-  readonly resetFlag: number = 0;
-
-  /** VFIO_DEVICE_RESET: EINVAL for a function that has no reset of its own. */
-  reset(): number {
-    return -errno.EINVAL;
-  }
+  /** A reset of the function or its bus: the registers of its BARs lose their contents. Configuration space is the kernel's. */
+  resetRegisters(): void {}
 
   /** The machine puts the function in a slot and places its BARs. */
   connect(dma: DmaPort, clock: Clock, place: (size: number) => number): void {
@@ -141,15 +159,29 @@ export abstract class PciFunction {
   }
 
   get msiEnabled(): boolean {
-    const at = this.identity.msi?.at;
-    return at !== undefined && (this.config.getUint16(at + PCI_MSI_FLAGS, true) & PCI_MSI_FLAGS_ENABLE) !== 0;
+    return this.#controlBit(this.identity.msi, PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE);
   }
 
   set msiEnabled(enabled: boolean) {
-    const at = this.identity.msi?.at;
-    if (at === undefined) return;
-    const flags = this.config.getUint16(at + PCI_MSI_FLAGS, true);
-    this.config.setUint16(at + PCI_MSI_FLAGS, enabled ? flags | PCI_MSI_FLAGS_ENABLE : flags & ~PCI_MSI_FLAGS_ENABLE, true);
+    this.#setControlBit(this.identity.msi, PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE, enabled);
+  }
+
+  get msixEnabled(): boolean {
+    return this.#controlBit(this.identity.msix, PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE);
+  }
+
+  set msixEnabled(enabled: boolean) {
+    this.#setControlBit(this.identity.msix, PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE, enabled);
+  }
+
+  #controlBit(capability: { readonly at: number } | undefined, register: number, bit: number): boolean {
+    return capability !== undefined && (this.config.getUint16(capability.at + register, true) & bit) !== 0;
+  }
+
+  #setControlBit(capability: { readonly at: number } | undefined, register: number, bit: number, on: boolean): void {
+    if (capability === undefined) return;
+    const flags = this.config.getUint16(capability.at + register, true);
+    this.config.setUint16(capability.at + register, on ? flags | bit : flags & ~bit, true);
   }
 
   /** The line's level, whether or not the command register lets it out. */
@@ -159,7 +191,7 @@ export abstract class PciFunction {
 
   /** A message-signalled interrupt is a write to memory, so it needs bus mastering. */
   protected sendMsi(vector: number): void {
-    if (this.msiEnabled && this.mastering && !this.dma.stopped) this.sink?.msi(vector);
+    if ((this.msiEnabled || this.msixEnabled) && this.mastering && !this.dma.stopped) this.sink?.msi(vector);
   }
 
   protected setIntx(asserted: boolean): void {
@@ -169,12 +201,37 @@ export abstract class PciFunction {
     this.sink?.intx(asserted);
   }
 
-  #addMsi(at: number, vectors: number): void {
-    const { config, writable } = this;
+  #addCapabilities({ msi, msix, express }: PciIdentity): void {
+    const { config } = this;
+    if (msi !== undefined) {
+      this.#link(msi.at, PCI_CAP_ID_MSI);
+      config.setUint16(msi.at + PCI_MSI_FLAGS, PCI_MSI_FLAGS_64BIT | (Math.log2(msi.vectors) << 1), true);
+      this.#protect(msi.at, 4);
+    }
+    if (msix !== undefined) {
+      this.#link(msix.at, PCI_CAP_ID_MSIX);
+      config.setUint16(msix.at + PCI_MSIX_FLAGS, msix.vectors - 1, true);
+      config.setUint32(msix.at + PCI_MSIX_TABLE, msix.table | msix.bar, true);
+      this.#protect(msix.at, PCI_CAP_MSIX_SIZEOF);
+    }
+    if (express !== undefined) {
+      this.#link(express.at, PCI_CAP_ID_EXP);
+      // Version 2, an endpoint.
+      config.setUint16(express.at + PCI_EXP_FLAGS, 2, true);
+      this.#protect(express.at, PCI_CAP_EXP_ENDPOINT_SIZEOF_V2);
+    }
+  }
+
+  /** Puts a capability at the front of the list. */
+  #link(at: number, id: number): void {
+    const { config } = this;
     config.setUint16(PCI_STATUS, config.getUint16(PCI_STATUS, true) | PCI_STATUS_CAP_LIST, true);
+    config.setUint8(at, id);
+    config.setUint8(at + PCI_CAP_LIST_NEXT, config.getUint8(PCI_CAPABILITY_LIST));
     config.setUint8(PCI_CAPABILITY_LIST, at);
-    config.setUint8(at, PCI_CAP_ID_MSI);
-    config.setUint16(at + PCI_MSI_FLAGS, PCI_MSI_FLAGS_64BIT | (Math.log2(vectors) << 1), true);
-    for (let byte = 0; byte < 4; byte += 1) writable.setUint8(at + byte, 0);
+  }
+
+  #protect(at: number, bytes: number): void {
+    for (let byte = 0; byte < bytes; byte += 1) this.writable.setUint8(at + byte, 0);
   }
 }

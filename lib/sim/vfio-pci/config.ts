@@ -9,7 +9,8 @@ import {
   PCI_BIST,
   PCI_CACHE_LINE_SIZE,
   PCI_CAPABILITY_LIST,
-  PCI_CFG_SPACE_SIZE,
+  PCI_CAP_EXP_ENDPOINT_SIZEOF_V2,
+  PCI_CAP_MSIX_SIZEOF,
   PCI_COMMAND,
   PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_IO,
@@ -51,18 +52,23 @@ export class VirtualConfig {
   readonly #events: ConfigEvents;
   readonly #copy: DataView;
   /** 1: the bit is the copy's, not the hardware's. */
-  readonly #virtual = new DataView(new ArrayBuffer(PCI_CFG_SPACE_SIZE));
+  readonly #virtual: DataView;
   /** 1: the bit can be written. */
-  readonly #write = new DataView(new ArrayBuffer(PCI_CFG_SPACE_SIZE));
+  readonly #write: DataView;
   #intxDisabled = false;
 
   constructor(hardware: PciFunction, events: ConfigEvents) {
     this.#hardware = hardware;
     this.#events = events;
     this.#copy = new DataView(hardware.config.buffer.slice(0));
+    this.#virtual = new DataView(new ArrayBuffer(hardware.config.byteLength));
+    this.#write = new DataView(new ArrayBuffer(hardware.config.byteLength));
     this.#permitHeader();
-    for (let at = PCI_STD_HEADER_SIZEOF; at < PCI_CFG_SPACE_SIZE; at += 1) this.#write.setUint8(at, 0xff);
-    if (hardware.identity.msi !== undefined) this.#permitMsi(hardware.identity.msi.at);
+    for (let at = PCI_STD_HEADER_SIZEOF; at < hardware.config.byteLength; at += 1) this.#write.setUint8(at, 0xff);
+    const { msi, msix, express } = hardware.identity;
+    if (msi !== undefined) this.#permitMsi(msi.at);
+    if (msix !== undefined) this.#forbid(msix.at, PCI_CAP_MSIX_SIZEOF);
+    if (express !== undefined) this.#forbid(express.at, PCI_CAP_EXP_ENDPOINT_SIZEOF_V2);
   }
 
   /** Memory decode as the driver set it. */
@@ -76,7 +82,7 @@ export class VirtualConfig {
   }
 
   read(bytes: Uint8Array, offset: number): number {
-    if (offset + bytes.byteLength > PCI_CFG_SPACE_SIZE) return -errno.EFAULT;
+    if (offset + bytes.byteLength > this.#copy.byteLength) return -errno.EFAULT;
     this.#sizeBars();
     for (let i = 0; i < bytes.byteLength; i += 1) {
       const virtual = this.#virtual.getUint8(offset + i);
@@ -86,7 +92,7 @@ export class VirtualConfig {
   }
 
   write(bytes: Uint8Array, offset: number): number {
-    if (offset + bytes.byteLength > PCI_CFG_SPACE_SIZE) return -errno.EFAULT;
+    if (offset + bytes.byteLength > this.#copy.byteLength) return -errno.EFAULT;
     for (let i = 0; i < bytes.byteLength; i += 1) this.#writeByte(offset + i, bytes[i] ?? 0);
     const touches = (at: number, size: number): boolean => offset < at + size && offset + bytes.byteLength > at;
     if (touches(PCI_COMMAND, 2)) this.#commandWritten();
@@ -132,7 +138,9 @@ export class VirtualConfig {
       const size = this.#hardware.identity.bars[(at - PCI_BASE_ADDRESS_0) / 4];
       this.#copy.setUint32(at, size === undefined ? 0 : this.#copy.getUint32(at, true) & ~(size - 1), true);
     }
-    this.#copy.setUint32(PCI_ROM_ADDRESS, 0, true);
+    const rom = this.#hardware.identity.rom?.byteLength;
+    const address = this.#copy.getUint32(PCI_ROM_ADDRESS, true);
+    this.#copy.setUint32(PCI_ROM_ADDRESS, rom === undefined ? 0 : address & (~(rom - 1) | 1), true);
   }
 
   #permitHeader(): void {
@@ -153,6 +161,11 @@ export class VirtualConfig {
     permit(PCI_CAPABILITY_LIST, 1, all, 0);
     permit(PCI_INTERRUPT_LINE, 1, all, all);
     permit(PCI_INTERRUPT_PIN, 1, all, 0);
+  }
+
+  /** What the kernel lets nobody write. */
+  #forbid(at: number, bytes: number): void {
+    for (let i = 0; i < bytes; i += 1) this.#write.setUint8(at + i, 0);
   }
 
   #permitMsi(at: number): void {

@@ -1,13 +1,26 @@
 /** A PCI function as the vfio-pci driver gives it to user space. */
 import { errno } from '../../abi/errno.js';
 import { PCI_COMMAND_MASTER } from '../../abi/pci.js';
-import { VFIO_PCI_ERR_IRQ_INDEX, VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX } from '../../abi/vfio/irq.js';
+import {
+  VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_PCI_INTX_IRQ_INDEX,
+  VFIO_PCI_MSI_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+  VFIO_PCI_REQ_IRQ_INDEX,
+} from '../../abi/vfio/irq.js';
 import {
   VFIO_PCI_BAR5_REGION_INDEX,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_ROM_REGION_INDEX,
 } from '../../abi/vfio/region.js';
+import {
+  VFIO_DEVICE_FEATURE_DMA_BUF,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+  VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
+  VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
+} from '../../abi/vfio/feature.js';
 import { MAP_SHARED } from '../../abi/system.js';
 import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
@@ -16,36 +29,94 @@ import { RegisterMapping, type Registers, type Width } from '../mapping.js';
 import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';
 import type { KernelProfile } from '../profile.js';
+import type { FeatureRequest } from '../features.js';
 import { VfioDevice } from '../vfio-device.js';
 import { VirtualConfig } from './config.js';
+import { exportDmaBuf } from './dma-buf.js';
+import type { Neighbour } from './hot-reset.js';
+import { IoEventfds } from './ioeventfds.js';
 import { Irqs } from './irqs.js';
+import { msixTable } from './msix.js';
+import { Power } from './power.js';
 import { locate } from './regions.js';
 import { vfioPciIoctl } from './requests.js';
+import { matchName, VfToken } from './vf-token.js';
 
 const pageSize = 4096;
 
+/** Where the function is: a `PciSlot`. */
+export interface PciPlace {
+  readonly address: string;
+  readonly pciFunction: PciFunction;
+  readonly group: { readonly endpoint: Endpoint | undefined };
+  /** All functions of its bus, where the bus can be reset. */
+  readonly bus: readonly Neighbour[] | undefined;
+  readonly physical: { readonly vfio: VfioPciDevice | undefined } | undefined;
+}
+
+interface OpenState {
+  readonly config: VirtualConfig;
+  readonly irqs: Irqs;
+  readonly ioeventfds: IoEventfds;
+}
+
 export class VfioPciDevice extends VfioDevice implements Registers {
   readonly hardware: PciFunction;
+  readonly #place: PciPlace;
   readonly #kernel: KernelProfile;
-  readonly #isolation: { readonly endpoint: Endpoint | undefined };
-  #state: { readonly config: VirtualConfig; readonly irqs: Irqs } | undefined;
+  readonly #power = new Power();
+  readonly #token: VfToken | undefined;
+  #state: OpenState | undefined;
 
-  /** `isolation`: its group. */
-  constructor(name: string, hardware: PciFunction, kernel: KernelProfile, isolation: { readonly endpoint: Endpoint | undefined }) {
-    super(name);
-    this.hardware = hardware;
+  constructor(place: PciPlace, kernel: KernelProfile) {
+    super(place.address);
+    this.hardware = place.pciFunction;
+    this.#place = place;
     this.#kernel = kernel;
-    this.#isolation = isolation;
+    this.#token = this.hardware.identity.virtualFunctions === true ? new VfToken() : undefined;
+  }
+
+  override match(text: string): number {
+    const { physical } = this.#place;
+    return matchName(this.name, text, { own: this.#token, physical: physical && { token: physical.vfio?.vfToken } });
+  }
+
+  get vfToken(): VfToken | undefined {
+    return this.#token;
+  }
+
+  /** All functions of its bus, where the bus can be reset. */
+  get bus(): readonly Neighbour[] | undefined {
+    return this.#place.bus;
+  }
+
+  override feature(request: FeatureRequest, fds: FdTable): number {
+    this.#power.wake();
+    switch (request.feature) {
+      case VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
+        return this.#token?.set(request) ?? -errno.ENOTTY;
+      case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
+        return this.#power.enter(request);
+      case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
+        return this.#power.enterWithWakeup(request, fds);
+      case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
+        return this.#power.exit(request);
+      case VFIO_DEVICE_FEATURE_DMA_BUF:
+        return this.#kernel.exportsDmaBufs ? exportDmaBuf(this, request, fds) : -errno.ENOTTY;
+      default:
+        return -errno.ENOTTY;
+    }
   }
 
   override ioctl(request: number, argument: Argument, fds: FdTable): number {
+    this.#power.wake();
     return vfioPciIoctl(this, request, argument, fds);
   }
 
   override mmap(length: number, protection: number, flags: number, offset: number, released: () => void): Mapping | number {
     const { index, at } = locate(offset);
     if (index >= VFIO_PCI_NUM_REGIONS || (flags & MAP_SHARED) === 0 || index >= VFIO_PCI_ROM_REGION_INDEX) return -errno.EINVAL;
-    const size = this.barSize(index);
+    const size = this.hardware.identity.portBars?.includes(index) === true ? 0 : this.barSize(index);
     // The kernel hands out whole pages: a BAR that is smaller than one cannot be mapped alone.
     if (size < pageSize || at + Math.ceil(length / pageSize) * pageSize > size) return -errno.EINVAL;
     return new RegisterMapping(this, index, at, length, protection, released);
@@ -55,8 +126,8 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   protected override firstOpened(): void {
     this.hardware.command &= ~PCI_COMMAND_MASTER;
     // What it answers does not matter to the kernel: the device opens frozen where it cannot be thawed.
-    this.#isolation.endpoint?.takeOver();
-    const irqs = new Irqs(this.hardware);
+    this.#place.group.endpoint?.takeOver();
+    const irqs = new Irqs(this.hardware, this.#kernel.growsMsix);
     const config = new VirtualConfig(this.hardware, {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),
       get usesMsi() {
@@ -66,12 +137,18 @@ export class VfioPciDevice extends VfioDevice implements Registers {
         return irqs.msiQueue;
       },
     });
-    this.#state = { config, irqs };
+    this.#state = { config, irqs, ioeventfds: new IoEventfds(this) };
+    const physical = this.#place.physical?.vfio?.vfToken;
+    if (physical !== undefined) physical.users += 1;
   }
 
   protected override lastClosed(): void {
     this.#state?.irqs.release();
+    this.#state?.ioeventfds.release();
     this.#state = undefined;
+    this.#power.release();
+    const physical = this.#place.physical?.vfio?.vfToken;
+    if (physical !== undefined) physical.users -= 1;
     this.hardware.command &= ~PCI_COMMAND_MASTER;
   }
 
@@ -87,6 +164,10 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     return this.#open.irqs;
   }
 
+  get ioeventfds(): IoEventfds {
+    return this.#open.ioeventfds;
+  }
+
   /** How many vectors the index has; 0 for one that is not there. */
   irqCount(index: number): number {
     switch (index) {
@@ -94,13 +175,20 @@ export class VfioPciDevice extends VfioDevice implements Registers {
         return this.config.interruptPin === 0 ? 0 : 1;
       case VFIO_PCI_MSI_IRQ_INDEX:
         return this.hardware.identity.msi?.vectors ?? 0;
+      case VFIO_PCI_MSIX_IRQ_INDEX:
+        return this.hardware.identity.msix?.vectors ?? 0;
       case VFIO_PCI_ERR_IRQ_INDEX:
-        return this.#kernel.errorInterruptWithoutExpress ? 1 : 0;
+        return this.#kernel.errorInterruptWithoutExpress || this.hardware.identity.express !== undefined ? 1 : 0;
       case VFIO_PCI_REQ_IRQ_INDEX:
         return 1;
       default:
         return 0;
     }
+  }
+
+  /** Bytes of configuration space. */
+  get configSize(): number {
+    return this.hardware.config.byteLength;
   }
 
   /** Bytes of a BAR; 0 if there is none. */
@@ -109,21 +197,38 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   }
 
   override read(bytes: Uint8Array, offset: number): number {
+    this.#power.wake();
     const { index, at } = locate(offset);
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.read(bytes, at);
+    if (index === VFIO_PCI_ROM_REGION_INDEX) return this.#readRom(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
+      if (width === undefined) {
+        part.fill(0xff);
+        return;
+      }
       let value = this.readRegister(index, position, width);
       for (let i = 0; i < width; i += 1, value >>= 8n) part[i] = Number(value & 0xffn);
     });
   }
 
   override write(bytes: Uint8Array, offset: number): number {
+    this.#power.wake();
     const { index, at } = locate(offset);
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.write(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
+      if (width === undefined) return;
       const value = part.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
       this.writeRegister(index, position, width, value);
     });
+  }
+
+  #readRom(bytes: Uint8Array, at: number): number {
+    const rom = this.hardware.identity.rom ?? new Uint8Array();
+    if (bytes.byteLength === 0) return 0;
+    if (at >= rom.byteLength) return -errno.EINVAL;
+    const part = rom.subarray(at, at + bytes.byteLength);
+    bytes.set(part);
+    return part.byteLength;
   }
 
   get decoding(): boolean {
@@ -132,33 +237,51 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   writeRegister(bar: number, offset: number, width: Width, value: bigint): void {
     this.hardware.clock.poll();
-    if (this.#isolation.endpoint?.registersStopped === true) return;
+    if (this.#place.group.endpoint?.registersStopped === true) return;
     this.hardware.writeBar(bar, offset, width, value);
   }
 
   readRegister(bar: number, offset: number, width: Width): bigint {
     this.hardware.clock.poll();
-    if (this.#isolation.endpoint?.registersStopped === true) return (1n << BigInt(8 * width)) - 1n;
+    if (this.#place.group.endpoint?.registersStopped === true) return (1n << BigInt(8 * width)) - 1n;
     return this.hardware.readBar(bar, offset, width);
   }
 
-  /** vfio_pci_bar_rw: the transfer is cut at the region's end and into the widest aligned accesses. */
-  #transfer(bytes: Uint8Array, index: number, at: number, access: (width: Width, position: number, part: Uint8Array) => void): number {
+  /**
+   * vfio_pci_bar_rw: the transfer is cut at the region's end and into the widest aligned accesses. A part of the MSI-X
+   * table, which is the kernel's, has no width: it reads as ones and writes to it are dropped.
+   */
+  #transfer(
+    bytes: Uint8Array,
+    index: number,
+    at: number,
+    access: (width: Width | undefined, position: number, part: Uint8Array) => void,
+  ): number {
     if (bytes.byteLength === 0) return 0;
     const size = index > VFIO_PCI_BAR5_REGION_INDEX ? 0 : this.barSize(index);
     if (index >= VFIO_PCI_NUM_REGIONS || at >= size) return -errno.EINVAL;
+    const table = msixTable(this.hardware.identity);
+    const hidden = table?.bar === index ? table : { start: size, end: size };
     const count = Math.min(bytes.byteLength, size - at);
     for (let done = 0; done < count;) {
-      if (!this.config.memoryEnabled) return -errno.EIO;
       const position = at + done;
-      const width = ([8, 4, 2] as const).find((wide) => count - done >= wide && position % wide === 0) ?? 1;
+      const left = count - done;
+      if (position >= hidden.start && position < hidden.end) {
+        const dropped = Math.min(left, hidden.end - position);
+        access(undefined, position, bytes.subarray(done, done + dropped));
+        done += dropped;
+        continue;
+      }
+      if (!this.config.memoryEnabled) return -errno.EIO;
+      const room = position < hidden.start ? Math.min(left, hidden.start - position) : left;
+      const width = ([8, 4, 2] as const).find((wide) => room >= wide && position % wide === 0) ?? 1;
       access(width, position, bytes.subarray(done, done + width));
       done += width;
     }
     return count;
   }
 
-  get #open(): { readonly config: VirtualConfig; readonly irqs: Irqs } {
+  get #open(): OpenState {
     if (this.#state === undefined) throw new Error('The device is not open');
     return this.#state;
   }

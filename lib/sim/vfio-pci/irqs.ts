@@ -31,9 +31,14 @@ export class Irqs {
   #masked = false;
   #virtuallyDisabled = false;
   #msiQueue = 0;
+  /** How many vectors the first call took. */
+  #allocated = 0;
+  /** MSI-X vectors can be added while others are enabled. */
+  readonly growsMsix: boolean;
 
-  constructor(hardware: PciFunction) {
+  constructor(hardware: PciFunction, growsMsix: boolean) {
     this.#hardware = hardware;
+    this.growsMsix = growsMsix && hardware.identity.msix !== undefined;
     hardware.sink = {
       msi: (vector) => this.#vectors.get(vector)?.signal(),
       intx: (asserted) => {
@@ -156,7 +161,8 @@ export class Irqs {
       if (start + count === 0) return -errno.ERANGE;
       this.#enabled = index;
       this.#msiQueue = Math.ceil(Math.log2(start + count));
-      this.#hardware.msiEnabled = true;
+      this.#allocated = start + count;
+      this.#enableMessages(index, true);
       const result = this.#setBlock(start, int32s(data), fds);
       if (result !== 0) this.#disableMsi();
       return result;
@@ -171,7 +177,7 @@ export class Irqs {
   /** One bad fd takes the whole block back. */
   #setBlock(start: number, wanted: Int32Array, fds: FdTable): number {
     for (const [i, fd] of wanted.entries()) {
-      const eventfd = fd < 0 ? undefined : holdEventfd(fds, fd);
+      const eventfd = fd < 0 ? undefined : this.#reaches(start + i) ? holdEventfd(fds, fd) : -errno.EINVAL;
       if (typeof eventfd === 'number') {
         for (let vector = start; vector <= start + i; vector += 1) this.#setVector(vector, undefined);
         return eventfd;
@@ -179,6 +185,16 @@ export class Irqs {
       this.#setVector(start + i, eventfd);
     }
     return 0;
+  }
+
+  /** Whether the vector can be used: one of those that were taken at first, or one that can be added. */
+  #reaches(vector: number): boolean {
+    return vector < this.#allocated || (this.#enabled === VFIO_PCI_MSIX_IRQ_INDEX && this.growsMsix);
+  }
+
+  #enableMessages(index: number, enabled: boolean): void {
+    if (index === VFIO_PCI_MSI_IRQ_INDEX) this.#hardware.msiEnabled = enabled;
+    else this.#hardware.msixEnabled = enabled;
   }
 
   #setSingleTrigger({ flags, index, start, count, data }: IrqSet, fds: FdTable): number {
@@ -229,7 +245,7 @@ export class Irqs {
 
   #disableMsi(): void {
     for (const vector of [...this.#vectors.keys()]) this.#setVector(vector, undefined);
-    this.#hardware.msiEnabled = false;
+    if (this.#enabled !== undefined) this.#enableMessages(this.#enabled, false);
     this.#enabled = undefined;
   }
 

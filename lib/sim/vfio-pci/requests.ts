@@ -1,6 +1,8 @@
 /** The requests of a vfio-pci device. The order of checks is that of the kernel's vfio_pci_core.c. */
+import { buildChain, vfio_info_cap_header } from '../../abi/chain.js';
 import { errno } from '../../abi/errno.js';
-import { VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_GET_INFO, vfio_device_info } from '../../abi/vfio/device.js';
+import { VFIO_DEVICE_IOEVENTFD } from '../../abi/vfio/ioeventfd.js';
+import { VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_GET_INFO, vfio_device_info } from '../../abi/vfio/device.js';
 import {
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_SET_IRQS,
@@ -10,27 +12,32 @@ import {
   VFIO_IRQ_INFO_NORESIZE,
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_INTX_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_NUM_IRQS,
   vfio_irq_info,
 } from '../../abi/vfio/irq.js';
 import {
   VFIO_DEVICE_GET_REGION_INFO,
-  VFIO_PCI_BAR5_REGION_INDEX,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_ROM_REGION_INDEX,
   VFIO_PCI_VGA_REGION_INDEX,
+  VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+  VFIO_REGION_INFO_FLAG_CAPS,
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
   vfio_region_info,
 } from '../../abi/vfio/region.js';
-import { VFIO_DEVICE_RESET } from '../../abi/vfio/reset.js';
+import { VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_DEVICE_PCI_HOT_RESET, VFIO_DEVICE_RESET } from '../../abi/vfio/reset.js';
 import type { Argument } from '../argument.js';
 import { takeIrqSet } from '../irq-set.js';
 import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';
+import { getHotResetInfo, hotReset, type Neighbour } from './hot-reset.js';
+import type { IoEventfds } from './ioeventfds.js';
 import type { Irqs } from './irqs.js';
-import { configSize, regionSpan } from './regions.js';
+import { regionSpan } from './regions.js';
 
 const pageSize = 4096;
 
@@ -38,6 +45,9 @@ const pageSize = 4096;
 interface Target {
   readonly hardware: PciFunction;
   readonly irqs: Irqs;
+  readonly ioeventfds: IoEventfds;
+  readonly bus: readonly Neighbour[] | undefined;
+  readonly configSize: number;
   barSize(bar: number): number;
   irqCount(index: number): number;
 }
@@ -53,7 +63,13 @@ export function vfioPciIoctl(device: Target, request: number, argument: Argument
     case VFIO_DEVICE_SET_IRQS.number:
       return setIrqs(device, argument, fds);
     case VFIO_DEVICE_RESET.number:
-      return device.hardware.reset();
+      return resetFunction(device);
+    case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO.number:
+      return getHotResetInfo(device.bus, argument);
+    case VFIO_DEVICE_PCI_HOT_RESET.number:
+      return hotReset(device.bus, argument, fds);
+    case VFIO_DEVICE_IOEVENTFD.number:
+      return device.ioeventfds.set(argument, fds);
     default:
       return -errno.ENOTTY;
   }
@@ -63,7 +79,7 @@ function getInfo(device: Target, argument: Argument): number {
   const info = argument.struct(vfio_device_info, VFIO_DEVICE_GET_INFO.minimum);
   if (info === undefined) return -errno.EFAULT;
   if (info.argsz < VFIO_DEVICE_GET_INFO.minimum) return -errno.EINVAL;
-  info.flags = VFIO_DEVICE_FLAGS_PCI | device.hardware.resetFlag;
+  info.flags = VFIO_DEVICE_FLAGS_PCI | (device.hardware.identity.functionReset === true ? VFIO_DEVICE_FLAGS_RESET : 0);
   info.num_regions = VFIO_PCI_NUM_REGIONS;
   info.num_irqs = VFIO_PCI_NUM_IRQS;
   return argument.copyTo(info.bytes.subarray(0, info.argsz)) ? 0 : -errno.EFAULT;
@@ -72,21 +88,49 @@ function getInfo(device: Target, argument: Argument): number {
 function getRegionInfo(device: Target, argument: Argument): number {
   const info = argument.struct(vfio_region_info, VFIO_DEVICE_GET_REGION_INFO.minimum);
   if (info === undefined) return -errno.EFAULT;
-  if (info.argsz < VFIO_DEVICE_GET_REGION_INFO.minimum) return -errno.EINVAL;
+  const room = info.argsz;
+  if (room < VFIO_DEVICE_GET_REGION_INFO.minimum) return -errno.EINVAL;
   if (info.index >= VFIO_PCI_NUM_REGIONS || info.index === VFIO_PCI_VGA_REGION_INDEX) return -errno.EINVAL;
-  info.flags = 0;
-  info.size = 0n;
-  if (info.index === VFIO_PCI_CONFIG_REGION_INDEX) {
-    info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-    info.size = BigInt(configSize);
-  } else if (info.index <= VFIO_PCI_BAR5_REGION_INDEX) {
-    const size = device.barSize(info.index);
-    if (size > 0) info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-    if (size >= pageSize) info.flags |= VFIO_REGION_INFO_FLAG_MMAP;
-    info.size = BigInt(size);
-  }
+  const region = describeRegion(device, info.index);
+  const chain = buildChain(region.capabilities, vfio_region_info.size, 8);
+  info.flags = region.flags;
+  info.size = BigInt(region.size);
   info.offset = BigInt(info.index) * BigInt(regionSpan);
+  if (chain.byteLength > 0) {
+    info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
+    const fits = room >= vfio_region_info.size + chain.byteLength;
+    info.cap_offset = fits ? vfio_region_info.size : 0;
+    if (!fits) info.argsz = vfio_region_info.size + chain.byteLength;
+    else if (!argument.copyTo(chain, vfio_region_info.size)) return -errno.EFAULT;
+  }
   return argument.copyTo(info.bytes) ? 0 : -errno.EFAULT;
+}
+
+function describeRegion(device: Target, index: number): { flags: number; size: number; capabilities: Uint8Array[] } {
+  const { rom, portBars, msix } = device.hardware.identity;
+  const both = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+  if (index === VFIO_PCI_CONFIG_REGION_INDEX) return { flags: both, size: device.configSize, capabilities: [] };
+  if (index === VFIO_PCI_ROM_REGION_INDEX) {
+    return { flags: rom === undefined ? 0 : VFIO_REGION_INFO_FLAG_READ, size: rom?.byteLength ?? 0, capabilities: [] };
+  }
+  const size = device.barSize(index);
+  if (size === 0) return { flags: 0, size, capabilities: [] };
+  if (size < pageSize || portBars?.includes(index) === true) return { flags: both, size, capabilities: [] };
+  const capabilities = msix?.bar === index ? [msixMappable()] : [];
+  return { flags: both | VFIO_REGION_INFO_FLAG_MMAP, size, capabilities };
+}
+
+function msixMappable(): Uint8Array {
+  const capability = vfio_info_cap_header.create();
+  capability.id = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE;
+  capability.version = 1;
+  return capability.bytes;
+}
+
+function resetFunction(device: Target): number {
+  if (device.hardware.identity.functionReset !== true) return -errno.EINVAL;
+  device.hardware.resetRegisters();
+  return 0;
 }
 
 function getIrqInfo(device: Target, argument: Argument): number {
@@ -97,7 +141,7 @@ function getIrqInfo(device: Target, argument: Argument): number {
   if (info.index === VFIO_PCI_ERR_IRQ_INDEX && info.count === 0) return -errno.EINVAL;
   info.flags = VFIO_IRQ_INFO_EVENTFD;
   if (info.index === VFIO_PCI_INTX_IRQ_INDEX) info.flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-  else info.flags |= VFIO_IRQ_INFO_NORESIZE;
+  else if (info.index !== VFIO_PCI_MSIX_IRQ_INDEX || !device.irqs.growsMsix) info.flags |= VFIO_IRQ_INFO_NORESIZE;
   return argument.copyTo(info.bytes) ? 0 : -errno.EFAULT;
 }
 
