@@ -33,12 +33,16 @@ import {
   vfio_iommu_type1_info_dma_avail,
   vfio_iova_range,
 } from '../abi/vfio/type1.js';
+import { IOMMU_UAPI_VERSION } from '../abi/vfio/vsva-2020.js';
 import type { Argument } from './argument.js';
 import type { DmaMapping } from './dma.js';
 import { IntervalMap, type Interval } from './interval-map.js';
 import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
+import type { IommuGroup } from './iommu-group.js';
 import type { Platform } from './platform.js';
 import type { IommuProfile } from './profile.js';
+import { GuestTranslation } from './vsva-2020/guest-translation.js';
+import { guestIoctl, nestingCapability } from './vsva-2020/requests.js';
 
 /** One MAP_DMA. */
 interface Type1Mapping extends DmaMapping {
@@ -58,8 +62,10 @@ export function type1Kind(platform: Platform): IommuDriverKind {
       switch (extension) {
         case VFIO_TYPE1_IOMMU:
         case VFIO_TYPE1v2_IOMMU:
-        case VFIO_UNMAP_ALL:
           return 1;
+        case VFIO_UNMAP_ALL:
+          // The proposal of 2020 answers its version to this number, which is 1 too.
+          return platform.vsva2020 === undefined ? 1 : IOMMU_UAPI_VERSION;
         case VFIO_TYPE1_NESTING_IOMMU:
           return platform.kernel.nesting ? 1 : 0;
         default:
@@ -78,6 +84,8 @@ class Type1 implements IommuDriver {
   readonly #version2: boolean;
   readonly #mappings = new IntervalMap<Type1Mapping>();
   readonly #ranges: readonly Interval[];
+  /** The guest's stage, where the container's type has one. */
+  readonly pasids: GuestTranslation | undefined;
   /** How many more mappings it takes: the module parameter dma_entry_limit less those that are. */
   #available: number;
   #invalidAddresses = 0;
@@ -87,6 +95,8 @@ class Type1 implements IommuDriver {
     this.#platform = platform;
     this.#available = platform.entryLimit;
     this.#ranges = usableRanges(platform.iommu);
+    const nests = type === VFIO_TYPE1_NESTING_IOMMU && platform.vsva2020 !== undefined;
+    this.pasids = nests ? new GuestTranslation(platform.vsva2020, this) : undefined;
   }
 
   checkExtension(extension: number): number {
@@ -104,10 +114,15 @@ class Type1 implements IommuDriver {
   attach(): number {
     if (this.#invalidAddresses > 0) return -errno.EBUSY;
     const { iommu, allowUnsafeInterrupts } = this.#platform;
+    // VT-d's is the only format of guest page tables there is.
+    if (this.pasids !== undefined && iommu.kind !== 'intel') return -errno.EINVAL;
     return iommu.isolatesInterrupts || allowUnsafeInterrupts ? 0 : -errno.EPERM;
   }
 
-  detach(): void {}
+  /** A device that left keeps no translation and waits for no page. */
+  detach(group: IommuGroup): void {
+    for (const { address } of group.slots) this.pasids?.forget(address);
+  }
 
   ioctl(request: number, argument: Argument): number {
     switch (request) {
@@ -118,7 +133,8 @@ class Type1 implements IommuDriver {
       case VFIO_IOMMU_UNMAP_DMA.number:
         return this.#unmapDma(argument);
       default:
-        return -errno.ENOTTY;
+        if (this.#platform.vsva2020 === undefined) return -errno.ENOTTY;
+        return guestIoctl(this.#platform.vsva2020, this.pasids, request, argument);
     }
   }
 
@@ -128,6 +144,8 @@ class Type1 implements IommuDriver {
   }
 
   release(): void {
+    this.pasids?.release();
+    if (this.pasids !== undefined) this.#platform.vsva2020?.pasids.freeAll(this.pasids);
     for (const mapping of this.#mappings.within(0n, top)) this.#remove(mapping);
   }
 
@@ -136,7 +154,7 @@ class Type1 implements IommuDriver {
     if (info === undefined) return -errno.EFAULT;
     if (info.argsz < VFIO_IOMMU_GET_INFO.minimum) return -errno.EINVAL;
     const room = info.argsz;
-    const chain = buildChain([this.#migration(), this.#dmaAvailable(), this.#iovaRanges()], vfio_iommu_type1_info.size, 8);
+    const chain = buildChain([...this.#secondCapability(), this.#dmaAvailable(), this.#iovaRanges()], vfio_iommu_type1_info.size, 8);
     info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
     info.iova_pgsizes = this.#platform.iommu.pageSizes;
     if (room < vfio_iommu_type1_info.size + chain.byteLength) {
@@ -146,6 +164,12 @@ class Type1 implements IommuDriver {
       if (!argument.copyTo(chain, vfio_iommu_type1_info.size)) return -errno.EFAULT;
     }
     return argument.copyTo(info.bytes.subarray(0, room)) ? 0 : -errno.EFAULT;
+  }
+
+  /** Capability 2: migration, or on a kernel with the proposal of 2020 what a nesting container can. */
+  #secondCapability(): Uint8Array[] {
+    if (this.#platform.vsva2020 === undefined) return [this.#migration()];
+    return this.pasids === undefined ? [] : [nestingCapability()];
   }
 
   #migration(): Uint8Array {
@@ -223,7 +247,8 @@ class Type1 implements IommuDriver {
   #unmapDma(argument: Argument): number {
     const unmap = argument.struct(vfio_iommu_type1_dma_unmap, VFIO_IOMMU_UNMAP_DMA.minimum);
     if (unmap === undefined) return -errno.EFAULT;
-    const known = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
+    const all = this.#platform.vsva2020 === undefined ? VFIO_DMA_UNMAP_FLAG_ALL : 0;
+    const known = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | all | VFIO_DMA_UNMAP_FLAG_VADDR;
     if (unmap.argsz < VFIO_IOMMU_UNMAP_DMA.minimum || (unmap.flags & ~known) !== 0) return -errno.EINVAL;
     if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) {
       const refused = checkDirtyBitmap(unmap, argument);
