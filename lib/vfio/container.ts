@@ -1,4 +1,5 @@
 import type { Capability } from '../abi/chain.js';
+import type { Request } from '../abi/ioctl.js';
 import { O_RDWR } from '../abi/system.js';
 import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU } from '../abi/vfio/container.js';
 import {
@@ -27,6 +28,7 @@ import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../me
 import { DmaBuffer, mapMemory } from '../memory/buffer.js';
 import { IovaAllocator } from '../memory/iova-allocator.js';
 import { Group } from './group.js';
+import { isNestingCapability } from './nesting-capability.js';
 
 /** What VFIO_IOMMU_GET_INFO says of a type1 IOMMU. */
 export interface Type1Info {
@@ -73,6 +75,16 @@ export class Container extends Resource implements AddressSpace {
     return this.#descriptor.fd;
   }
 
+  /** A request this class has no method for. @throws KernelError */
+  ioctl(request: Request, argument?: number | Uint8Array): number {
+    return this.#descriptor.ioctl(request, argument);
+  }
+
+  /** Whether a group is in it. When the last one leaves, the kernel drops all that was mapped and bound. */
+  get hasGroups(): boolean {
+    return this.children.some((child) => child instanceof Group);
+  }
+
   /** VFIO_GET_API_VERSION. Always 0 so far. */
   apiVersion(): number {
     return this.#descriptor.ioctl(VFIO_GET_API_VERSION);
@@ -102,7 +114,9 @@ export class Container extends Resource implements AddressSpace {
   info(): Type1Info {
     const { info, capabilities } = askInfo(this.#descriptor, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info);
     const ranges = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, vfio_iommu_type1_info_cap_iova_range);
-    const dirty = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, vfio_iommu_type1_info_cap_migration);
+    // The proposal of 2020 has a capability of the same number, which is another thing.
+    const mainline = capabilities.filter((capability) => !isNestingCapability(capability));
+    const dirty = findCapability(mainline, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, vfio_iommu_type1_info_cap_migration);
     const available = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, vfio_iommu_type1_info_dma_avail);
     return {
       pageSizes: info.iova_pgsizes,
@@ -170,7 +184,7 @@ export class Container extends Resource implements AddressSpace {
 
   #free(range: IovaRange, bytes: bigint): void {
     // When the last group leaves, the kernel drops every mapping and forgets how to unmap.
-    if (this.#groups.length > 0) this.unmap({ iova: range.start, size: bytes });
+    if (this.hasGroups) this.unmap({ iova: range.start, size: bytes });
     this.#iovas.release(range);
   }
 
@@ -184,10 +198,10 @@ export class Container extends Resource implements AddressSpace {
     return unmap.size;
   }
 
-  /** Devices go first, then the memory they could reach, and then the groups: without them the kernel cannot unmap. */
+  /** Devices go first, then what they could reach, newest first, and then the groups: without them the kernel cannot unmap. */
   protected override quiesce(): void {
-    const buffers = this.children.filter((child) => child instanceof DmaBuffer);
-    finishAll([...this.#groups.map((group) => () => group.closeDevices()), ...buffers.map((buffer) => () => buffer.close())]);
+    const others = this.children.filter((child) => !(child instanceof Group)).reverse();
+    finishAll([...this.#groups.map((group) => () => group.closeDevices()), ...others.map((other) => () => other.close())]);
   }
 
   protected override release(): void {
