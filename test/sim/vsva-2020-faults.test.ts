@@ -1,6 +1,8 @@
 /** Faults of accesses with a PASID come out as bytes, and responses go in. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { errno } from '../../lib/abi/errno.js';
+import { VFIO_TYPE1_NESTING_IOMMU } from '../../lib/abi/vfio/container.js';
+import { Container } from '../../lib/index.js';
 import * as vsva from '../../lib/vfio/vsva-2020.js';
 import { accessed, address, all, data, dirty, Guest, guestSize, guestStart, large, other, present, root, user } from '../support/guest.js';
 
@@ -155,6 +157,23 @@ describe('page requests', () => {
     transfer(pasid, address);
     expect([moved, guest.fault()]).toEqual([[false, false, false], EAGAIN]);
     expect(guest.machine.faults.map(({ reason }) => reason)).toEqual(['not mapped', 'not mapped', 'not mapped']);
+  });
+
+  it('after a FAILURE, the device may ask again in another container', () => {
+    const pasid = guest.bound();
+    transfer(pasid, address);
+    respond({ pasid, group: request().group, code: 'failure' });
+    guest.container.close();
+    const { kernel } = guest.machine;
+    using container = Container.open(kernel);
+    const group = container.openGroup(0);
+    container.setIommu(VFIO_TYPE1_NESTING_IOMMU);
+    group.openDevice(guest.address).enableBusMaster();
+    const spaces = new vsva.GuestAddressSpaces(container);
+    const next = spaces.allocatePasid();
+    spaces.bindGuestPageTable({ pasid: next, pageTable: container.allocate(4096).iova });
+    transfer(next, address);
+    expect(request().pasid).toBe(next);
   });
 
   it('what no response could mend is lost at once', () => {

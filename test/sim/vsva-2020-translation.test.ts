@@ -103,10 +103,14 @@ describe('translation', () => {
     const above = guest.entry(address, 2);
     guest.setWord(above, guest.word(above) & ~writable);
     expect([guest.read(pasid, address), guest.write(pasid, address, 1n)]).toEqual([0n, false]);
+    guest.setWord(above, guest.word(above) & ~user);
+    guest.invalidate(1, 0);
+    expect(guest.read(pasid, address)).toBe(undefined);
     expect(guest.machine.faults.map(({ reason, pasid: carried }) => [reason, carried])).toEqual([
       ['not writable', pasid],
       ['not readable', pasid],
       ['not writable', pasid],
+      ['not readable', pasid],
     ]);
   });
 
