@@ -115,7 +115,7 @@ describe('places', () => {
     for (const name of readdirSync(join(root, 'examples'))) {
       const text = readFileSync(join(root, 'examples', name), 'utf8');
       for (const [, target] of text.matchAll(/from '([^']+)'/g))
-        expect([name, target]).toEqual([name, expect.stringMatching(/^(vfio(\/(abi|sim|pci))?|node:\w+)$/)]);
+        expect([name, target]).toEqual([name, expect.stringMatching(/^(vfio(\/(abi|sim|pci|vsva-2020))?|node:\w+)$/)]);
     }
   });
 

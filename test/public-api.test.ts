@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import * as vfio from '../lib/index.js';
 import * as pci from '../lib/pci/index.js';
 import * as sim from '../lib/sim/index.js';
+import * as vsva from '../lib/vfio/vsva-2020.js';
 
 it('vfio', () => {
   expect(Object.keys(vfio).sort()).toEqual([
@@ -34,6 +35,22 @@ it('vfio', () => {
 
 it('vfio/sim', () => {
   expect(Object.keys(sim).sort()).toEqual(['Edu', 'Machine', 'PciFunction']);
+});
+
+it('vfio/vsva-2020', () => {
+  expect(
+    Object.keys(vsva)
+      .filter((name) => !/^(NR_)?(VFIO|IOMMU)_|^(vfio|iommu)_/.test(name))
+      .sort(),
+  ).toEqual([
+    'GuestAddressSpaces',
+    'GuestPageTable',
+    'decodeFault',
+    'encodePageResponse',
+    'invalidationValidity',
+    'nestingCapability',
+    'proposedRequests',
+  ]);
 });
 
 it('vfio/pci', () => {

@@ -22,6 +22,7 @@ import {
   VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY,
 } from './vfio/spapr.js';
 import { VFIO_IOMMU_DIRTY_PAGES, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from './vfio/type1.js';
+import { proposedRequests } from './vfio/vsva-2020.js';
 
 export const requests: readonly Request[] = [
   VFIO_GET_API_VERSION,
@@ -62,7 +63,8 @@ export const requests: readonly Request[] = [
 
 /** Names of the requests whose argument begins with a length word, by number. A number may have several. */
 const sized = new Map<number, string>();
-for (const { name, number, argument } of requests) {
+// Proposals are among them: a buffer made for one must not be too short for whatever a kernel takes the number for.
+for (const { name, number, argument } of [...requests, ...proposedRequests]) {
   if (typeof argument === 'string') continue;
   const known = sized.get(number);
   sized.set(number, known === undefined ? name : `${known} or ${name}`);

@@ -41,8 +41,9 @@ export function askInfo<V extends InfoView>(
 }
 
 /**
- * The first capability of that id as its declared struct, or undefined where there is none.
- * @throws BadAnswerError when it is shorter than the struct.
+ * The first capability of that id as its declared struct, or undefined where there is none. Fields at the end that an older
+ * kernel does not have are 0.
+ * @throws BadAnswerError when it is shorter than the struct ever was.
  */
 export function findCapability<T extends StructType>(
   capabilities: readonly Capability[],
@@ -51,6 +52,16 @@ export function findCapability<T extends StructType>(
 ): ReturnType<T['copy']> | undefined {
   const found = capabilities.find((capability) => capability.id === id);
   if (found === undefined) return undefined;
-  if (found.bytes.byteLength < type.size) throw new BadAnswerError(`${type.name} in ${found.bytes.byteLength} bytes`, found.bytes);
-  return type.copy(found.bytes) as ReturnType<T['copy']>;
+  const { bytes, version } = found;
+  if (bytes.byteLength < (version < (grown[type.name]?.version ?? 0) ? (grown[type.name]?.size ?? 0) : type.size))
+    throw new BadAnswerError(`${type.name} in ${bytes.byteLength} bytes`, bytes);
+  const padded = new Uint8Array(Math.max(bytes.byteLength, type.size));
+  padded.set(bytes);
+  return type.copy(padded) as ReturnType<T['copy']>;
 }
+
+/** Capabilities that grew: the version from which they have their whole size, and the bytes they had before. */
+const grown: Readonly<Record<string, { readonly version: number; readonly size: number }>> = {
+  vfio_device_info_cap_zpci_base: { version: 2, size: 32 },
+  vfio_device_info_cap_zpci_group: { version: 2, size: 40 },
+};

@@ -85,6 +85,23 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENXIO: 'The firmware cannot inject errors.',
     ERANGE: 'The platform cannot inject this kind of error.',
   },
+  VFIO_IOMMU_PASID_REQUEST: {
+    ENOTTY: 'No mainline kernel has this proposal of 2020; with iommufd, choose a PASID and attach a page table with it.',
+    EOPNOTSUPP: 'Choose VFIO_TYPE1_NESTING_IOMMU in setIommu().',
+    ENOSPC: 'Every PASID of the range is taken.',
+    EBUSY: 'A page table is bound to the PASID; unbind it first.',
+  },
+  VFIO_IOMMU_BIND: {
+    ENOTTY: 'No mainline kernel has this proposal of 2020; with iommufd, IOMMU_HWPT_ALLOC takes a guest page table.',
+    EOPNOTSUPP: 'Choose VFIO_TYPE1_NESTING_IOMMU in setIommu().',
+    EINVAL: 'Is the PASID one that this container allocated?',
+    EBUSY: 'A page table is bound to the PASID; unbind it first.',
+  },
+  VFIO_IOMMU_CACHE_INVALIDATE: {
+    ENOTTY: 'No mainline kernel has this proposal of 2020; with iommufd, IOMMU_HWPT_INVALIDATE does it.',
+    EOPNOTSUPP: 'Choose VFIO_TYPE1_NESTING_IOMMU in setIommu().',
+    EINVAL: 'Is a page table bound to the PASID?',
+  },
   VFIO_DEVICE_SET_IRQS: {
     EINVAL: 'Only one of INTx, MSI and MSI-X can be enabled at a time, and vectors must lie within the count of the index.',
     ENOTTY: 'The interrupt does not know this action; only INTx can be masked.',

@@ -8,9 +8,51 @@ export interface DmaMapping extends Interval {
   readonly pin: Pin;
 }
 
+/** A part of an access and the memory it goes to. */
+export interface Piece {
+  readonly mapping: DmaMapping;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** How a device's access with a PASID goes out. */
+export interface PasidOptions {
+  readonly pasid: number;
+  /** As supervisor. Default: false. */
+  readonly privileged?: boolean;
+  /** The device has its addresses translated first, and keeps the translations itself. Default: false. */
+  readonly ats?: boolean;
+}
+
+export interface PasidAccess extends Required<PasidOptions> {
+  readonly device: string;
+  readonly direction: 'read' | 'write';
+  readonly iova: bigint;
+  readonly size: number;
+}
+
+/** How much an IOMMU and a device hold in their caches. */
+export interface CacheContents {
+  /** PASIDs whose table is known. */
+  readonly pasids: number;
+  /** Pages in the IOMMU's cache of translations. */
+  readonly translations: number;
+  /** Pages in the device's own. */
+  readonly deviceTranslations: number;
+}
+
+/** Translates accesses that carry a PASID. */
+export interface PasidTranslation {
+  /** The memory of the whole access; or why it has none, which is reported to whoever owns the tables. */
+  translate(access: PasidAccess): readonly Piece[] | DmaFault['reason'];
+  /** The same for a device that can ask for a page and wait. `done` may be called much later. */
+  translateOnDemand(access: PasidAccess, done: (found: readonly Piece[] | DmaFault['reason']) => void): void;
+  cached(device: string): CacheContents;
+}
+
 /** What stands between devices and memory; without a domain, nothing passes. */
 export interface Translation {
-  readonly domain: { at(iova: bigint): DmaMapping | undefined } | undefined;
+  readonly domain: { at(iova: bigint): DmaMapping | undefined; readonly pasids?: PasidTranslation | undefined } | undefined;
   /** The hardware has cut the devices off after an error. */
   readonly dmaStopped: boolean;
 }
@@ -23,7 +65,16 @@ export interface DmaFault {
   /** Bytes of the whole access. */
   readonly size: number;
   readonly direction: 'read' | 'write';
-  readonly reason: 'not mapped' | 'not readable' | 'not writable' | 'bus mastering is off' | 'frozen after an error';
+  /** Set when the access carried one. */
+  readonly pasid?: number;
+  readonly reason:
+    | 'not mapped'
+    | 'not readable'
+    | 'not writable'
+    | 'bus mastering is off'
+    | 'frozen after an error'
+    | 'PASID not bound'
+    | 'page table not reachable';
 }
 
 /**
@@ -48,14 +99,58 @@ export class DmaPort {
     return this.#translation.dmaStopped;
   }
 
-  /** The device reads memory. False when nothing was read. */
-  read(iova: bigint, into: Uint8Array): boolean {
-    return this.#access('read', iova, into);
+  /** The device reads memory, of its own address space or of a PASID's. False when nothing was read. */
+  read(iova: bigint, into: Uint8Array, options?: PasidOptions): boolean {
+    return options === undefined ? this.#access('read', iova, into) : this.#pasidAccess(this.#describe('read', iova, into, options), into);
   }
 
   /** The device writes memory. False when nothing was written. */
-  write(iova: bigint, from: Uint8Array): boolean {
-    return this.#access('write', iova, from);
+  write(iova: bigint, from: Uint8Array, options?: PasidOptions): boolean {
+    return options === undefined
+      ? this.#access('write', iova, from)
+      : this.#pasidAccess(this.#describe('write', iova, from, options), from);
+  }
+
+  /**
+   * For a device with page requests: where a page is missing it asks for it, and tries again when it is told that the
+   * page is there. `done` hears whether the bytes moved, now or when the last response came.
+   */
+  transferOnDemand(
+    direction: 'read' | 'write',
+    iova: bigint,
+    bytes: Uint8Array,
+    options: PasidOptions,
+    done: (moved: boolean) => void,
+  ): void {
+    const access = this.#describe(direction, iova, bytes, options);
+    const pasids = this.#translation.domain?.pasids;
+    if (!this.#mastering() || pasids === undefined) return done(this.#pasidAccess(access, bytes));
+    pasids.translateOnDemand(access, (found) => done(this.#finish(access, bytes, this.#mastering() ? found : 'bus mastering is off')));
+  }
+
+  #describe(direction: 'read' | 'write', iova: bigint, bytes: Uint8Array, options: PasidOptions): PasidAccess {
+    const { pasid, privileged = false, ats = false } = options;
+    return { device: this.#device, direction, iova, size: bytes.byteLength, pasid, privileged, ats };
+  }
+
+  #pasidAccess(access: PasidAccess, bytes: Uint8Array): boolean {
+    if (!this.#mastering()) return this.#finish(access, bytes, 'bus mastering is off');
+    return this.#finish(access, bytes, this.#translation.domain?.pasids?.translate(access) ?? 'PASID not bound');
+  }
+
+  #finish({ device, iova, size, direction, pasid }: PasidAccess, bytes: Uint8Array, found: readonly Piece[] | DmaFault['reason']): boolean {
+    if (typeof found === 'string') {
+      this.#faults.push({ device, iova, size, direction, pasid, reason: found });
+      return false;
+    }
+    let done = 0;
+    for (const { mapping, offset, size: length } of found) {
+      const part = bytes.subarray(done, done + length);
+      if (direction === 'read') mapping.pin.read(offset, part);
+      else mapping.pin.write(offset, part);
+      done += length;
+    }
+    return true;
   }
 
   #access(direction: 'read' | 'write', iova: bigint, bytes: Uint8Array): boolean {

@@ -1,5 +1,5 @@
 import type { Argument } from './argument.js';
-import type { DmaMapping } from './dma.js';
+import type { DmaMapping, PasidTranslation } from './dma.js';
 import type { IommuGroup } from './iommu-group.js';
 
 /** The part of a kernel that maps memory for the devices of a container's groups. */
@@ -13,6 +13,8 @@ export interface IommuDriver {
   ioctl(request: number, argument: Argument): number;
   /** The mapping a device's access to `iova` falls in. */
   at(iova: bigint): DmaMapping | undefined;
+  /** What translates accesses that carry a PASID, where something does. */
+  readonly pasids?: PasidTranslation | undefined;
   /** The container's last group left. */
   release(): void;
 }

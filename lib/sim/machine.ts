@@ -1,5 +1,5 @@
 import { Clock } from './clock.js';
-import { DmaPort, type DmaFault } from './dma.js';
+import { DmaPort, type CacheContents, type DmaFault } from './dma.js';
 import { Endpoint } from './eeh.js';
 import { FileTree } from './files.js';
 import { IommuGroup } from './iommu-group.js';
@@ -10,6 +10,8 @@ import { iommuKinds, iommuProfile, kernels, type IommuKind, type KernelVersion }
 import { PciSlot } from './slot.js';
 import { fileTree } from './sysfs.js';
 import { UserMemory } from './user-memory.js';
+import type { FaultChannel } from './vsva-2020/fault-channel.js';
+import { Vsva2020 } from './vsva-2020/machine.js';
 import { expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 
@@ -51,6 +53,7 @@ export class Machine {
   /** Device accesses that reached no memory, oldest first. */
   readonly faults: DmaFault[] = [];
   readonly #slots: readonly PciSlot[];
+  readonly #vsva2020: Vsva2020 | undefined;
 
   constructor({
     kernel = '7.3',
@@ -70,6 +73,7 @@ export class Machine {
       allowUnsafeInterrupts,
       entryLimit: dmaEntryLimit,
       lockedMemory: new LockedMemory(lockedMemoryLimit),
+      vsva2020: kernels[kernel].vsva2020 ? new Vsva2020() : undefined,
     };
     const groups = new Map<number, IommuGroup>();
     const slots: PciSlot[] = [];
@@ -102,6 +106,7 @@ export class Machine {
     }
     const inventory = { platform, slots, groups: [...groups.values()] };
     this.#slots = slots;
+    this.#vsva2020 = platform.vsva2020;
     this.kernel = new SimulatedKernel(platform, inventory.groups, new FileTree(fileTree(inventory)));
   }
 
@@ -110,13 +115,34 @@ export class Machine {
    * it by the REQ interrupt; resolves when it is let go.
    */
   async unbind(address: string): Promise<void> {
-    const slot = this.#slots.find((candidate) => candidate.address === address);
-    if (slot === undefined) throw expected('the address of a device of the machine', 'address', address);
+    const slot = this.#slot(address);
     await new Promise<void>((resolve) => {
       if (slot.vfio === undefined) resolve();
       else slot.vfio.takeBack(resolve);
     });
     slot.unbind();
+  }
+
+  /**
+   * Where the faults come out that a device's accesses with a PASID meet, and page responses go in: the proposal of
+   * 2020, which kernel '6.12-vsva' has, declares their bytes and no request that moves them.
+   */
+  faultChannel(address: string): FaultChannel {
+    const { address: device } = this.#slot(address);
+    if (this.#vsva2020 === undefined) throw expected("a machine with kernel '6.12-vsva'", 'machine', 'one with another');
+    return this.#vsva2020.channel(device);
+  }
+
+  /** How much is cached of what a guest's page tables say, in the device and in the IOMMU of its container. */
+  cachedTranslations(address: string): CacheContents {
+    const { group } = this.#slot(address);
+    return group.domain?.pasids?.cached(address) ?? { pasids: 0, translations: 0, deviceTranslations: 0 };
+  }
+
+  #slot(address: string): PciSlot {
+    const slot = this.#slots.find((candidate) => candidate.address === address);
+    if (slot === undefined) throw expected('the address of a device of the machine', 'address', address);
+    return slot;
   }
 }
 

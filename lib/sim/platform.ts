@@ -1,5 +1,6 @@
 import type { IommuProfile, KernelProfile } from './profile.js';
 import type { UserMemory } from './user-memory.js';
+import type { Vsva2020 } from './vsva-2020/machine.js';
 
 /** What the parts of a machine share. */
 export interface Platform {
@@ -10,6 +11,8 @@ export interface Platform {
   /** The module's parameter dma_entry_limit, which can be changed: containers take it when they get their type. */
   entryLimit: number;
   readonly lockedMemory: LockedMemory;
+  /** Set on a kernel with the proposal of 2020. */
+  readonly vsva2020: Vsva2020 | undefined;
 }
 
 /** The memory a process has locked, against its RLIMIT_MEMLOCK. */

@@ -1,6 +1,7 @@
 /** The kernel to imitate, and the IOMMU of the machine: what each has and lacks. */
 
-export type KernelVersion = '6.12' | '7.3';
+/** Releases of Linux, and '6.12-vsva': 6.12 with the guest page table proposal of 2020 in place of what took its numbers. */
+export type KernelVersion = '6.12' | '7.3' | '6.12-vsva';
 export type IommuKind = 'intel' | 'amd' | 'virtio' | 'spapr';
 
 /** What differs between kernel versions, each by the change that made it. */
@@ -16,17 +17,22 @@ export interface KernelProfile {
   readonly growsMsix: boolean;
   /** The device feature DMA_BUF, of 6.19. */
   readonly exportsDmaBufs: boolean;
+  /** The requests of abi/vfio/vsva-2020.ts are answered; UNMAP_ALL and the migration capability, whose numbers they have, are not. */
+  readonly vsva2020: boolean;
 }
 
+const linux612: KernelProfile = {
+  version: '6.12',
+  nesting: true,
+  checksOverflow: false,
+  errorInterruptWithoutExpress: false,
+  growsMsix: true,
+  exportsDmaBufs: false,
+  vsva2020: false,
+};
+
 export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
-  '6.12': {
-    version: '6.12',
-    nesting: true,
-    checksOverflow: false,
-    errorInterruptWithoutExpress: false,
-    growsMsix: true,
-    exportsDmaBufs: false,
-  },
+  '6.12': linux612,
   '7.3': {
     version: '7.3',
     nesting: false,
@@ -34,7 +40,9 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     errorInterruptWithoutExpress: true,
     growsMsix: true,
     exportsDmaBufs: true,
+    vsva2020: false,
   },
+  '6.12-vsva': { ...linux612, version: '6.12-vsva', vsva2020: true },
 };
 
 export interface ReservedRegion {
@@ -76,7 +84,7 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile): Iommu
       return {
         kind,
         // The driver's page tables were rewritten in between, and give fewer levels.
-        ...(version === '6.12'
+        ...(version !== '7.3'
           ? { pageSizes: 0x000f_ff7f_ffff_f000n, apertureLast: top }
           : { pageSizes: 0x0000_7f7f_ffff_f000n, apertureLast: 0xffff_ffff_ffffn }),
         reserved: [x86MsiWindow, { start: 0xfd_0000_0000n, last: 0xff_ffff_ffffn, type: 'reserved' }],

@@ -24,9 +24,6 @@ import {
   VFIO_IOMMU_INFO_CAPS,
   VFIO_IOMMU_INFO_PGSIZES,
   VFIO_IOMMU_MAP_DMA,
-  VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
-  VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
-  VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
   VFIO_IOMMU_UNMAP_DMA,
   vfio_bitmap,
   vfio_iommu_type1_dirty_bitmap,
@@ -34,18 +31,18 @@ import {
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
   vfio_iommu_type1_info,
-  vfio_iommu_type1_info_cap_iova_range,
-  vfio_iommu_type1_info_cap_migration,
-  vfio_iommu_type1_info_dma_avail,
-  vfio_iova_range,
 } from '../abi/vfio/type1.js';
+import { IOMMU_UAPI_VERSION } from '../abi/vfio/vsva-2020.js';
 import type { Argument } from './argument.js';
 import type { DmaMapping } from './dma.js';
 import { IntervalMap, type Interval } from './interval-map.js';
 import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
+import type { IommuGroup } from './iommu-group.js';
 import type { Platform } from './platform.js';
-import type { IommuProfile } from './profile.js';
-import { checkBitmap, largestDirtyBitmap, MappingBitmap, mostDirtyPages, pagesOf } from './type1-dirty.js';
+import { checkBitmap, MappingBitmap, mostDirtyPages, pagesOf } from './type1-dirty.js';
+import { dmaAvailableCapability, iovaRangesCapability, migrationCapability, usableRanges } from './type1-info.js';
+import { GuestTranslation } from './vsva-2020/guest-translation.js';
+import { guestIoctl, nestingCapability } from './vsva-2020/requests.js';
 
 /** One MAP_DMA. */
 interface Type1Mapping extends DmaMapping {
@@ -65,8 +62,10 @@ export function type1Kind(platform: Platform): IommuDriverKind {
       switch (extension) {
         case VFIO_TYPE1_IOMMU:
         case VFIO_TYPE1v2_IOMMU:
-        case VFIO_UNMAP_ALL:
           return 1;
+        case VFIO_UNMAP_ALL:
+          // The proposal of 2020 answers its version to this number, which is 1 too.
+          return platform.vsva2020 === undefined ? 1 : IOMMU_UAPI_VERSION;
         case VFIO_TYPE1_NESTING_IOMMU:
           return platform.kernel.nesting ? 1 : 0;
         default:
@@ -85,6 +84,8 @@ class Type1 implements IommuDriver {
   readonly #version2: boolean;
   readonly #mappings = new IntervalMap<Type1Mapping>();
   readonly #ranges: readonly Interval[];
+  /** The guest's stage, where the container's type has one. */
+  readonly pasids: GuestTranslation | undefined;
   /** How many more mappings it takes: the module parameter dma_entry_limit less those that are. */
   #available: number;
   #invalidAddresses = 0;
@@ -96,6 +97,8 @@ class Type1 implements IommuDriver {
     this.#platform = platform;
     this.#available = platform.entryLimit;
     this.#ranges = usableRanges(platform.iommu);
+    const nests = type === VFIO_TYPE1_NESTING_IOMMU && platform.vsva2020 !== undefined;
+    this.pasids = nests ? new GuestTranslation(platform.vsva2020, this) : undefined;
   }
 
   checkExtension(extension: number): number {
@@ -113,10 +116,15 @@ class Type1 implements IommuDriver {
   attach(): number {
     if (this.#invalidAddresses > 0) return -errno.EBUSY;
     const { iommu, allowUnsafeInterrupts } = this.#platform;
+    // VT-d's is the only format of guest page tables there is.
+    if (this.pasids !== undefined && iommu.kind !== 'intel') return -errno.EINVAL;
     return iommu.isolatesInterrupts || allowUnsafeInterrupts ? 0 : -errno.EPERM;
   }
 
-  detach(): void {}
+  /** A device that left keeps no translation and waits for no page. */
+  detach(group: IommuGroup): void {
+    for (const { address } of group.slots) this.pasids?.forget(address);
+  }
 
   ioctl(request: number, argument: Argument): number {
     switch (request) {
@@ -129,7 +137,8 @@ class Type1 implements IommuDriver {
       case VFIO_IOMMU_DIRTY_PAGES.number:
         return this.#dirtyPages(argument);
       default:
-        return -errno.ENOTTY;
+        if (this.#platform.vsva2020 === undefined) return -errno.ENOTTY;
+        return guestIoctl(this.#platform.vsva2020, this.pasids, request, argument);
     }
   }
 
@@ -139,6 +148,8 @@ class Type1 implements IommuDriver {
   }
 
   release(): void {
+    this.pasids?.release();
+    if (this.pasids !== undefined) this.#platform.vsva2020?.pasids.freeAll(this.pasids);
     for (const mapping of this.#all()) this.#remove(mapping);
   }
 
@@ -147,7 +158,11 @@ class Type1 implements IommuDriver {
     if (info === undefined) return -errno.EFAULT;
     if (info.argsz < VFIO_IOMMU_GET_INFO.minimum) return -errno.EINVAL;
     const room = info.argsz;
-    const chain = buildChain([this.#migration(), this.#dmaAvailable(), this.#iovaRanges()], vfio_iommu_type1_info.size, 8);
+    const chain = buildChain(
+      [...this.#secondCapability(), dmaAvailableCapability(this.#available), iovaRangesCapability(this.#ranges)],
+      vfio_iommu_type1_info.size,
+      8,
+    );
     info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
     info.iova_pgsizes = this.#platform.iommu.pageSizes;
     if (room < vfio_iommu_type1_info.size + chain.byteLength) {
@@ -159,33 +174,10 @@ class Type1 implements IommuDriver {
     return argument.copyTo(info.bytes.subarray(0, room)) ? 0 : -errno.EFAULT;
   }
 
-  #migration(): Uint8Array {
-    const capability = vfio_iommu_type1_info_cap_migration.create();
-    capability.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION;
-    capability.header.version = 1;
-    capability.pgsize_bitmap = this.#pageSize;
-    capability.max_dirty_bitmap_size = largestDirtyBitmap;
-    return capability.bytes;
-  }
-
-  #dmaAvailable(): Uint8Array {
-    const capability = vfio_iommu_type1_info_dma_avail.create();
-    capability.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
-    capability.header.version = 1;
-    capability.avail = this.#available;
-    return capability.bytes;
-  }
-
-  #iovaRanges(): Uint8Array {
-    const capability = vfio_iommu_type1_info_cap_iova_range.create(this.#ranges.length * vfio_iova_range.size);
-    capability.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
-    capability.header.version = 1;
-    capability.nr_iovas = this.#ranges.length;
-    capability.iova_ranges.forEach((range, index) => {
-      range.start = this.#ranges[index]?.start ?? 0n;
-      range.end = this.#ranges[index]?.last ?? 0n;
-    });
-    return capability.bytes;
+  /** Capability 2: migration, or on a kernel with the proposal of 2020 what a nesting container can. */
+  #secondCapability(): Uint8Array[] {
+    if (this.#platform.vsva2020 === undefined) return [migrationCapability(this.#pageSize)];
+    return this.pasids === undefined ? [] : [nestingCapability()];
   }
 
   #all(): Generator<Type1Mapping, void> {
@@ -245,7 +237,8 @@ class Type1 implements IommuDriver {
   #unmapDma(argument: Argument): number {
     const unmap = argument.struct(vfio_iommu_type1_dma_unmap, VFIO_IOMMU_UNMAP_DMA.minimum);
     if (unmap === undefined) return -errno.EFAULT;
-    const known = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
+    const all = this.#platform.vsva2020 === undefined ? VFIO_DMA_UNMAP_FLAG_ALL : 0;
+    const known = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | all | VFIO_DMA_UNMAP_FLAG_VADDR;
     if (unmap.argsz < VFIO_IOMMU_UNMAP_DMA.minimum || (unmap.flags & ~known) !== 0) return -errno.EINVAL;
     let bitmap: ReturnType<typeof vfio_bitmap.create> | undefined;
     if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) {
@@ -378,20 +371,4 @@ class Type1 implements IommuDriver {
     this.#platform.lockedMemory.give(mapping.last - mapping.start + 1n);
     this.#available += 1;
   }
-}
-
-/** The aperture without what the platform keeps for itself, except what devices can be moved off (direct-relaxable). */
-function usableRanges(iommu: IommuProfile): Interval[] {
-  let ranges: Interval[] = [{ start: 0n, last: iommu.apertureLast }];
-  for (const hole of iommu.reserved) {
-    if (hole.type === 'direct-relaxable') continue;
-    ranges = ranges.flatMap((range) => {
-      if (hole.start > range.last || hole.last < range.start) return [range];
-      const parts: Interval[] = [];
-      if (range.start < hole.start) parts.push({ start: range.start, last: hole.start - 1n });
-      if (range.last > hole.last) parts.push({ start: hole.last + 1n, last: range.last });
-      return parts;
-    });
-  }
-  return ranges;
 }

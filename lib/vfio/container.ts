@@ -38,6 +38,7 @@ import { DmaBuffer, mapMemory } from '../memory/buffer.js';
 import { IovaAllocator } from '../memory/iova-allocator.js';
 import { DirtyTracking } from './dirty-tracking.js';
 import { Group } from './group.js';
+import { isNestingCapability } from './nesting-capability.js';
 
 /** What VFIO_IOMMU_GET_INFO says of a type1 IOMMU. */
 export interface Type1Info {
@@ -85,8 +86,8 @@ export class Container extends Resource implements AddressSpace {
     return this.#descriptor.fd;
   }
 
-  /** Makes a request on the container's fd, for one this class has no method for. @throws KernelError */
-  request(request: Request, argument?: number | Uint8Array): number {
+  /** A request this class has no method for. @throws KernelError */
+  ioctl(request: Request, argument?: number | Uint8Array): number {
     return this.#descriptor.ioctl(request, argument);
   }
 
@@ -127,7 +128,9 @@ export class Container extends Resource implements AddressSpace {
     if (this.#isSpapr) throw new TypeError(`${this.label} has the IOMMU of a POWER machine: ask its Spapr instead`);
     const { info, capabilities } = askInfo(this.#descriptor, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info);
     const ranges = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, vfio_iommu_type1_info_cap_iova_range);
-    const dirty = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, vfio_iommu_type1_info_cap_migration);
+    // The proposal of 2020 has a capability of the same number, which is another thing.
+    const mainline = capabilities.filter((capability) => !isNestingCapability(capability));
+    const dirty = findCapability(mainline, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, vfio_iommu_type1_info_cap_migration);
     const available = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, vfio_iommu_type1_info_dma_avail);
     return {
       pageSizes: info.iova_pgsizes,
@@ -241,15 +244,10 @@ export class Container extends Resource implements AddressSpace {
     return unmap.size;
   }
 
-  /** Devices go first, then the memory they could reach, and then the groups: without them the kernel cannot unmap. */
+  /** Devices go first, then what they could reach, newest first, and then the groups: without them the kernel cannot unmap. */
   protected override quiesce(): void {
-    const buffers = this.children.filter((child) => child instanceof DmaBuffer);
-    const tracking = this.children.filter((child) => child instanceof DirtyTracking);
-    finishAll([
-      ...tracking.map((each) => () => each.close()),
-      ...this.groups.map((group) => () => group.closeDevices()),
-      ...buffers.map((buffer) => () => buffer.close()),
-    ]);
+    const others = this.children.filter((child) => !(child instanceof Group)).reverse();
+    finishAll([...this.groups.map((group) => () => group.closeDevices()), ...others.map((other) => () => other.close())]);
   }
 
   protected override release(): void {

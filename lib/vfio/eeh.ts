@@ -177,6 +177,6 @@ export class Eeh {
     this.#operation.argsz = vfio_eeh_pe_op.size;
     this.#operation.flags = 0;
     this.#operation.op = op;
-    return this.#container.request(VFIO_EEH_PE_OP, this.#operation.bytes);
+    return this.#container.ioctl(VFIO_EEH_PE_OP, this.#operation.bytes);
   }
 }

@@ -11,6 +11,7 @@ import { Descriptor } from '../kernel/descriptor.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { finishAll, Resource, together } from '../kernel/resource.js';
 import { Device } from './device.js';
+import { uuidBytes } from './uuid.js';
 
 export interface GroupStatus {
   /** Every device of the group is with VFIO or with no driver that does DMA. */
@@ -56,10 +57,19 @@ export class Group extends Resource {
     };
   }
 
-  /** VFIO_GROUP_GET_DEVICE_FD: opens the device at that PCI address. The container must have an IOMMU type. */
-  openDevice(address: string): Device {
+  /** The fd, for requests that take groups. */
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
+  /**
+   * VFIO_GROUP_GET_DEVICE_FD: opens the device of that name in sysfs, on PCI its address. The container must have an IOMMU
+   * type. `vfToken` is the UUID that a virtual function asks for while vfio-pci has its physical one (Linux 5.7).
+   */
+  openDevice(address: string, { vfToken }: { readonly vfToken?: string } = {}): Device {
     this.assertOpen();
-    const name = new TextEncoder().encode(`${address}\0`);
+    if (vfToken !== undefined) uuidBytes(vfToken, 'vfToken');
+    const name = new TextEncoder().encode(vfToken === undefined ? `${address}\0` : `${address} vf_token=${vfToken}\0`);
     const fd = this.#descriptor.ioctl(VFIO_GROUP_GET_DEVICE_FD, name);
     return together((undo) => {
       const descriptor = undo(Descriptor.adopt(this.#descriptor.kernel, fd, address));

@@ -2,12 +2,17 @@ import type { Capability } from '../abi/chain.js';
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../abi/system.js';
 import {
   VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+  VFIO_REGION_INFO_CAP_NVLINK2_LNKSPD,
+  VFIO_REGION_INFO_CAP_NVLINK2_SSATGT,
   VFIO_REGION_INFO_CAP_SPARSE_MMAP,
   VFIO_REGION_INFO_CAP_TYPE,
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
   vfio_region_info,
+  vfio_region_info_cap_nvlink2_lnkspd,
+  vfio_region_info_cap_nvlink2_ssatgt,
   vfio_region_info_cap_sparse_mmap,
   vfio_region_info_cap_type,
 } from '../abi/vfio/region.js';
@@ -31,6 +36,10 @@ export interface RegionInfo {
   readonly mappable: readonly { readonly offset: number; readonly size: number }[];
   /** What a device-specific region is. */
   readonly type: { readonly type: number; readonly subtype: number } | undefined;
+  /** The MSI-X table lies in it, and may be mapped with the rest. Linux 4.16. */
+  readonly msixMappable: boolean;
+  /** Of an NVLink2 bridge, whose driver left in Linux 5.13: its address on the system bus, and its speed. */
+  readonly nvlink2: { readonly target: bigint | undefined; readonly linkSpeed: number | undefined };
   readonly capabilities: readonly Capability[];
 }
 
@@ -117,6 +126,11 @@ function readInfo(descriptor: Descriptor, index: number): RegionInfo {
     writable: (info.flags & VFIO_REGION_INFO_FLAG_WRITE) !== 0,
     mappable: (info.flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0 ? areas.filter((area) => area.size > 0) : [],
     type: type && { type: type.type, subtype: type.subtype },
+    msixMappable: capabilities.some(({ id }) => id === VFIO_REGION_INFO_CAP_MSIX_MAPPABLE),
+    nvlink2: {
+      target: findCapability(capabilities, VFIO_REGION_INFO_CAP_NVLINK2_SSATGT, vfio_region_info_cap_nvlink2_ssatgt)?.tgt,
+      linkSpeed: findCapability(capabilities, VFIO_REGION_INFO_CAP_NVLINK2_LNKSPD, vfio_region_info_cap_nvlink2_lnkspd)?.link_speed,
+    },
     capabilities,
   };
 }

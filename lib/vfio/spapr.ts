@@ -95,7 +95,7 @@ export class Spapr implements AddressSpace {
   info(): SpaprInfo {
     const info = vfio_iommu_spapr_tce_info.create();
     info.argsz = vfio_iommu_spapr_tce_info.size;
-    this.#container.request(VFIO_IOMMU_SPAPR_TCE_GET_INFO, info.bytes);
+    this.#container.ioctl(VFIO_IOMMU_SPAPR_TCE_GET_INFO, info.bytes);
     const { pgsizes, max_dynamic_windows_supported, levels } = info.ddw;
     return {
       window: { start: BigInt(info.dma32_window_start), size: BigInt(info.dma32_window_size) },
@@ -106,12 +106,12 @@ export class Spapr implements AddressSpace {
 
   /** VFIO_IOMMU_ENABLE, version 1: accounts for locked memory of the window's size, and lets it be mapped. Linux 3.11. */
   enable(): void {
-    this.#container.request(VFIO_IOMMU_ENABLE);
+    this.#container.ioctl(VFIO_IOMMU_ENABLE);
   }
 
   /** VFIO_IOMMU_DISABLE, version 1. What is mapped stays; no more can be mapped or unmapped. Linux 3.11. */
   disable(): void {
-    this.#container.request(VFIO_IOMMU_DISABLE);
+    this.#container.ioctl(VFIO_IOMMU_DISABLE);
   }
 
   /**
@@ -147,7 +147,7 @@ export class Spapr implements AddressSpace {
     create.page_shift = pageShift;
     create.window_size = size;
     create.levels = levels;
-    this.#container.request(VFIO_IOMMU_SPAPR_TCE_CREATE, create.bytes);
+    this.#container.ioctl(VFIO_IOMMU_SPAPR_TCE_CREATE, create.bytes);
     const window = { start: create.start_addr, size, pageSize };
     this.#windows.push(window);
     return window;
@@ -160,7 +160,7 @@ export class Spapr implements AddressSpace {
     const remove = vfio_iommu_spapr_tce_remove.create();
     remove.argsz = vfio_iommu_spapr_tce_remove.size;
     remove.start_addr = start;
-    this.#container.request(VFIO_IOMMU_SPAPR_TCE_REMOVE, remove.bytes);
+    this.#container.ioctl(VFIO_IOMMU_SPAPR_TCE_REMOVE, remove.bytes);
     this.#windows = this.#windows.filter((candidate) => candidate !== window);
   }
 
@@ -241,7 +241,7 @@ export class Spapr implements AddressSpace {
     this.#register.flags = 0;
     this.#register.vaddr = checkedValue64(address);
     this.#register.size = size;
-    this.#container.request(request, this.#register.bytes);
+    this.#container.ioctl(request, this.#register.bytes);
   }
 
   #checkRange({ iova, size }: { readonly iova: bigint; readonly size: bigint }): void {

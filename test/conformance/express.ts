@@ -394,9 +394,7 @@ export function express(variant: Variant): void {
     await unbinding;
     expect(answer(seam.open(`/dev/vfio/${subject.express.group}`))).toBe('ENOENT');
     seam.closeAll();
-    expect(subject.kernel.files.writeFile('/sys/bus/pci/drivers_probe', new TextEncoder().encode(subject.express.address))).toBeGreaterThan(
-      0,
-    );
+    bindDriver(subject.kernel, address);
     open('express');
   }, 30_000);
 }
