@@ -10,6 +10,10 @@ export interface Platform {
   /** The module's parameter dma_entry_limit, which can be changed: containers take it when they get their type. */
   entryLimit: number;
   readonly lockedMemory: LockedMemory;
+  /** The module's parameter enable_unsafe_noiommu_mode: vfio-pci takes devices that have no IOMMU. */
+  unsafeNoIommu: boolean;
+  /** The process has CAP_SYS_RAWIO. */
+  rawIo: boolean;
 }
 
 /** The memory a process has locked, against its RLIMIT_MEMLOCK. */

@@ -1,4 +1,6 @@
+import { errno } from '../abi/errno.js';
 import { PCI_COMMAND_MASTER } from '../abi/pci.js';
+import type { GroupTable } from './group-table.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { PciFunction } from './pci/function.js';
 import { VfioPciDevice } from './vfio-pci/device.js';
@@ -7,22 +9,35 @@ import type { KernelProfile } from './profile.js';
 /** A PCI function in the machine: where it is, its group, and the driver that has it. */
 export class PciSlot {
   readonly address: string;
-  readonly group: IommuGroup;
   readonly pciFunction: PciFunction;
   /** The driver a host would give it when nothing overrides. */
   readonly hostDriver: string | undefined;
   /** What /sys/bus/pci/devices/ADDRESS/driver_override says. */
   driverOverride: string | undefined;
   readonly #kernel: KernelProfile;
+  readonly #groups: GroupTable;
+  #group: IommuGroup | undefined;
   #driver: string | undefined;
   #vfio: VfioPciDevice | undefined;
 
-  constructor(address: string, group: IommuGroup, pciFunction: PciFunction, hostDriver: string | undefined, kernel: KernelProfile) {
+  /** `group`: its IOMMU group; undefined without an IOMMU. */
+  constructor(
+    address: string,
+    pciFunction: PciFunction,
+    hostDriver: string | undefined,
+    machine: { readonly kernel: KernelProfile; readonly groups: GroupTable; readonly group: IommuGroup | undefined },
+  ) {
     this.address = address;
-    this.group = group;
     this.pciFunction = pciFunction;
     this.hostDriver = hostDriver;
-    this.#kernel = kernel;
+    this.#kernel = machine.kernel;
+    this.#groups = machine.groups;
+    this.#enter(machine.group);
+  }
+
+  /** Without an IOMMU there is none but while vfio-pci has the device. */
+  get group(): IommuGroup | undefined {
+    return this.#group;
   }
 
   get driver(): string | undefined {
@@ -34,9 +49,15 @@ export class PciSlot {
     return this.#vfio;
   }
 
-  bind(driver: string): void {
+  /** The driver's probe: 0 or -errno. */
+  bind(driver: string): number {
+    if (driver === 'vfio-pci') {
+      if (this.#group === undefined) this.#enter(this.#groups.makeUnsafe());
+      if (this.#group === undefined) return -errno.EINVAL;
+      this.#vfio = new VfioPciDevice(this.address, this.pciFunction, this.#kernel, this.#group);
+    }
     this.#driver = driver;
-    this.#vfio = driver === 'vfio-pci' ? new VfioPciDevice(this.address, this.pciFunction, this.#kernel, this.group) : undefined;
+    return 0;
   }
 
   /** The platform restores what it configured; bus mastering is the driver's, and stays off. */
@@ -48,5 +69,16 @@ export class PciSlot {
   unbind(): void {
     this.#driver = undefined;
     this.#vfio = undefined;
+    const group = this.#group;
+    if (group === undefined || group.present) return;
+    group.opened?.revoke();
+    if (group.kind !== 'noiommu') return;
+    this.#groups.remove(group);
+    this.#group = undefined;
+  }
+
+  #enter(group: IommuGroup | undefined): void {
+    this.#group = group;
+    group?.slots.push(this);
   }
 }
