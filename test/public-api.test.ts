@@ -29,6 +29,7 @@ it('vfio', () => {
     'native',
     'openDevice',
     'parseAddress',
+    'physicalAddress',
   ]);
 });
 
