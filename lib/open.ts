@@ -1,3 +1,4 @@
+import { VFIO_NOIOMMU_IOMMU, VFIO_TYPE1v2_IOMMU } from './abi/vfio/container.js';
 import type { Kernel } from './kernel/kernel.js';
 import { Resource, together } from './kernel/resource.js';
 import type { AddressSpace } from './memory/address-space.js';
@@ -24,16 +25,24 @@ export class OpenDevice extends Resource {
   }
 }
 
+export interface OpenOptions {
+  /**
+   * Open the device even if nothing but vfio's no-IOMMU mode stands behind its group: by DMA the device, and a mistake in
+   * its driver, can then read and overwrite all memory of the machine. Devices with an IOMMU open as ever. Default: false.
+   */
+  readonly unsafeNoIommu?: boolean;
+}
+
 /**
  * Opens a PCI device that is bound to vfio-pci, in one step: a container of its own, the device's IOMMU group, the type1
  * version 2 interface. A failure leaves nothing open.
  *
  * @param address '0000:01:00.0', or '01:00.0'
  * @throws KernelError, with a hint; an Error with code ERR_VFIO_NOT_BOUND or ERR_VFIO_NO_GROUP when the device is not
- * ready for VFIO.
+ * ready for VFIO, or ERR_VFIO_NO_IOMMU when it has no IOMMU and `unsafeNoIommu` does not say that this is wanted.
  */
-export function openDevice(kernel: Kernel, address: string): OpenDevice {
-  const { address: name, group, driver } = findDevice(kernel, address);
+export function openDevice(kernel: Kernel, address: string, { unsafeNoIommu = false }: OpenOptions = {}): OpenDevice {
+  const { address: name, group, driver, noIommu } = findDevice(kernel, address);
   if (group === undefined) {
     throw Object.assign(
       new Error(
@@ -47,10 +56,19 @@ export function openDevice(kernel: Kernel, address: string): OpenDevice {
       code: 'ERR_VFIO_NOT_BOUND',
     });
   }
+  if (noIommu && !unsafeNoIommu) {
+    throw Object.assign(
+      new Error(
+        `Device ${name} has no IOMMU, so it can read and overwrite all memory of the machine; ` +
+          `if that is what you want, say so: openDevice(kernel, '${name}', { unsafeNoIommu: true })`,
+      ),
+      { code: 'ERR_VFIO_NO_IOMMU' },
+    );
+  }
   return together((undo) => {
     const container = undo(Container.open(kernel));
-    const opened = container.openGroup(group);
-    container.setIommu();
+    const opened = noIommu ? container.openNoIommuGroup(group) : container.openGroup(group);
+    container.setIommu(noIommu ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU);
     return new OpenDevice(container, opened.openDevice(name));
   });
 }

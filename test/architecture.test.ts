@@ -39,7 +39,7 @@ const allowed: Record<string, readonly string[]> = {
   pci: ['kernel', 'abi/pci.ts'],
   memory: ['abi', 'kernel'],
   vfio: ['abi', 'kernel', 'memory', 'pci'],
-  'open.ts': ['vfio', 'memory', 'pci', 'kernel'],
+  'open.ts': ['vfio', 'memory', 'pci', 'kernel', 'abi/vfio/container.ts'],
   'index.ts': ['abi', 'kernel', 'memory', 'pci', 'vfio', 'open.ts'],
   lab: [],
 };

@@ -30,6 +30,7 @@ it('vfio', () => {
     'native',
     'openDevice',
     'parseAddress',
+    'physicalAddress',
   ]);
 });
 

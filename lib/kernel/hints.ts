@@ -4,7 +4,9 @@
  */
 const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   open: {
-    ENOENT: 'Is the device bound to vfio-pci, and the vfio module loaded? The node appears when it is.',
+    ENOENT:
+      'Is the device bound to vfio-pci, and the vfio module loaded? The node appears when it is; ' +
+      'that of a device without an IOMMU is called noiommu-NUMBER, which openNoIommuGroup opens.',
     EACCES: 'Give your user access to the node with a udev rule, for example: SUBSYSTEM=="vfio", OWNER="you".',
     EPERM: 'Opening a no-IOMMU group takes CAP_SYS_RAWIO; in a container, the device must be granted, not mounted?',
     EBUSY: 'A group can be open once, and not while one of its devices is open by its own node: close it in the process that holds it.',
@@ -14,8 +16,11 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EINVAL: 'A container takes an IOMMU type once, and only after VFIO_GROUP_SET_CONTAINER put a group in it.',
     EPERM:
       'The platform does not isolate interrupts: turn on interrupt remapping in the firmware. ' +
-      'vfio_iommu_type1.allow_unsafe_interrupts=1 overrides it and lets a device forge interrupts.',
-    ENODEV: 'No IOMMU driver of this type: load vfio_iommu_type1, or pick a type that CHECK_EXTENSION confirms.',
+      'vfio_iommu_type1.allow_unsafe_interrupts=1 overrides it and lets a device forge interrupts. ' +
+      'Or is it VFIO_NOIOMMU_IOMMU, which takes CAP_SYS_RAWIO?',
+    ENODEV:
+      'No IOMMU driver of this type: load vfio_iommu_type1, or pick a type that CHECK_EXTENSION confirms. ' +
+      'Groups without an IOMMU take VFIO_NOIOMMU_IOMMU alone, and only while enable_unsafe_noiommu_mode is on.',
   },
   VFIO_GROUP_SET_CONTAINER: {
     EINVAL: 'The group is in a container already; UNSET_CONTAINER first.',
@@ -32,8 +37,13 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFIO_GROUP_GET_DEVICE_FD: {
     EINVAL: 'Put the group in a container and choose an IOMMU type first.',
     ENODEV: 'The group has no VFIO device of this name; is it bound to vfio-pci?',
+    EPERM: 'The device has no IOMMU: opening it takes CAP_SYS_RAWIO.',
+  },
+  VFIO_IOMMU_GET_INFO: {
+    ENOTTY: 'The container has no IOMMU that could be asked: its devices reach memory by physical address.',
   },
   VFIO_IOMMU_MAP_DMA: {
+    ENOTTY: 'The container has no IOMMU that could map: its devices reach memory by physical address.',
     EEXIST: 'The range overlaps a mapping that exists; unmap it first.',
     EINVAL:
       'Address, IOVA and size must be multiples of the smallest page size, and the IOVA inside one of the ranges of info(). ' +
@@ -45,6 +55,7 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENXIO: 'On a POWER machine, the IOVA must lie in a window: in the one of info(), or in one that was created.',
   },
   VFIO_IOMMU_UNMAP_DMA: {
+    ENOTTY: 'The container has no IOMMU, and so no mappings.',
     EINVAL: 'A range may cover whole mappings only, in multiples of the page size.',
     EPERM: 'On a POWER machine, the container must be enabled (version 1) or have registered memory (version 2) first.',
     ENXIO: 'On a POWER machine, the IOVA must lie in a window: in the one of info(), or in one that was created.',

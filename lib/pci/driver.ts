@@ -3,6 +3,8 @@ import { finishAll } from '../kernel/resource.js';
 import { readText, writeText } from './sysfs.js';
 import { devicesPath, findDevice, type PciDevice } from './topology.js';
 
+const noIommuModePath = '/sys/module/vfio/parameters/enable_unsafe_noiommu_mode';
+
 /** What a device was before `bindDriver`, and the way back. */
 export interface Binding {
   readonly address: string;
@@ -17,6 +19,8 @@ export interface Binding {
  * Gives a device to a driver, by default vfio-pci, through `driver_override`: no other device with the same ids is
  * touched, which `new_id` would do. Nothing is unbound before it is clear that the device can be given to VFIO; if the
  * new driver does not take it, the old one gets it back.
+ *
+ * A device without an IOMMU goes to vfio-pci only while the system is in no-IOMMU mode, which nobody but you turns on.
  * @throws KernelError, or an Error with code ERR_VFIO_NO_GROUP for a device without an IOMMU group.
  */
 export function bindDriver(kernel: Kernel, address: string, driver = 'vfio-pci'): Binding {
@@ -40,11 +44,12 @@ export function bindDriver(kernel: Kernel, address: string, driver = 'vfio-pci')
 }
 
 function assertPossible(kernel: Kernel, device: PciDevice, driver: string): void {
-  if (device.group === undefined && driver === 'vfio-pci') {
+  if (device.group === undefined && driver === 'vfio-pci' && !noIommuMode(kernel)) {
     throw coded(
       'ERR_VFIO_NO_GROUP',
       `Device ${device.address} is in no IOMMU group, so ${driver} would not take it. ` +
-        'Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?',
+        'Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one? ' +
+        `The unsafe way without one is no-IOMMU mode, where the device can reach all memory: echo Y > ${noIommuModePath}`,
     );
   }
   const path = `/sys/bus/pci/drivers/${driver}`;
@@ -72,6 +77,11 @@ function move(kernel: Kernel, address: string, driver: string | undefined, overr
 function readOverride(kernel: Kernel, address: string): string | undefined {
   const text = readText(kernel, `${devicesPath}/${address}/driver_override`);
   return text === '(null)' ? undefined : text;
+}
+
+function noIommuMode({ files }: Kernel): boolean {
+  const text = files.readFile(noIommuModePath);
+  return typeof text !== 'number' && new TextDecoder().decode(text).trim() === 'Y';
 }
 
 function coded(code: string, message: string): Error {

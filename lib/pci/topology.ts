@@ -18,6 +18,11 @@ export interface PciDevice {
   readonly driver: string | undefined;
   /** The number of its IOMMU group; undefined without an IOMMU. */
   readonly group: number | undefined;
+  /**
+   * The group was made by vfio's no-IOMMU mode: no IOMMU stands between the device and memory, and its node is called
+   * /dev/vfio/noiommu-GROUP.
+   */
+  readonly noIommu: boolean;
 }
 
 /** @throws KernelError ENOENT when there is no such device. */
@@ -34,7 +39,14 @@ export function findDevice(kernel: Kernel, address: string): PciDevice {
     classCode: number('class'),
     driver: readLinkName(kernel, `${path}/driver`),
     group: group === undefined ? undefined : Number(group),
+    noIommu: group !== undefined && isNoIommu(kernel, group),
   };
+}
+
+/** The kernel names the groups that vfio makes by itself; those of an IOMMU have no name. */
+function isNoIommu({ files }: Kernel, group: string): boolean {
+  const name = files.readFile(`/sys/kernel/iommu_groups/${group}/name`);
+  return typeof name !== 'number' && new TextDecoder().decode(name).trim() === 'vfio-noiommu';
 }
 
 /** All PCI devices, or those whose ids are the given ones, in address order. */

@@ -1,4 +1,4 @@
-/** /dev/vfio/GROUP. The order of checks is that of the kernel's group.c. */
+/** /dev/vfio/GROUP and /dev/vfio/noiommu-GROUP. The order of checks is that of the kernel's group.c. */
 import { errno } from '../abi/errno.js';
 import {
   VFIO_GROUP_FLAGS_CONTAINER_SET,
@@ -23,11 +23,14 @@ export class GroupFile extends OpenFile {
   readonly #fds: FdTable;
   #container: ContainerFile | undefined;
   #devicesOpen = 0;
+  #revoked = false;
+  readonly #privileges: { readonly rawIo: boolean };
 
-  constructor(group: IommuGroup, fds: FdTable) {
+  constructor(group: IommuGroup, fds: FdTable, privileges: { readonly rawIo: boolean }) {
     super();
     this.#group = group;
     this.#fds = fds;
+    this.#privileges = privileges;
     group.opened = this;
   }
 
@@ -50,6 +53,7 @@ export class GroupFile extends OpenFile {
     const status = argument.struct(vfio_group_status, VFIO_GROUP_GET_STATUS.minimum);
     if (status === undefined) return -errno.EFAULT;
     if (status.argsz < VFIO_GROUP_GET_STATUS.minimum) return -errno.EINVAL;
+    if (this.#revoked) return -errno.ENODEV;
     if (this.#container !== undefined) status.flags = VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE;
     else status.flags = this.#group.claimed || this.#group.ownedByHost ? 0 : VFIO_GROUP_FLAGS_VIABLE;
     return argument.copyTo(status.bytes) ? 0 : -errno.EFAULT;
@@ -61,7 +65,9 @@ export class GroupFile extends OpenFile {
     const file = this.#fds.lookup(new Int32Array(bytes.buffer)[0] ?? -1);
     if (file === undefined) return -errno.EBADF;
     if (this.#container !== undefined) return -errno.EINVAL;
+    if (this.#revoked) return -errno.ENODEV;
     if (!(file instanceof ContainerFile)) return -errno.EBADFD;
+    if (this.#forbidden) return -errno.EPERM;
     const result = file.attach(this.#group);
     if (result === 0) this.#container = file;
     return result;
@@ -77,9 +83,10 @@ export class GroupFile extends OpenFile {
   #getDeviceFd(argument: Argument): number {
     const name = argument.text(pageSize, -errno.EFAULT, -errno.EINVAL);
     if (typeof name === 'number') return name;
-    const device = this.#find(name);
+    const device = this.#revoked ? -errno.ENODEV : this.#find(name);
     if (typeof device === 'number') return device;
     if (this.#container?.driver === undefined) return -errno.EINVAL;
+    if (this.#forbidden) return -errno.EPERM;
     device.open();
     this.#devicesOpen += 1;
     // An open device holds the group's file: the group is released when both are closed.
@@ -107,13 +114,23 @@ export class GroupFile extends OpenFile {
     return true;
   }
 
+  /** What has no IOMMU is for those alone who could reach all memory anyway. */
+  get #forbidden(): boolean {
+    return this.#group.kind === 'noiommu' && !this.#privileges.rawIo;
+  }
+
+  revoke(): void {
+    this.#leaveContainer();
+    this.#group.opened = undefined;
+    this.#revoked = true;
+  }
+
   #leaveContainer(): void {
     this.#container?.detach(this.#group);
     this.#container = undefined;
   }
 
   protected override release(): void {
-    this.#leaveContainer();
-    this.#group.opened = undefined;
+    if (!this.#revoked) this.revoke();
   }
 }

@@ -1,6 +1,5 @@
 import type { Translation } from './dma.js';
 import type { Endpoint } from './eeh.js';
-import type { OpenFile } from './open-file.js';
 import type { VfioDevice } from './vfio-device.js';
 
 /** A device of a group: a `PciSlot`. */
@@ -18,13 +17,19 @@ interface Member {
  */
 export type GroupKind = 'iommu' | 'noiommu' | 'emulated';
 
+/** The open file of a group. */
+interface GroupFile {
+  /** The group ends while its file is open: nothing can be done with it any more. */
+  revoke(): void;
+}
+
 /** Devices the IOMMU cannot tell apart, and who owns their DMA. */
 export class IommuGroup {
   readonly number: number;
   readonly kind: GroupKind;
   readonly slots: Member[] = [];
-  /** The one open fd of /dev/vfio/NUMBER. */
-  opened: OpenFile | undefined;
+  /** The one open file of its node. */
+  opened: GroupFile | undefined;
   /** What translates the devices' DMA while VFIO owns the group; without it, none reaches memory. */
   domain: Translation['domain'];
   /** What isolates the devices after an error, on machines that do so. */
@@ -36,7 +41,12 @@ export class IommuGroup {
     this.kind = kind;
   }
 
-  /** /dev/vfio/NUMBER exists while a device is bound to vfio-pci. */
+  /** What its node is called in /dev/vfio. */
+  get node(): string {
+    return this.kind === 'noiommu' ? `noiommu-${this.number}` : String(this.number);
+  }
+
+  /** The node exists while a device is bound to vfio-pci. */
   get present(): boolean {
     return this.slots.some((slot) => slot.vfio !== undefined);
   }
@@ -54,8 +64,9 @@ export class IommuGroup {
     return this.slots.some((slot) => slot.driver !== undefined && slot.vfio === undefined);
   }
 
-  /** iommu_group_claim_dma_owner. */
+  /** iommu_group_claim_dma_owner, which is asked only where there is an IOMMU. */
   claim(): boolean {
+    if (this.kind !== 'iommu') return true;
     if (this.#claimed || this.ownedByHost) return false;
     this.#claimed = true;
     return true;

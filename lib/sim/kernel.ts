@@ -7,8 +7,10 @@ import { Argument } from './argument.js';
 import { ContainerFile } from './container.js';
 import { Eventfd } from './eventfd.js';
 import { GroupFile } from './group.js';
+import type { GroupTable } from './group-table.js';
 import type { IommuDriverKind } from './iommu-driver.js';
 import type { IommuGroup } from './iommu-group.js';
+import { PagemapFile, type PhysicalMemory } from './physical-memory.js';
 import type { Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
 import { noiommuKind } from './noiommu.js';
@@ -27,23 +29,31 @@ const pageSize = 4096;
 export class SimulatedKernel implements Kernel, FdTable {
   readonly files: Files;
   readonly #platform: Platform;
-  readonly #groups: readonly IommuGroup[];
+  readonly #groups: GroupTable;
+  readonly #physical: PhysicalMemory;
   readonly #iommuDrivers: readonly IommuDriverKind[];
   readonly #open = new Map<number, OpenFile>();
 
-  constructor(platform: Platform, groups: readonly IommuGroup[], files: Files) {
+  constructor(platform: Platform, groups: GroupTable, physical: PhysicalMemory, files: Files) {
     this.#platform = platform;
     this.#groups = groups;
-    this.#iommuDrivers = [platform.iommu.kind === 'spapr' ? spaprKind(platform) : type1Kind(platform), noiommuKind(false)];
+    this.#physical = physical;
+    this.#iommuDrivers = [platform.iommu.kind === 'spapr' ? spaprKind(platform) : type1Kind(platform), noiommuKind(platform)];
     this.files = files;
   }
 
   open(path: string, _flags: number): number {
     if (path === '/dev/vfio/vfio') return this.install(new ContainerFile(this.#iommuDrivers));
-    const group = this.#groups.find((candidate) => candidate.present && path === `/dev/vfio/${candidate.number}`);
-    if (group !== undefined) return group.opened === undefined ? this.install(new GroupFile(group, this)) : -errno.EBUSY;
+    if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#physical));
+    const group = [...this.#groups].find((candidate) => candidate.present && path === `/dev/vfio/${candidate.node}`);
+    if (group !== undefined) return this.#openGroup(group);
     const found = this.files.access(path);
     return found < 0 ? found : -errno.EACCES;
+  }
+
+  #openGroup(group: IommuGroup): number {
+    if (group.kind === 'noiommu' && !this.#platform.rawIo) return -errno.EPERM;
+    return group.opened === undefined ? this.install(new GroupFile(group, this, this.#platform)) : -errno.EBUSY;
   }
 
   close(fd: number): number {

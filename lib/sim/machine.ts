@@ -1,12 +1,12 @@
 import { Clock } from './clock.js';
 import { DmaPort, type CacheContents, type DmaFault } from './dma.js';
-import { Endpoint } from './eeh.js';
 import { FileTree } from './files.js';
-import { IommuGroup } from './iommu-group.js';
+import { GroupTable } from './group-table.js';
 import { SimulatedKernel } from './kernel.js';
 import type { PciFunction } from './pci/function.js';
 import { LockedMemory, type Platform } from './platform.js';
 import { iommuKinds, iommuProfile, kernels, type IommuKind, type KernelVersion } from './profile.js';
+import { PhysicalMemory } from './physical-memory.js';
 import { PciSlot } from './slot.js';
 import { fileTree } from './sysfs.js';
 import { UserMemory } from './user-memory.js';
@@ -20,9 +20,9 @@ export interface DeviceOptions {
   readonly model: PciFunction;
   /** Its address; by default the next free one from 0000:00:03.0 on. */
   readonly address?: string;
-  /** The number of its IOMMU group; by default a group of its own. */
+  /** The number of its IOMMU group; by default a group of its own. Not on a machine without an IOMMU. */
   readonly group?: number;
-  /** The driver that has it now: a name, or null for none. Default: 'vfio-pci'. */
+  /** The driver that has it now: a name, or null for none. Default: 'vfio-pci', or none where that would not take it. */
   readonly driver?: string | null;
   /** The driver the host would give it. Default: none. */
   readonly hostDriver?: string;
@@ -42,6 +42,13 @@ export interface MachineOptions {
   readonly dmaEntryLimit?: number;
   /** RLIMIT_MEMLOCK: bytes the process may lock, which is all that is mapped. Default: no limit, as with CAP_IPC_LOCK. */
   readonly lockedMemoryLimit?: number;
+  /**
+   * vfio.enable_unsafe_noiommu_mode: without an IOMMU (`iommu: 'none'`), vfio-pci takes devices all the same, and they
+   * reach all memory by physical address. Default: false.
+   */
+  readonly unsafeNoIommu?: boolean;
+  /** The process has CAP_SYS_RAWIO, which no-IOMMU mode asks for. Default: true. */
+  readonly rawIo?: boolean;
 }
 
 /**
@@ -54,6 +61,7 @@ export class Machine {
   readonly faults: DmaFault[] = [];
   readonly #slots: readonly PciSlot[];
   readonly #vsva2020: Vsva2020 | undefined;
+  readonly #platform: Platform;
 
   constructor({
     kernel = '7.3',
@@ -62,6 +70,8 @@ export class Machine {
     allowUnsafeInterrupts = false,
     dmaEntryLimit = 65535,
     lockedMemoryLimit,
+    unsafeNoIommu = false,
+    rawIo = true,
   }: MachineOptions = {}) {
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
@@ -74,8 +84,11 @@ export class Machine {
       entryLimit: dmaEntryLimit,
       lockedMemory: new LockedMemory(lockedMemoryLimit),
       vsva2020: kernels[kernel].vsva2020 ? new Vsva2020() : undefined,
+      unsafeNoIommu,
+      rawIo,
     };
-    const groups = new Map<number, IommuGroup>();
+    const groups = new GroupTable(platform);
+    const physical = new PhysicalMemory(platform.memory);
     const slots: PciSlot[] = [];
     const clock = new Clock();
     const place = barPlacer();
@@ -84,30 +97,37 @@ export class Machine {
       if (!/^[0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/.test(address))
         throw expected("a PCI address like '0000:00:03.0'", 'address', address);
       if (slots.some((slot) => slot.address === address)) throw expected('an address no other device has', 'address', address);
-      const number = options.group ?? freeNumber(groups);
-      const group = groups.get(number) ?? newGroup(number, iommu);
-      groups.set(number, group);
-      const physical =
+      if (iommu === 'none' && options.group !== undefined) throw expected('no number without an IOMMU', 'group', options.group);
+      const group = iommu === 'none' ? undefined : groups.ofIommu(options.group);
+      const physicalFunction =
         options.physicalFunction === undefined ? undefined : slots.find((other) => other.address === options.physicalFunction);
-      if (options.physicalFunction !== undefined && physical === undefined)
+      if (options.physicalFunction !== undefined && physicalFunction === undefined)
         throw expected('the address of a device before it', 'physicalFunction', options.physicalFunction);
       const slot = new PciSlot(
-        { address, group, pciFunction: options.model, hostDriver: options.hostDriver, physical },
-        platform.kernel,
-        slots,
+        { address, pciFunction: options.model, hostDriver: options.hostDriver, physical: physicalFunction },
+        { kernel: platform.kernel, groups, group, slots },
       );
       slots.push(slot);
-      group.slots.push(slot);
       const mastering = (): boolean => options.model.mastering;
-      options.model.connect(new DmaPort(address, group, mastering, this.faults), clock, place);
+      options.model.connect(new DmaPort(address, group ?? { domain: physical, dmaStopped: false }, mastering, this.faults), clock, place);
       const driver = options.driver === undefined ? 'vfio-pci' : options.driver;
       if (driver === 'vfio-pci' && options.hostDriver !== undefined) slot.driverOverride = driver;
-      if (driver !== null) slot.bind(driver);
+      if (driver !== null && slot.bind(driver) < 0 && options.driver !== undefined)
+        throw expected('no vfio-pci for a device without an IOMMU, unless unsafeNoIommu is set,', 'driver', driver);
     }
-    const inventory = { platform, slots, groups: [...groups.values()] };
     this.#slots = slots;
     this.#vsva2020 = platform.vsva2020;
-    this.kernel = new SimulatedKernel(platform, inventory.groups, new FileTree(fileTree(inventory)));
+    this.#platform = platform;
+    this.kernel = new SimulatedKernel(platform, groups, physical, new FileTree(fileTree({ platform, slots, groups })));
+  }
+
+  /** The process has CAP_SYS_RAWIO. It can be taken away, as setpriv(1) does, or given back. */
+  get rawIo(): boolean {
+    return this.#platform.rawIo;
+  }
+
+  set rawIo(allowed: boolean) {
+    this.#platform.rawIo = allowed;
   }
 
   /**
@@ -136,7 +156,7 @@ export class Machine {
   /** How much is cached of what a guest's page tables say, in the device and in the IOMMU of its container. */
   cachedTranslations(address: string): CacheContents {
     const { group } = this.#slot(address);
-    return group.domain?.pasids?.cached(address) ?? { pasids: 0, translations: 0, deviceTranslations: 0 };
+    return group?.domain?.pasids?.cached(address) ?? { pasids: 0, translations: 0, deviceTranslations: 0 };
   }
 
   #slot(address: string): PciSlot {
@@ -152,19 +172,6 @@ function freeAddress(slots: readonly PciSlot[]): string {
     if (slots.every((slot) => slot.address !== address)) return address;
   }
   throw new RangeError('The bus is full; give the other devices addresses');
-}
-
-/** On POWER, the IOMMU's groups are also what the hardware cuts off after an error. */
-function newGroup(number: number, iommu: IommuKind): IommuGroup {
-  const group = new IommuGroup(number);
-  if (iommu === 'spapr') group.endpoint = new Endpoint(() => group.slots.forEach((slot) => slot.hotReset()));
-  return group;
-}
-
-function freeNumber(groups: ReadonlyMap<number, IommuGroup>): number {
-  let number = 0;
-  while (groups.has(number)) number += 1;
-  return number;
 }
 
 /** Gives each BAR a place below 4 GiB, aligned to its size as PCI wants it. */

@@ -13,6 +13,10 @@ export interface Platform {
   readonly lockedMemory: LockedMemory;
   /** Set on a kernel with the proposal of 2020. */
   readonly vsva2020: Vsva2020 | undefined;
+  /** The module's parameter enable_unsafe_noiommu_mode: vfio-pci takes devices that have no IOMMU. */
+  unsafeNoIommu: boolean;
+  /** The process has CAP_SYS_RAWIO. */
+  rawIo: boolean;
 }
 
 /** The memory a process has locked, against its RLIMIT_MEMLOCK. */

@@ -2,7 +2,7 @@
 
 /** Releases of Linux, and '6.12-vsva': 6.12 with the guest page table proposal of 2020 in place of what took its numbers. */
 export type KernelVersion = '6.12' | '7.3' | '6.12-vsva';
-export type IommuKind = 'intel' | 'amd' | 'virtio' | 'spapr';
+export type IommuKind = 'intel' | 'amd' | 'virtio' | 'spapr' | 'none';
 
 /** What differs between kernel versions, each by the change that made it. */
 export interface KernelProfile {
@@ -103,7 +103,10 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile): Iommu
     case 'spapr':
       // As the kernel knows a POWER9 machine on bare metal; QEMU emulates none with VFIO.
       return { kind, pageSizes: 0x4021_1000n, apertureLast: top, reserved: [], isolatesInterrupts: true, enforcesCoherency: true };
+    case 'none':
+      // Nothing is ever attached to it.
+      return { kind, pageSizes: 0n, apertureLast: 0n, reserved: [], isolatesInterrupts: false, enforcesCoherency: false };
   }
 }
 
-export const iommuKinds: readonly IommuKind[] = ['intel', 'amd', 'virtio', 'spapr'];
+export const iommuKinds: readonly IommuKind[] = ['intel', 'amd', 'virtio', 'spapr', 'none'];

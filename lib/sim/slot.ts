@@ -1,4 +1,6 @@
+import { errno } from '../abi/errno.js';
 import { PCI_COMMAND_MASTER } from '../abi/pci.js';
+import type { GroupTable } from './group-table.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { PciFunction } from './pci/function.js';
 import { VfioPciDevice, type PciPlace } from './vfio-pci/device.js';
@@ -7,7 +9,6 @@ import type { KernelProfile } from './profile.js';
 /** A PCI function in the machine: where it is, its group, and the driver that has it. */
 export class PciSlot implements PciPlace {
   readonly address: string;
-  readonly group: IommuGroup;
   readonly pciFunction: PciFunction;
   /** The driver a host would give it when nothing overrides. */
   readonly hostDriver: string | undefined;
@@ -16,29 +17,41 @@ export class PciSlot implements PciPlace {
   /** The physical function it is a virtual one of. */
   readonly physical: PciSlot | undefined;
   readonly #kernel: KernelProfile;
-  readonly #all: readonly PciSlot[];
+  readonly #groups: GroupTable;
+  readonly #slots: readonly PciSlot[];
+  #group: IommuGroup | undefined;
   #driver: string | undefined;
   #vfio: VfioPciDevice | undefined;
 
-  /** `all` are the machine's slots, this one among them once it is there. */
+  /** `slots` are the machine's, this one among them once it is there; `group` its IOMMU group: undefined without an IOMMU. */
   constructor(
-    { address, group, pciFunction, hostDriver, physical }: Pick<PciSlot, 'address' | 'group' | 'pciFunction' | 'hostDriver' | 'physical'>,
-    kernel: KernelProfile,
-    all: readonly PciSlot[],
+    { address, pciFunction, hostDriver, physical }: Pick<PciSlot, 'address' | 'pciFunction' | 'hostDriver' | 'physical'>,
+    machine: {
+      readonly kernel: KernelProfile;
+      readonly groups: GroupTable;
+      readonly group: IommuGroup | undefined;
+      readonly slots: readonly PciSlot[];
+    },
   ) {
     this.address = address;
-    this.group = group;
     this.pciFunction = pciFunction;
     this.hostDriver = hostDriver;
     this.physical = physical;
-    this.#kernel = kernel;
-    this.#all = all;
+    this.#slots = machine.slots;
+    this.#kernel = machine.kernel;
+    this.#groups = machine.groups;
+    this.#enter(machine.group);
   }
 
   /** All functions of its bus, where the bus can be reset: one behind a bridge. */
   get bus(): readonly PciSlot[] | undefined {
     const bus = this.address.slice(0, 'dddd:bb'.length);
-    return bus.endsWith(':00') ? undefined : this.#all.filter(({ address }) => address.startsWith(bus));
+    return bus.endsWith(':00') ? undefined : this.#slots.filter(({ address }) => address.startsWith(bus));
+  }
+
+  /** Without an IOMMU there is none but while vfio-pci has the device. */
+  get group(): IommuGroup | undefined {
+    return this.#group;
   }
 
   get driver(): string | undefined {
@@ -50,9 +63,15 @@ export class PciSlot implements PciPlace {
     return this.#vfio;
   }
 
-  bind(driver: string): void {
+  /** The driver's probe: 0 or -errno. */
+  bind(driver: string): number {
+    if (driver === 'vfio-pci') {
+      if (this.#group === undefined) this.#enter(this.#groups.makeUnsafe());
+      if (this.#group === undefined) return -errno.EINVAL;
+      this.#vfio = new VfioPciDevice(this, this.#kernel);
+    }
     this.#driver = driver;
-    this.#vfio = driver === 'vfio-pci' ? new VfioPciDevice(this, this.#kernel) : undefined;
+    return 0;
   }
 
   /** The platform restores what it configured; bus mastering is the driver's, and stays off. */
@@ -68,5 +87,16 @@ export class PciSlot implements PciPlace {
   unbind(): void {
     this.#driver = undefined;
     this.#vfio = undefined;
+    const group = this.#group;
+    if (group === undefined || group.present) return;
+    group.opened?.revoke();
+    if (group.kind !== 'noiommu') return;
+    this.#groups.remove(group);
+    this.#group = undefined;
+  }
+
+  #enter(group: IommuGroup | undefined): void {
+    this.#group = group;
+    group?.slots.push(this);
   }
 }

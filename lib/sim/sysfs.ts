@@ -1,6 +1,7 @@
 /** What a simulated machine shows below /sys and /dev. */
 import { errno } from '../abi/errno.js';
 import { PCI_INTERRUPT_PIN } from '../abi/pci.js';
+import type { GroupTable } from './group-table.js';
 import { command, directory, line, link, type FileNode } from './files.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { Platform } from './platform.js';
@@ -9,7 +10,7 @@ import type { PciSlot } from './slot.js';
 export interface Inventory {
   readonly platform: Platform;
   readonly slots: readonly PciSlot[];
-  readonly groups: readonly IommuGroup[];
+  readonly groups: GroupTable;
 }
 
 export function fileTree({ platform, slots, groups }: Inventory): FileNode {
@@ -18,8 +19,11 @@ export function fileTree({ platform, slots, groups }: Inventory): FileNode {
     dev: directory(() => ({
       vfio: directory(() => ({
         vfio: { kind: 'device' },
-        ...Object.fromEntries(groups.filter((group) => group.present).map((group) => [String(group.number), { kind: 'device' }])),
+        ...Object.fromEntries([...groups].filter((group) => group.present).map((group) => [group.node, { kind: 'device' }])),
       })),
+    })),
+    proc: directory(() => ({
+      self: directory(() => ({ auxv: { kind: 'file', read: auxiliaryVector }, pagemap: { kind: 'device' } })),
     })),
     sys: directory(() => ({
       bus: directory(() => ({
@@ -29,15 +33,27 @@ export function fileTree({ platform, slots, groups }: Inventory): FileNode {
           drivers_probe: command((text) => probe(slots, text)),
         })),
       })),
-      class: directory(() => ({ iommu: directory(() => ({ [iommuUnit[platform.iommu.kind]]: directory(() => ({})) })) })),
+      class: directory(() => ({
+        iommu: directory(() => Object.fromEntries(iommuUnits[platform.iommu.kind].map((unit) => [unit, directory(() => ({}))]))),
+      })),
       devices: directory(() => ({ 'pci0000:00': directory(() => bySlot(slots, deviceDirectory)) })),
       kernel: directory(() => ({
-        iommu_groups: directory(() => Object.fromEntries(groups.map((group) => [String(group.number), groupDirectory(group, platform)]))),
+        iommu_groups: directory(() =>
+          Object.fromEntries([...groups].map((group) => [String(group.number), groupDirectory(group, platform)])),
+        ),
       })),
       module: directory(() => ({
         ...(platform.iommu.kind === 'spapr'
           ? { vfio_iommu_spapr_tce: directory(() => ({})) }
           : { vfio_iommu_type1: type1Module(platform) }),
+        vfio: directory(() => ({
+          parameters: directory(() => ({
+            enable_unsafe_noiommu_mode: line(
+              () => (platform.unsafeNoIommu ? 'Y' : 'N'),
+              (text) => setUnsafeNoIommu(platform, text),
+            ),
+          })),
+        })),
       })),
     })),
   }));
@@ -62,8 +78,23 @@ function setEntryLimit(platform: Platform, text: string): number {
   return 0;
 }
 
+/** As the kernel reads booleans, by their first letters; a write of nothing is none. */
+function setUnsafeNoIommu(platform: Platform, text: string): number {
+  if (text === '') return 0;
+  const [, yes, no] = /^(?:([yt1]|on)|([nf0]|of))/i.exec(text) ?? [];
+  if (yes === undefined && no === undefined) return -errno.EINVAL;
+  platform.unsafeNoIommu = yes !== undefined;
+  return 0;
+}
+
+/** Pairs of numbers of 64 bits, of which this one, AT_PAGESZ, says how large a page is. */
+function auxiliaryVector(): string {
+  const pair = new BigUint64Array([6n, 4096n, 0n, 0n]);
+  return new TextDecoder().decode(pair);
+}
+
 /** The name each kind of IOMMU's first unit has in /sys/class/iommu. */
-const iommuUnit = { intel: 'dmar0', amd: 'ivhd0', virtio: 'virtio0', spapr: 'iommu-phb0000' } as const;
+const iommuUnits = { intel: ['dmar0'], amd: ['ivhd0'], virtio: ['virtio0'], spapr: ['iommu-phb0000'], none: [] } as const;
 
 function bySlot<S extends { readonly address: string }>(slots: readonly S[], node: (slot: S) => FileNode): Record<string, FileNode> {
   return Object.fromEntries(slots.map((slot) => [slot.address, node(slot)]));
@@ -86,7 +117,7 @@ function deviceDirectory(slot: PciSlot): FileNode {
       () => slot.driverOverride ?? '(null)',
       (text) => override(slot, text),
     ),
-    iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group.number}`),
+    ...(slot.group !== undefined && { iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group?.number}`) }),
     ...(slot.driver !== undefined && { driver: link(() => `../../../bus/pci/drivers/${slot.driver}`) }),
   }));
 }
@@ -94,8 +125,10 @@ function deviceDirectory(slot: PciSlot): FileNode {
 function groupDirectory(group: IommuGroup, platform: Platform): FileNode {
   return directory(() => ({
     devices: directory(() => bySlot(group.slots, (slot) => link(() => `../../../../devices/pci0000:00/${slot.address}`))),
-    // The kernel has no name for the kind of domain that POWER's default is.
-    type: line(() => (platform.iommu.kind === 'spapr' ? 'unknown' : 'DMA')),
+    // A group that no IOMMU made has a name.
+    ...(group.kind === 'noiommu' && { name: line(() => 'vfio-noiommu') }),
+    // The kernel has no name for the kind of domain that POWER's default is, nor for none.
+    type: line(() => (platform.iommu.kind === 'spapr' || group.kind === 'noiommu' ? 'unknown' : 'DMA')),
     reserved_regions: line(() =>
       platform.iommu.reserved
         .map(({ start, last, type }) => `0x${start.toString(16).padStart(16, '0')} 0x${last.toString(16).padStart(16, '0')} ${type}`)
@@ -130,20 +163,21 @@ function probe(slots: readonly PciSlot[], text: string): number {
   if (slot === undefined) return -errno.EINVAL;
   const driver = matching(slot);
   if (slot.driver !== undefined || driver === undefined) return 0;
-  return attach(slot, driver);
+  if (heldByVfio(slot, driver)) return -errno.EBUSY;
+  // That the driver refuses is not told here: another could have taken the device.
+  slot.bind(driver);
+  return 0;
 }
 
 function bind(slots: readonly PciSlot[], driver: string, text: string): number {
   const slot = slots.find(({ address }) => address === text.trim());
   if (slot === undefined || slot.driver !== undefined || matching(slot) !== driver) return -errno.ENODEV;
-  return attach(slot, driver);
+  return heldByVfio(slot, driver) ? -errno.EBUSY : slot.bind(driver);
 }
 
 /** A host driver cannot take a device whose group VFIO owns. */
-function attach(slot: PciSlot, driver: string): number {
-  if (driver !== 'vfio-pci' && slot.group.claimed) return -errno.EBUSY;
-  slot.bind(driver);
-  return 0;
+function heldByVfio(slot: PciSlot, driver: string): boolean {
+  return driver !== 'vfio-pci' && slot.group?.claimed === true;
 }
 
 function unbind(bound: readonly PciSlot[], text: string): number {

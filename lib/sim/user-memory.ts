@@ -1,6 +1,8 @@
 import { IntervalMap } from './interval-map.js';
 
 const pageSize = 4096n;
+/** Where Linux puts mappings on x86-64: high, so that one taken for a number of another kind is noticed. */
+export const firstAddress = 0x7f00_0000_0000n;
 
 /** A range of the process's address space and what is behind it. */
 interface Area {
@@ -28,8 +30,7 @@ export class UserMemory {
   readonly #areas = new IntervalMap<Area>();
   readonly #boundary: bigint;
   readonly #addresses = new WeakMap<ArrayBuffer, bigint>();
-  // Where Linux puts mappings on x86-64: high, so that one taken for a number of another kind is noticed.
-  #next = 0x7f00_0000_0000n;
+  #next = firstAddress;
   readonly #forgotten = new FinalizationRegistry<Area>((area) => this.#areas.remove(area));
 
   /** `boundary`: what the addresses of mapped memory are multiples of, at least a page. */
@@ -73,6 +74,13 @@ export class UserMemory {
     if (found === undefined) return false;
     new Uint8Array(found.memory).set(bytes, found.offset);
     return true;
+  }
+
+  /** The buffer `address` lies in, and its bytes as they are now. */
+  around(address: bigint): { readonly start: bigint; readonly bytes: Uint8Array } | undefined {
+    const area = this.#areas.at(address);
+    const memory = area?.memory.deref();
+    return area && memory && { start: area.start, bytes: new Uint8Array(memory) };
   }
 
   /** Pins `size` bytes; undefined is EFAULT. Pages are whole: past a buffer's end, up to the page's, is nothing but zero. */

@@ -4,6 +4,7 @@ import { O_RDWR } from '../abi/system.js';
 import {
   VFIO_CHECK_EXTENSION,
   VFIO_GET_API_VERSION,
+  VFIO_NOIOMMU_IOMMU,
   VFIO_SET_IOMMU,
   VFIO_SPAPR_TCE_IOMMU,
   VFIO_SPAPR_TCE_v2_IOMMU,
@@ -68,7 +69,7 @@ export class Container extends Resource implements AddressSpace {
   readonly #map = vfio_iommu_type1_dma_map.create();
   readonly #unmap = vfio_iommu_type1_dma_unmap.create();
   readonly #iovas = new IovaAllocator();
-  #isSpapr = false;
+  #type: number | undefined;
 
   private constructor(descriptor: Descriptor) {
     super(`Container ${descriptor.path}`);
@@ -113,19 +114,31 @@ export class Container extends Resource implements AddressSpace {
   }
 
   /**
+   * Opens the group of a device without an IOMMU, /dev/vfio/noiommu-NUMBER, and puts it in the container: the device, and
+   * a mistake in its driver, can then read and overwrite all memory of the machine. Takes CAP_SYS_RAWIO, and a container
+   * that has no other kind of group. Then `setIommu(VFIO_NOIOMMU_IOMMU)`. Linux 4.5.
+   */
+  openNoIommuGroup(number: number): Group {
+    this.assertOpen();
+    return Group.open(this, number, { noIommu: true });
+  }
+
+  /**
    * VFIO_SET_IOMMU: chooses the IOMMU's interface, by default type1 version 2. Once, and with a group in the container;
    * when the last group leaves, the container is as new.
    * @throws KernelError EPERM where the platform does not isolate interrupts.
    */
   setIommu(type: number = VFIO_TYPE1v2_IOMMU): void {
     this.#descriptor.ioctl(VFIO_SET_IOMMU, type);
-    this.#isSpapr = type === VFIO_SPAPR_TCE_IOMMU || type === VFIO_SPAPR_TCE_v2_IOMMU;
+    this.#type = type;
   }
 
   /** VFIO_IOMMU_GET_INFO, with all its capabilities. */
   info(): Type1Info {
     // The number is also that of a request with another struct.
-    if (this.#isSpapr) throw new TypeError(`${this.label} has the IOMMU of a POWER machine: ask its Spapr instead`);
+    if (this.#type === VFIO_SPAPR_TCE_IOMMU || this.#type === VFIO_SPAPR_TCE_v2_IOMMU)
+      throw new TypeError(`${this.label} has the IOMMU of a POWER machine: ask its Spapr instead`);
+    this.#assertIommu();
     const { info, capabilities } = askInfo(this.#descriptor, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info);
     const ranges = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, vfio_iommu_type1_info_cap_iova_range);
     // The proposal of 2020 has a capability of the same number, which is another thing.
@@ -224,7 +237,20 @@ export class Container extends Resource implements AddressSpace {
     this.#iovas.release(range);
   }
 
+  /** Without an IOMMU the kernel has none of the requests about mappings, and its ENOTTY does not say why. */
+  #assertIommu(): void {
+    if (this.#type !== VFIO_NOIOMMU_IOMMU || this.groups.length === 0) return;
+    throw Object.assign(
+      new TypeError(
+        `${this.label} has no IOMMU, so nothing can be mapped: its devices reach memory by physical address, ` +
+          'which physicalAddress(kernel, memory) tells',
+      ),
+      { code: 'ERR_VFIO_NO_IOMMU' },
+    );
+  }
+
   #mapDma(flags: number, iova: bigint, address: bigint, size: bigint): void {
+    this.#assertIommu();
     const map = this.#map;
     map.argsz = vfio_iommu_type1_dma_map.size;
     map.flags = flags;
@@ -235,6 +261,7 @@ export class Container extends Resource implements AddressSpace {
   }
 
   #unmapDma(flags: number, iova: bigint, size: bigint): bigint {
+    this.#assertIommu();
     const unmap = this.#unmap;
     unmap.argsz = vfio_iommu_type1_dma_unmap.size;
     unmap.flags = flags;

@@ -19,30 +19,37 @@ export interface GroupStatus {
   readonly inContainer: boolean;
 }
 
+function nodeName(number: number, noIommu: boolean): string {
+  return noIommu ? `noiommu-${number}` : String(number);
+}
+
 /** What a group is put into: a `Container`. */
 interface ContainerFile extends Resource {
   readonly kernel: Kernel;
   readonly fd: number;
 }
 
-/** /dev/vfio/NUMBER: the devices an IOMMU cannot tell apart. It owns the devices opened from it. */
+/** /dev/vfio/NUMBER: the devices an IOMMU cannot tell apart, or one device without an IOMMU. It owns the devices opened from it. */
 export class Group extends Resource {
   readonly number: number;
+  /** No IOMMU stands between its device and memory. */
+  readonly noIommu: boolean;
   readonly #descriptor: Descriptor;
 
-  private constructor(container: ContainerFile, number: number, descriptor: Descriptor) {
-    super(`Group ${number}`, container);
+  private constructor(container: ContainerFile, number: number, noIommu: boolean, descriptor: Descriptor) {
+    super(`Group ${nodeName(number, noIommu)}`, container);
     this.number = number;
+    this.noIommu = noIommu;
     this.#descriptor = descriptor;
   }
 
-  /** Opens the group and puts it in the container; `Container.openGroup` is the way to it. */
-  static open(container: ContainerFile, number: number): Group {
-    const path = `/dev/vfio/${number}`;
+  /** Opens the group and puts it in the container; `Container.openGroup` and `openNoIommuGroup` are the ways to it. */
+  static open(container: ContainerFile, number: number, { noIommu = false }: { readonly noIommu?: boolean } = {}): Group {
+    const path = `/dev/vfio/${nodeName(number, noIommu)}`;
     return together((undo) => {
       const descriptor = undo(Descriptor.open(container.kernel, path, O_RDWR));
       descriptor.ioctl(VFIO_GROUP_SET_CONTAINER, new Uint8Array(new Int32Array([container.fd]).buffer));
-      return new Group(container, number, descriptor);
+      return new Group(container, number, noIommu, descriptor);
     });
   }
 

@@ -1,6 +1,6 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
-import { unsafeVariants, variants } from '../support/subject.js';
+import { noIommuVariants, noRawIoVariants, unsafeVariants, variants } from '../support/subject.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
 import { dma } from './dma.js';
@@ -8,17 +8,19 @@ import { driver } from './driver.js';
 import { express } from './express.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
+import { noIommu, noRawIo } from './noiommu.js';
 import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
 const suites = { lifecycle, sizes, dma, dirty, device, express, irqs, driver };
 
-for (const variant of variants.filter((candidate) => !candidate.name.endsWith('virtio'))) {
+for (const variant of variants) {
   describe(variant.name, () => {
     for (const [name, suite] of Object.entries(suites)) describe(name, () => suite(variant));
   });
 }
 
-for (const variant of unsafeVariants.filter((candidate) => candidate.name.endsWith('virtio'))) {
-  describe(variant.name, () => unsafe(variant));
-}
+for (const variant of unsafeVariants) describe(variant.name, () => unsafe(variant));
+
+for (const variant of noIommuVariants) describe(variant.name, () => noIommu(variant));
+for (const variant of noRawIoVariants) describe(variant.name, () => noRawIo(variant));

@@ -16,6 +16,7 @@ import {
 } from '../../lib/abi/vfio/group.js';
 import { VFIO_DEVICE_GET_INFO } from '../../lib/abi/vfio/device.js';
 import { VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info } from '../../lib/abi/vfio/type1.js';
+import { bindDriver } from '../../lib/pci/index.js';
 import { expectGolden } from '../support/golden.js';
 import { answer, Seam } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
@@ -143,6 +144,22 @@ export function lifecycle(variant: Variant): void {
 
     it('UNSET_CONTAINER without a container is EINVAL', () => {
       expect(ioctl(seam.group(subject.edu), VFIO_GROUP_UNSET_CONTAINER)).toBe('EINVAL');
+    });
+
+    it('the group of a device that was unbound is gone for who has it open, and a new one opens', () => {
+      const { kernel, edu } = subject;
+      const container = seam.container();
+      const group = seam.group(edu);
+      seam.setContainer(group, container);
+      kernel.files.writeFile('/sys/bus/pci/drivers/vfio-pci/unbind', new TextEncoder().encode(edu.address));
+      const view = vfio_group_status.create();
+      view.argsz = vfio_group_status.size;
+      expect(ioctl(group, VFIO_GROUP_GET_STATUS, view.bytes)).toBe('ENODEV');
+      expect(answer(seam.setContainer(group, container))).toBe('ENODEV');
+      expect(ioctl(group, VFIO_GROUP_UNSET_CONTAINER)).toBe('EINVAL');
+      bindDriver(kernel, edu.address);
+      expect(status(seam.group(edu))).toBe(1);
+      expect(ioctl(group, VFIO_GROUP_GET_STATUS, view.bytes)).toBe('ENODEV');
     });
 
     it('UNSET_CONTAINER while a device is open is EBUSY', () => {

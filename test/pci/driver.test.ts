@@ -24,6 +24,7 @@ describe('discovery', () => {
       classCode: 0x00ff00,
       driver: 'edu',
       group: 1,
+      noIommu: false,
     });
     expect(groupDevices(kernel, 1).map((device) => device.driver)).toEqual(['edu', undefined]);
   });

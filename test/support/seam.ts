@@ -32,6 +32,10 @@ export class Seam {
     return this.open(`/dev/vfio/${group}`);
   }
 
+  noIommuGroup({ group }: Place): number {
+    return this.open(`/dev/vfio/noiommu-${group}`);
+  }
+
   eventfd(flags = 0x800): number {
     return this.#keep(this.kernel.eventfd(0, flags));
   }

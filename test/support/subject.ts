@@ -103,14 +103,57 @@ async function unbindElsewhere(address: string): Promise<void> {
   await promisify(execFile)('sh', ['-c', `echo ${address} > /sys/bus/pci/devices/${address}/driver/unbind`]);
 }
 
-const lab = process.env['VFIO_LAB_IOMMU'] as IommuKind | undefined;
+/** A machine without an IOMMU, in no-IOMMU mode, and two devices. */
+function simulatedNoIommu(version: KernelVersion, rawIo: boolean): Variant {
+  return {
+    name: `simulated ${version} none${rawIo ? '' : ', without CAP_SYS_RAWIO'}`,
+    real: false,
+    make: () => {
+      const devices = [1, 2].map(() => ({ model: new Edu({ dmaMask: 0xffff_ffff_ffffn }) }));
+      const machine = new Machine({ kernel: version, iommu: 'none', unsafeNoIommu: true, rawIo, devices });
+      return {
+        kernel: machine.kernel,
+        version,
+        iommu: 'none',
+        edu: { address: '0000:00:03.0', group: 0 },
+        get shared(): Place {
+          throw new Error('Without an IOMMU no devices share a group');
+        },
+        get express(): Place {
+          throw new Error('This machine has no bridge');
+        },
+        unbind: (address) => machine.unbind(address),
+      };
+    },
+  };
+}
 
-/** On the host: the simulated kernels. In the lab: the real one. */
-export const variants: readonly Variant[] =
-  lab === undefined
-    ? (['6.12', '7.3'] as const).flatMap((version) => (['intel', 'amd'] as const).map((iommu) => simulated(version, iommu)))
-    : [real(lab)];
+const lab = process.env['VFIO_LAB_IOMMU'] as IommuKind | undefined;
+const versions = ['6.12', '7.3'] as const;
+
+/** On the host: the simulated kernels. In the lab: the real one, if the machine is of the kind. */
+function variantsOf(iommus: readonly IommuKind[], make: (version: KernelVersion, iommu: IommuKind) => Variant = simulated): Variant[] {
+  if (lab === undefined) return versions.flatMap((version) => iommus.map((iommu) => make(version, iommu)));
+  return iommus.includes(lab) ? [real(lab)] : [];
+}
+
+export const variants: readonly Variant[] = variantsOf(['intel', 'amd']);
 
 /** Machines whose IOMMU does not isolate interrupts. */
-export const unsafeVariants: readonly Variant[] =
-  lab === undefined ? (['6.12', '7.3'] as const).map((version) => simulated(version, 'virtio')) : [real(lab)];
+export const unsafeVariants: readonly Variant[] = variantsOf(['virtio']);
+
+/** In the lab, the process has CAP_SYS_RAWIO or has not: one of the next two is empty. */
+const hasRawIo = lab === undefined || (effectiveCapabilities() & (1n << 17n)) !== 0n;
+
+/** Machines without an IOMMU. */
+export const noIommuVariants: readonly Variant[] =
+  lab === undefined || hasRawIo ? variantsOf(['none'], (version) => simulatedNoIommu(version, true)) : [];
+
+/** The same, in a process without CAP_SYS_RAWIO. */
+export const noRawIoVariants: readonly Variant[] =
+  lab === undefined || !hasRawIo ? variantsOf(['none'], (version) => simulatedNoIommu(version, false)) : [];
+
+function effectiveCapabilities(): bigint {
+  const [, digits] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return BigInt(`0x${digits ?? '0'}`);
+}

@@ -48,7 +48,7 @@ const pageSize = 4096;
 export interface PciPlace {
   readonly address: string;
   readonly pciFunction: PciFunction;
-  readonly group: { readonly endpoint: Endpoint | undefined };
+  readonly group: { readonly endpoint: Endpoint | undefined } | undefined;
   /** All functions of its bus, where the bus can be reset. */
   readonly bus: readonly Neighbour[] | undefined;
   readonly physical: { readonly vfio: VfioPciDevice | undefined } | undefined;
@@ -126,7 +126,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   protected override firstOpened(): void {
     this.hardware.command &= ~PCI_COMMAND_MASTER;
     // What it answers does not matter to the kernel: the device opens frozen where it cannot be thawed.
-    this.#place.group.endpoint?.takeOver();
+    this.#place.group?.endpoint?.takeOver();
     const irqs = new Irqs(this.hardware, this.#kernel.growsMsix);
     const config = new VirtualConfig(this.hardware, {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),
@@ -237,13 +237,13 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   writeRegister(bar: number, offset: number, width: Width, value: bigint): void {
     this.hardware.clock.poll();
-    if (this.#place.group.endpoint?.registersStopped === true) return;
+    if (this.#place.group?.endpoint?.registersStopped === true) return;
     this.hardware.writeBar(bar, offset, width, value);
   }
 
   readRegister(bar: number, offset: number, width: Width): bigint {
     this.hardware.clock.poll();
-    if (this.#place.group.endpoint?.registersStopped === true) return (1n << BigInt(8 * width)) - 1n;
+    if (this.#place.group?.endpoint?.registersStopped === true) return (1n << BigInt(8 * width)) - 1n;
     return this.hardware.readBar(bar, offset, width);
   }
 

@@ -8,13 +8,13 @@ import {
   vfio_pci_hot_reset_info,
 } from '../../abi/vfio/reset.js';
 import type { Argument } from '../argument.js';
-import type { FdTable, OpenFile } from '../open-file.js';
+import type { FdTable } from '../open-file.js';
 
 /** A function on the same bus: a `PciSlot`. */
 export interface Neighbour {
   /** '0000:02:00.0' */
   readonly address: string;
-  readonly group: { readonly number: number; readonly opened: OpenFile | undefined };
+  readonly group: { readonly number: number; readonly opened: object | undefined } | undefined;
   /** Set while vfio-pci has it. */
   readonly vfio: object | undefined;
   resetRegisters(): void;
@@ -26,6 +26,7 @@ export function getHotResetInfo(bus: readonly Neighbour[] | undefined, argument:
   if (info === undefined) return -errno.EFAULT;
   if (info.argsz < minimum) return -errno.EINVAL;
   if (bus === undefined) return -errno.ENODEV;
+  if (bus.some(({ group }) => group === undefined)) return -errno.EPERM;
   info.flags = 0;
   info.count = bus.length;
   const fits = bus.length <= Math.floor((info.argsz - minimum) / vfio_pci_dependent_device.size);
@@ -42,7 +43,7 @@ function describe(bus: readonly Neighbour[]): Uint8Array {
     const [device, functionNumber] = (slot ?? '').split('.');
     const element = list.devices[index];
     if (element === undefined) return;
-    element.group_id = group.number;
+    element.group_id = group?.number ?? 0;
     element.segment = parseInt(segment ?? '', 16);
     element.bus = parseInt(number ?? '', 16);
     element.devfn = (parseInt(device ?? '', 16) << 3) | Number(functionNumber);
@@ -61,14 +62,14 @@ export function hotReset(bus: readonly Neighbour[] | undefined, argument: Argume
   if (count > bus.length) return -errno.EINVAL;
   const bytes = argument.copyFrom(count * 4, minimum);
   if (bytes === undefined) return -errno.EFAULT;
-  const groups = new Set<OpenFile>();
+  const groups = new Set<object>();
   for (const fd of new Int32Array(bytes.buffer)) {
     const file = fds.lookup(fd);
     if (file === undefined) return -errno.EBADF;
     if (!file.isGroup) return -errno.EINVAL;
     groups.add(file);
   }
-  const owned = bus.every(({ vfio, group }) => vfio !== undefined && group.opened !== undefined && groups.has(group.opened));
+  const owned = bus.every(({ vfio, group }) => vfio !== undefined && group?.opened !== undefined && groups.has(group.opened));
   if (!owned) return -errno.EINVAL;
   for (const neighbour of bus) neighbour.resetRegisters();
   return 0;

@@ -1,0 +1,96 @@
+/** What the conformance suite cannot do on a real kernel: lose a capability while files are open, and DMA that goes astray. */
+import { describe, expect, it } from 'vitest';
+import { VFIO_NOIOMMU_IOMMU } from '../../lib/abi/vfio/container.js';
+import { physicalAddress } from '../../lib/memory/physical-address.js';
+import { openDevice } from '../../lib/open.js';
+import { findDevice } from '../../lib/pci/index.js';
+import { Edu, Machine } from '../../lib/sim/index.js';
+import { answer, Seam } from '../support/seam.js';
+
+const address = '0000:00:03.0';
+const place = { address, group: 0 };
+const machine = (): Machine => new Machine({ iommu: 'none', unsafeNoIommu: true, devices: [{ model: new Edu() }] });
+
+describe('a machine without an IOMMU', () => {
+  it('has devices in no group, which vfio-pci does not take unless the mode is on', () => {
+    const { kernel } = new Machine({ iommu: 'none', devices: [{ model: new Edu() }] });
+    expect(findDevice(kernel, address)).toMatchObject({ driver: undefined, group: undefined, noIommu: false });
+    expect(kernel.files.readdir('/dev/vfio')).toEqual(['vfio']);
+    expect(kernel.files.readdir('/sys/class/iommu')).toEqual([]);
+    expect(() => openDevice(kernel, address)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_NO_GROUP' }));
+  });
+
+  it('refuses what it cannot have, naming the argument', () => {
+    const model = new Edu();
+    expect(() => new Machine({ iommu: 'none', devices: [{ model, driver: 'vfio-pci' }] })).toThrow('for driver');
+    expect(() => new Machine({ iommu: 'none', devices: [{ model, group: 1 }] })).toThrow('for group');
+  });
+
+  it('each step asks for CAP_SYS_RAWIO anew', () => {
+    const simulated = machine();
+    const seam = new Seam(simulated.kernel);
+    const [container, group] = [seam.container(), seam.noIommuGroup(place)];
+    simulated.rawIo = false;
+    expect(answer(seam.setContainer(group, seam.eventfd()))).toBe('EBADFD');
+    expect(answer(seam.setContainer(group, container))).toBe('EPERM');
+    simulated.rawIo = true;
+    expect(answer(seam.setContainer(group, container))).toBe('0');
+    simulated.rawIo = false;
+    expect(answer(seam.setIommu(container, VFIO_NOIOMMU_IOMMU))).toBe('EPERM');
+    simulated.rawIo = true;
+    expect(answer(seam.setIommu(container, VFIO_NOIOMMU_IOMMU))).toBe('0');
+    simulated.rawIo = false;
+    expect(answer(seam.device(group, address))).toBe('EPERM');
+    simulated.rawIo = true;
+    expect(seam.device(group, address)).toBeGreaterThanOrEqual(0);
+  });
+
+  it('an access to memory that is not the process’s hits nothing and is recorded', async () => {
+    const simulated = machine();
+    using opened = openDevice(simulated.kernel, address, { unsafeNoIommu: true });
+    const { device } = opened;
+    const [interrupt] = device.interrupt('msi').enable();
+    device.enableBusMaster();
+    const { mmio } = device.region(0);
+    mmio.write64(0x80, 0x4_0000n);
+    mmio.write64(0x88, 0x1000n);
+    mmio.write64(0x90, 8n);
+    mmio.write64(0x98, 7n);
+    await interrupt!.wait({ timeoutMilliseconds: 1000 });
+    expect(simulated.faults).toEqual([{ device: address, iova: 0x1000n, size: 8, direction: 'write', reason: 'not mapped' }]);
+  });
+});
+
+describe('physicalAddress', () => {
+  it('finds memory that does not begin at a page, too', () => {
+    const { kernel } = machine();
+    const memory = new ArrayBuffer(5000);
+    expect(physicalAddress(kernel, memory) % 4096n).toBe(kernel.addressOf(memory) % 4096n);
+    expect(physicalAddress(kernel, memory, 4999) % 4096n).toBe((kernel.addressOf(memory) + 4999n) % 4096n);
+  });
+
+  it('says so where the kernel hides the address', () => {
+    const { kernel } = machine();
+    const hiding = Object.create(kernel) as typeof kernel;
+    Object.defineProperties(hiding, {
+      files: { value: kernel.files },
+      addressOf: { value: (memory: ArrayBuffer) => kernel.addressOf(memory) },
+      open: { value: () => 7 },
+      close: { value: () => 0 },
+      pread: { value: (_fd: number, bytes: Uint8Array) => new BigUint64Array(bytes.buffer).fill(1n << 63n).byteLength },
+    });
+    expect(() => physicalAddress(hiding, new ArrayBuffer(8))).toThrow(expect.objectContaining({ code: 'ERR_VFIO_PHYSICAL_ADDRESS' }));
+  });
+
+  it('/proc/self/pagemap is read in whole entries, up to the end of the address space', () => {
+    const { kernel } = machine();
+    const fd = kernel.open('/proc/self/pagemap', 0);
+    expect([
+      kernel.pread(fd, new Uint8Array(7), 0),
+      kernel.pread(fd, new Uint8Array(8), 4),
+      kernel.pread(fd, new Uint8Array(8), 2 ** 50),
+      kernel.pread(fd, new Uint8Array(16), 0),
+    ]).toEqual([-22, -22, 0, 16]);
+    kernel.close(fd);
+  });
+});
