@@ -29,6 +29,11 @@ export function line(text: () => string, write?: (text: string) => number): File
   return write === undefined ? { kind: 'file', read } : { kind: 'file', read, write };
 }
 
+/** A file of many lines, or of none. */
+export function text(read: () => string): FileNode {
+  return { kind: 'file', read };
+}
+
 export function command(write: (text: string) => number): FileNode {
   return { kind: 'file', write };
 }

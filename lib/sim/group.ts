@@ -22,6 +22,7 @@ export class GroupFile extends OpenFile {
   readonly #fds: FdTable;
   #container: ContainerFile | undefined;
   #devicesOpen = 0;
+  #revoked = false;
 
   constructor(group: IommuGroup, fds: FdTable) {
     super();
@@ -49,6 +50,7 @@ export class GroupFile extends OpenFile {
     const status = argument.struct(vfio_group_status, VFIO_GROUP_GET_STATUS.minimum);
     if (status === undefined) return -errno.EFAULT;
     if (status.argsz < VFIO_GROUP_GET_STATUS.minimum) return -errno.EINVAL;
+    if (this.#revoked) return -errno.ENODEV;
     if (this.#container !== undefined) status.flags = VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE;
     else status.flags = this.#group.claimed || this.#group.ownedByHost ? 0 : VFIO_GROUP_FLAGS_VIABLE;
     return argument.copyTo(status.bytes) ? 0 : -errno.EFAULT;
@@ -60,6 +62,7 @@ export class GroupFile extends OpenFile {
     const file = this.#fds.lookup(new Int32Array(bytes.buffer)[0] ?? -1);
     if (file === undefined) return -errno.EBADF;
     if (this.#container !== undefined) return -errno.EINVAL;
+    if (this.#revoked) return -errno.ENODEV;
     if (!(file instanceof ContainerFile)) return -errno.EBADFD;
     const result = file.attach(this.#group);
     if (result === 0) this.#container = file;
@@ -90,6 +93,12 @@ export class GroupFile extends OpenFile {
         this.drop();
       }),
     );
+  }
+
+  /** The group's last device went, and with it the group. */
+  revoke(): void {
+    this.#leaveContainer();
+    this.#revoked = true;
   }
 
   #leaveContainer(): void {

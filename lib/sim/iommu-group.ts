@@ -1,10 +1,11 @@
 import type { Translation } from './dma.js';
-import type { OpenFile } from './open-file.js';
 import type { VfioDevice } from './vfio-device.js';
 
-/** A device of a group: a `PciSlot`. */
+/** A device of a group: a `PciSlot`, or a mediated device. */
 interface Member {
   readonly address: string;
+  /** Its folder below /sys. */
+  readonly path: string;
   readonly driver: string | undefined;
   readonly vfio: VfioDevice | undefined;
 }
@@ -20,8 +21,8 @@ export class IommuGroup {
   readonly number: number;
   readonly kind: GroupKind;
   readonly slots: Member[] = [];
-  /** The one open fd of /dev/vfio/NUMBER. */
-  opened: OpenFile | undefined;
+  /** The one open fd of /dev/vfio/NUMBER: a `GroupFile`. */
+  opened: { revoke(): void } | undefined;
   /** What translates the devices' DMA while VFIO owns the group; without it, none reaches memory. */
   domain: Translation['domain'];
   #claimed = false;
@@ -31,7 +32,7 @@ export class IommuGroup {
     this.kind = kind;
   }
 
-  /** /dev/vfio/NUMBER exists while a device is bound to vfio-pci. */
+  /** /dev/vfio/NUMBER exists while a device is bound to a VFIO driver. */
   get present(): boolean {
     return this.slots.some((slot) => slot.vfio !== undefined);
   }
@@ -55,4 +56,18 @@ export class IommuGroup {
   unclaim(): void {
     this.#claimed = false;
   }
+
+  /** Its last device went for good. Who has the group open keeps a file that leads nowhere. */
+  revoke(): void {
+    this.slots.length = 0;
+    this.opened?.revoke();
+  }
+}
+
+/** The lowest number no group has, as the kernel gives them. */
+export function freeNumber(groups: Iterable<IommuGroup>): number {
+  const taken = new Set(Array.from(groups, (group) => group.number));
+  let number = 0;
+  while (taken.has(number)) number += 1;
+  return number;
 }

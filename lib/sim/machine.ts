@@ -1,8 +1,10 @@
 import { Clock } from './clock.js';
 import { DmaPort, type DmaFault } from './dma.js';
 import { FileTree } from './files.js';
-import { IommuGroup } from './iommu-group.js';
+import { freeNumber, IommuGroup } from './iommu-group.js';
 import { SimulatedKernel } from './kernel.js';
+import { mediatedDrivers, type MediatedDriver } from './mdev/drivers.js';
+import { MdevBus } from './mdev/parent.js';
 import type { PciFunction } from './pci/function.js';
 import type { Platform } from './platform.js';
 import { iommuKinds, iommuProfile, kernels, type IommuKind, type KernelVersion } from './profile.js';
@@ -31,6 +33,8 @@ export interface MachineOptions {
   /** The machine's IOMMU. Default: 'intel'. */
   readonly iommu?: IommuKind;
   readonly devices?: readonly DeviceOptions[];
+  /** Drivers of mediated devices, those of the kernel's samples: ['mtty', 'mdpy']. Default: none. */
+  readonly mediated?: readonly MediatedDriver[];
   /** vfio_iommu_type1.allow_unsafe_interrupts. Default: false. */
   readonly allowUnsafeInterrupts?: boolean;
   /** vfio_iommu_type1.dma_entry_limit: mappings a container takes. Default: 65535. */
@@ -46,16 +50,20 @@ export class Machine {
   /** Device accesses that reached no memory, oldest first. */
   readonly faults: DmaFault[] = [];
   readonly #slots: readonly PciSlot[];
+  readonly #mediated: MdevBus;
 
   constructor({
     kernel = '7.3',
     iommu = 'intel',
     devices = [],
+    mediated = [],
     allowUnsafeInterrupts = false,
     dmaEntryLimit = 65535,
   }: MachineOptions = {}) {
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
+    for (const name of mediated)
+      if (!Object.hasOwn(mediatedDrivers, name)) throw expected(`one of ${Object.keys(mediatedDrivers).join(', ')}`, 'mediated', name);
     const platform: Platform = {
       kernel: kernels[kernel],
       iommu: iommuProfile(iommu, kernels[kernel]),
@@ -72,7 +80,7 @@ export class Machine {
       if (!/^[0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/.test(address))
         throw expected("a PCI address like '0000:00:03.0'", 'address', address);
       if (slots.some((slot) => slot.address === address)) throw expected('an address no other device has', 'address', address);
-      const number = options.group ?? freeNumber(groups);
+      const number = options.group ?? freeNumber(groups.values());
       const group = groups.get(number) ?? new IommuGroup(number);
       groups.set(number, group);
       const slot = new PciSlot(address, group, options.model, options.hostDriver, platform.kernel);
@@ -84,23 +92,31 @@ export class Machine {
       if (driver === 'vfio-pci' && options.hostDriver !== undefined) slot.driverOverride = driver;
       if (driver !== null) slot.bind(driver);
     }
-    const inventory = { platform, slots, groups: [...groups.values()] };
+    const all = [...groups.values()];
     this.#slots = slots;
-    this.kernel = new SimulatedKernel(platform, inventory.groups, new FileTree(fileTree(inventory)));
+    this.#mediated = new MdevBus(
+      [...new Set(mediated)].map((name) => mediatedDrivers[name](platform.kernel)),
+      all,
+    );
+    const tree = fileTree({ platform, slots, groups: all, mediated: this.#mediated });
+    this.kernel = new SimulatedKernel(platform, all, new FileTree(tree));
   }
 
   /**
-   * Takes a device from its driver, as somebody else's `echo ADDRESS > …/unbind` would. Whoever has it open is asked for
-   * it by the REQ interrupt; resolves when it is let go.
+   * Takes a device from its driver, as somebody else's `echo ADDRESS > …/unbind` would, or with a mediated device's UUID
+   * removes that, as `echo 1 > …/remove` would. Whoever has it open is asked for it by the REQ interrupt, if it has one;
+   * resolves when it is let go.
    */
   async unbind(address: string): Promise<void> {
     const slot = this.#slots.find((candidate) => candidate.address === address);
-    if (slot === undefined) throw expected('the address of a device of the machine', 'address', address);
+    const device = slot === undefined ? this.#mediated.find(address) : slot.vfio;
+    if (slot === undefined && device === undefined) throw expected('the address of a device of the machine', 'address', address);
     await new Promise<void>((resolve) => {
-      if (slot.vfio === undefined) resolve();
-      else slot.vfio.takeBack(resolve);
+      if (device === undefined) resolve();
+      else device.takeBack(resolve);
     });
-    slot.unbind();
+    if (slot === undefined) this.#mediated.remove(address);
+    else slot.unbind();
   }
 }
 
@@ -110,12 +126,6 @@ function freeAddress(slots: readonly PciSlot[]): string {
     if (slots.every((slot) => slot.address !== address)) return address;
   }
   throw new RangeError('The bus is full; give the other devices addresses');
-}
-
-function freeNumber(groups: ReadonlyMap<number, IommuGroup>): number {
-  let number = 0;
-  while (groups.has(number)) number += 1;
-  return number;
 }
 
 /** Gives each BAR a place below 4 GiB, aligned to its size as PCI wants it. */

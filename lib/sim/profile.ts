@@ -12,11 +12,13 @@ export interface KernelProfile {
   readonly checksOverflow: boolean;
   /** The ERR interrupt exists on conventional PCI devices too. */
   readonly errorInterruptWithoutExpress: boolean;
+  /** The device feature MIG_PRECOPY_INFOv2, of 7.1, with which the flags of `vfio_precopy_info` mean something. */
+  readonly precopyInfoFlags: boolean;
 }
 
 export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
-  '6.12': { version: '6.12', nesting: true, checksOverflow: false, errorInterruptWithoutExpress: false },
-  '7.3': { version: '7.3', nesting: false, checksOverflow: true, errorInterruptWithoutExpress: true },
+  '6.12': { version: '6.12', nesting: true, checksOverflow: false, errorInterruptWithoutExpress: false, precopyInfoFlags: false },
+  '7.3': { version: '7.3', nesting: false, checksOverflow: true, errorInterruptWithoutExpress: true, precopyInfoFlags: true },
 };
 
 export interface ReservedRegion {

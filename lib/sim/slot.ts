@@ -6,6 +6,8 @@ import type { KernelProfile } from './profile.js';
 /** A PCI function in the machine: where it is, its group, and the driver that has it. */
 export class PciSlot {
   readonly address: string;
+  /** Its folder below /sys. */
+  readonly path: string;
   readonly group: IommuGroup;
   readonly pciFunction: PciFunction;
   /** The driver a host would give it when nothing overrides. */
@@ -18,6 +20,7 @@ export class PciSlot {
 
   constructor(address: string, group: IommuGroup, pciFunction: PciFunction, hostDriver: string | undefined, kernel: KernelProfile) {
     this.address = address;
+    this.path = `devices/pci0000:00/${address}`;
     this.group = group;
     this.pciFunction = pciFunction;
     this.hostDriver = hostDriver;

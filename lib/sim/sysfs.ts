@@ -1,8 +1,9 @@
 /** What a simulated machine shows below /sys and /dev. */
 import { errno } from '../abi/errno.js';
 import { PCI_INTERRUPT_PIN } from '../abi/pci.js';
-import { command, directory, line, link, type FileNode } from './files.js';
+import { command, directory, line, link, text, type FileNode } from './files.js';
 import type { IommuGroup } from './iommu-group.js';
+import type { MdevBus } from './mdev/parent.js';
 import type { Platform } from './platform.js';
 import type { PciSlot } from './slot.js';
 
@@ -10,9 +11,10 @@ export interface Inventory {
   readonly platform: Platform;
   readonly slots: readonly PciSlot[];
   readonly groups: readonly IommuGroup[];
+  readonly mediated: MdevBus;
 }
 
-export function fileTree({ platform, slots, groups }: Inventory): FileNode {
+export function fileTree({ platform, slots, groups, mediated }: Inventory): FileNode {
   const drivers = (): string[] => [...new Set(['vfio-pci', ...slots.flatMap((slot) => slot.driver ?? slot.hostDriver ?? [])])];
   return directory(() => ({
     dev: directory(() => ({
@@ -24,13 +26,17 @@ export function fileTree({ platform, slots, groups }: Inventory): FileNode {
     sys: directory(() => ({
       bus: directory(() => ({
         pci: directory(() => ({
-          devices: directory(() => bySlot(slots, (slot) => link(() => `../../../devices/pci0000:00/${slot.address}`))),
+          devices: directory(() => bySlot(slots, (slot) => link(() => `../../../${slot.path}`))),
           drivers: directory(() => Object.fromEntries(drivers().map((name) => [name, driverDirectory(name, slots)]))),
           drivers_probe: command((text) => probe(slots, text)),
         })),
+        ...mediated.busEntries,
       })),
-      class: directory(() => ({ iommu: directory(() => ({ [iommuUnit[platform.iommu.kind]]: directory(() => ({})) })) })),
-      devices: directory(() => ({ 'pci0000:00': directory(() => bySlot(slots, deviceDirectory)) })),
+      class: directory(() => ({
+        iommu: directory(() => ({ [iommuUnit[platform.iommu.kind]]: directory(() => ({})) })),
+        ...mediated.classEntries,
+      })),
+      devices: directory(() => ({ 'pci0000:00': directory(() => bySlot(slots, deviceDirectory)), ...mediated.deviceEntries })),
       kernel: directory(() => ({
         iommu_groups: directory(() => Object.fromEntries(groups.map((group) => [String(group.number), groupDirectory(group, platform)]))),
       })),
@@ -77,12 +83,13 @@ function deviceDirectory(slot: PciSlot): FileNode {
 
 function groupDirectory(group: IommuGroup, platform: Platform): FileNode {
   return directory(() => ({
-    devices: directory(() => bySlot(group.slots, (slot) => link(() => `../../../../devices/pci0000:00/${slot.address}`))),
-    type: line(() => 'DMA'),
-    reserved_regions: line(() =>
-      platform.iommu.reserved
-        .map(({ start, last, type }) => `0x${start.toString(16).padStart(16, '0')} 0x${last.toString(16).padStart(16, '0')} ${type}`)
-        .join('\n'),
+    devices: directory(() => bySlot(group.slots, (slot) => link(() => `../../../../${slot.path}`))),
+    // Behind a mediated device there is no IOMMU that would have a type, or keep anything for itself.
+    type: line(() => (group.kind === 'iommu' ? 'DMA' : 'unknown')),
+    reserved_regions: text(() =>
+      (group.kind === 'iommu' ? platform.iommu.reserved : [])
+        .map(({ start, last, type }) => `0x${start.toString(16).padStart(16, '0')} 0x${last.toString(16).padStart(16, '0')} ${type}\n`)
+        .join(''),
     ),
   }));
 }
@@ -92,7 +99,7 @@ function driverDirectory(name: string, slots: readonly PciSlot[]): FileNode {
   return directory(() => ({
     bind: command((text) => bind(slots, name, text)),
     unbind: command((text) => unbind(bound, text)),
-    ...bySlot(bound, (slot) => link(() => `../../../../devices/pci0000:00/${slot.address}`)),
+    ...bySlot(bound, (slot) => link(() => `../../../../${slot.path}`)),
   }));
 }
 

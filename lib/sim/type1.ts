@@ -37,15 +37,24 @@ import type { Argument } from './argument.js';
 import type { DmaMapping } from './dma.js';
 import { IntervalMap, type Interval } from './interval-map.js';
 import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
+import type { IommuGroup } from './iommu-group.js';
 import type { Platform } from './platform.js';
 import type { IommuProfile } from './profile.js';
+import type { Pin } from './user-memory.js';
 
 /** One MAP_DMA. */
-interface Type1Mapping extends DmaMapping {
+interface Type1Mapping extends Interval {
+  readonly readable: boolean;
+  readonly writable: boolean;
+  /** The caller's memory. It is looked at, and pinned, only while a group with an IOMMU is there to reach it. */
+  readonly vaddr: bigint;
+  pin: Pin | undefined;
   /** UNMAP with the VADDR flag took its address away, until MAP gives a new one. */
   addressInvalid: boolean;
 }
 
+/** The smallest page, and every larger size there could be: no IOMMU is there to have sizes of its own. */
+const anyPageSize = 0xffff_ffff_ffff_f000n;
 const top = 0xffff_ffff_ffff_ffffn;
 /** The kernel's limit on dirty bitmaps, as it reports it: one bit for each of 2^31 pages. */
 const largestDirtyBitmap = 256n << 20n;
@@ -77,7 +86,11 @@ class Type1 implements IommuDriver {
   readonly #platform: Platform;
   readonly #version2: boolean;
   readonly #mappings = new IntervalMap<Type1Mapping>();
-  readonly #ranges: readonly Interval[];
+  /** Groups with an IOMMU, and mediated devices' without. */
+  readonly #groups = new Set<IommuGroup>();
+  readonly #emulated = new Set<IommuGroup>();
+  /** None while no group with an IOMMU has been there: then every IOVA will do. */
+  #ranges: readonly Interval[] = [];
   /** How many more mappings it takes: the module parameter dma_entry_limit less those that are. */
   #available: number;
   #invalidAddresses = 0;
@@ -86,28 +99,69 @@ class Type1 implements IommuDriver {
     this.#version2 = type !== VFIO_TYPE1_IOMMU;
     this.#platform = platform;
     this.#available = platform.entryLimit;
-    this.#ranges = usableRanges(platform.iommu);
   }
 
   checkExtension(extension: number): number {
     switch (extension) {
       case VFIO_UPDATE_VADDR:
-        return 1;
+        return this.#emulated.size === 0 ? 1 : 0;
       case VFIO_DMA_CC_IOMMU:
-        return this.#platform.iommu.enforcesCoherency ? 1 : 0;
+        // Of no domain at all, each enforces it.
+        return this.#groups.size === 0 || this.#platform.iommu.enforcesCoherency ? 1 : 0;
       default:
         return type1Kind(this.#platform).checkExtension(extension);
     }
   }
 
   /** Not while a mapping's address is unknown, and not where a device could forge interrupts. */
-  attach(): number {
+  attach(group: IommuGroup): number {
     if (this.#invalidAddresses > 0) return -errno.EBUSY;
+    if (group.kind === 'emulated') {
+      this.#emulated.add(group);
+      return 0;
+    }
+    const result = this.#groups.size === 0 ? this.#meetIommu() : this.#refusal();
+    if (result === 0) this.#groups.add(group);
+    return result;
+  }
+
+  #refusal(): number {
     const { iommu, allowUnsafeInterrupts } = this.#platform;
     return iommu.isolatesInterrupts || allowUnsafeInterrupts ? 0 : -errno.EPERM;
   }
 
-  detach(): void {}
+  /** With the last group that has an IOMMU go its limits, and mappings that stay are memory nobody looks at. */
+  detach(group: IommuGroup): void {
+    this.#emulated.delete(group);
+    if (!this.#groups.delete(group) || this.#groups.size > 0) return;
+    this.#ranges = [{ start: 0n, last: top }];
+    unpin(this.#all());
+  }
+
+  /** The first group with an IOMMU: what was mapped before it came must lie where the IOMMU can have it, and be there. */
+  #meetIommu(): number {
+    const ranges = usableRanges(this.#platform.iommu);
+    const mappings = this.#all();
+    if (mappings.some(({ start, last }) => !ranges.some((range) => start >= range.start && last <= range.last))) return -errno.EINVAL;
+    const refused = this.#refusal();
+    if (refused !== 0) return refused;
+    for (const mapping of mappings) {
+      mapping.pin = this.#pin(mapping.vaddr, mapping.last - mapping.start + 1n);
+      if (mapping.pin !== undefined) continue;
+      unpin(mappings);
+      return -errno.EFAULT;
+    }
+    this.#ranges = ranges;
+    return 0;
+  }
+
+  #pin(vaddr: bigint, size: bigint): Pin | undefined {
+    return this.#platform.memory.pin(vaddr, size);
+  }
+
+  #all(): Type1Mapping[] {
+    return [...this.#mappings.within(0n, top)];
+  }
 
   ioctl(request: number, argument: Argument): number {
     switch (request) {
@@ -123,12 +177,13 @@ class Type1 implements IommuDriver {
   }
 
   /** The mapping a device's access to `iova` falls in. */
-  at(iova: bigint): Type1Mapping | undefined {
-    return this.#mappings.at(iova);
+  at(iova: bigint): DmaMapping | undefined {
+    const mapping = this.#mappings.at(iova);
+    return mapping !== undefined && isPinned(mapping) ? mapping : undefined;
   }
 
   release(): void {
-    for (const mapping of this.#mappings.within(0n, top)) this.#remove(mapping);
+    for (const mapping of this.#all()) this.#remove(mapping);
   }
 
   #getInfo(argument: Argument): number {
@@ -136,9 +191,9 @@ class Type1 implements IommuDriver {
     if (info === undefined) return -errno.EFAULT;
     if (info.argsz < VFIO_IOMMU_GET_INFO.minimum) return -errno.EINVAL;
     const room = info.argsz;
-    const chain = buildChain([this.#migration(), this.#dmaAvailable(), this.#iovaRanges()], vfio_iommu_type1_info.size, 8);
+    const chain = buildChain(this.#capabilities(), vfio_iommu_type1_info.size, 8);
     info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
-    info.iova_pgsizes = this.#platform.iommu.pageSizes;
+    info.iova_pgsizes = this.#pageSizes;
     if (room < vfio_iommu_type1_info.size + chain.byteLength) {
       info.argsz = vfio_iommu_type1_info.size + chain.byteLength;
     } else {
@@ -146,6 +201,10 @@ class Type1 implements IommuDriver {
       if (!argument.copyTo(chain, vfio_iommu_type1_info.size)) return -errno.EFAULT;
     }
     return argument.copyTo(info.bytes.subarray(0, room)) ? 0 : -errno.EFAULT;
+  }
+
+  #capabilities(): Uint8Array[] {
+    return [this.#migration(), this.#dmaAvailable(), ...(this.#ranges.length > 0 ? [this.#iovaRanges()] : [])];
   }
 
   #migration(): Uint8Array {
@@ -178,7 +237,11 @@ class Type1 implements IommuDriver {
   }
 
   get #pageSize(): bigint {
-    return this.#platform.iommu.pageSizes & -this.#platform.iommu.pageSizes;
+    return this.#pageSizes & -this.#pageSizes;
+  }
+
+  get #pageSizes(): bigint {
+    return this.#groups.size > 0 ? this.#platform.iommu.pageSizes : anyPageSize;
   }
 
   /** vfio_iommu_type1_map_dma, then vfio_dma_do_map. */
@@ -202,11 +265,11 @@ class Type1 implements IommuDriver {
     if (newAddress) return this.#readdress(existing, iova, last);
     if (existing !== undefined) return -errno.EEXIST;
     if (this.#available === 0) return -errno.ENOSPC;
-    if (!this.#ranges.some((range) => iova >= range.start && last <= range.last)) return -errno.EINVAL;
-    const pin = this.#platform.memory.pin(vaddr, size);
-    if (pin === undefined) return -errno.EFAULT;
+    if (this.#ranges.length > 0 && !this.#ranges.some((range) => iova >= range.start && last <= range.last)) return -errno.EINVAL;
+    const pin = this.#groups.size > 0 ? this.#pin(vaddr, size) : undefined;
+    if (pin === undefined && this.#groups.size > 0) return -errno.EFAULT;
     this.#available -= 1;
-    this.#mappings.insert({ start: iova, last, readable, writable, pin, addressInvalid: false });
+    this.#mappings.insert({ start: iova, last, readable, writable, vaddr, pin, addressInvalid: false });
     return 0;
   }
 
@@ -238,6 +301,8 @@ class Type1 implements IommuDriver {
   /** The bytes that were unmapped, or -errno. */
   #unmap({ flags, iova, size }: { flags: number; iova: bigint; size: bigint }): bigint | number {
     const everything = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
+    // A mediated device could not wait for a new address.
+    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0 && this.#emulated.size > 0) return -errno.EBUSY;
     if ((iova & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
     if (everything) {
       if (iova !== 0n || size !== 0n) return -errno.EINVAL;
@@ -276,9 +341,20 @@ class Type1 implements IommuDriver {
   #remove(mapping: Type1Mapping): void {
     this.#mappings.remove(mapping);
     if (mapping.addressInvalid) this.#invalidAddresses -= 1;
-    mapping.pin.release();
+    mapping.pin?.release();
     this.#available += 1;
   }
+}
+
+function unpin(mappings: readonly Type1Mapping[]): void {
+  for (const mapping of mappings) {
+    mapping.pin?.release();
+    mapping.pin = undefined;
+  }
+}
+
+function isPinned(mapping: Type1Mapping): mapping is Type1Mapping & DmaMapping {
+  return mapping.pin !== undefined;
 }
 
 /** What UNMAP_DMA looks at in the `vfio_bitmap` behind its struct, before it looks at the range. 0 or -errno. */

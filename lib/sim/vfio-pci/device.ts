@@ -25,13 +25,11 @@ const pageSize = 4096;
 
 export class VfioPciDevice extends VfioDevice implements Registers {
   readonly hardware: PciFunction;
-  readonly #kernel: KernelProfile;
   #state: { readonly config: VirtualConfig; readonly irqs: Irqs } | undefined;
 
   constructor(name: string, hardware: PciFunction, kernel: KernelProfile) {
-    super(name);
+    super(name, kernel);
     this.hardware = hardware;
-    this.#kernel = kernel;
   }
 
   override ioctl(request: number, argument: Argument, fds: FdTable): number {
@@ -89,7 +87,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
       case VFIO_PCI_MSI_IRQ_INDEX:
         return this.hardware.identity.msi?.vectors ?? 0;
       case VFIO_PCI_ERR_IRQ_INDEX:
-        return this.#kernel.errorInterruptWithoutExpress ? 1 : 0;
+        return this.kernel.errorInterruptWithoutExpress ? 1 : 0;
       case VFIO_PCI_REQ_IRQ_INDEX:
         return 1;
       default:

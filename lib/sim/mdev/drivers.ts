@@ -1,0 +1,10 @@
+/** The drivers of mediated devices a machine can have. */
+import type { KernelProfile } from '../profile.js';
+import { mdpy } from './mdpy.js';
+import { mtty } from './mtty.js';
+import type { MdevDriver } from './parent.js';
+
+/** By their names in the kernel's samples. */
+export type MediatedDriver = 'mtty' | 'mdpy';
+
+export const mediatedDrivers: Readonly<Record<MediatedDriver, (kernel: KernelProfile) => MdevDriver>> = { mtty, mdpy };
