@@ -7,7 +7,19 @@ export { Resource } from './kernel/resource.js';
 export type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from './memory/address-space.js';
 export { DmaBuffer } from './memory/buffer.js';
 export { openDevice, OpenDevice } from './open.js';
-export { bindDriver, findDevice, findDevices, groupDevices, parseAddress, type Binding, type PciDevice } from './pci/index.js';
+export {
+  bindDriver,
+  createMediatedDevice,
+  findDevice,
+  findDevices,
+  groupDevices,
+  mediatedTypes,
+  parseAddress,
+  type Binding,
+  type MediatedDevice,
+  type MediatedType,
+  type PciDevice,
+} from './pci/index.js';
 export { Container, type Type1Info } from './vfio/container.js';
 export { Device, type DeviceInfo } from './vfio/device.js';
 export { Group, type GroupStatus } from './vfio/group.js';

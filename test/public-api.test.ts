@@ -19,9 +19,11 @@ it('vfio', () => {
     'Region',
     'Resource',
     'bindDriver',
+    'createMediatedDevice',
     'findDevice',
     'findDevices',
     'groupDevices',
+    'mediatedTypes',
     'native',
     'openDevice',
     'parseAddress',
@@ -37,5 +39,5 @@ it('vfio/pci', () => {
     Object.keys(pci)
       .filter((name) => !name.startsWith('PCI_'))
       .sort(),
-  ).toEqual(['bindDriver', 'findDevice', 'findDevices', 'groupDevices', 'parseAddress']);
+  ).toEqual(['bindDriver', 'createMediatedDevice', 'findDevice', 'findDevices', 'groupDevices', 'mediatedTypes', 'parseAddress']);
 });

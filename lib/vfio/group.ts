@@ -56,7 +56,7 @@ export class Group extends Resource {
     };
   }
 
-  /** VFIO_GROUP_GET_DEVICE_FD: opens the device at that PCI address. The container must have an IOMMU type. */
+  /** VFIO_GROUP_GET_DEVICE_FD: opens the device at that PCI address, or the mediated device of that UUID. The container must have an IOMMU type. */
   openDevice(address: string): Device {
     this.assertOpen();
     const name = new TextEncoder().encode(`${address}\0`);

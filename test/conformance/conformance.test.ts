@@ -3,13 +3,17 @@ import { describe } from 'vitest';
 import { unsafeVariants, variants } from '../support/subject.js';
 import { device } from './device.js';
 import { dma } from './dma.js';
+import { display } from './display.js';
 import { driver } from './driver.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
+import { mediated } from './mediated.js';
+import { migration } from './migration.js';
+import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
-const suites = { lifecycle, sizes, dma, device, irqs, driver };
+const suites = { lifecycle, sizes, dma, device, irqs, driver, mediated, serial, display, migration };
 
 for (const variant of variants.filter((candidate) => !candidate.name.endsWith('virtio'))) {
   describe(variant.name, () => {
