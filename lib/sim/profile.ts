@@ -12,13 +12,29 @@ export interface KernelProfile {
   readonly checksOverflow: boolean;
   /** The ERR interrupt exists on conventional PCI devices too. */
   readonly errorInterruptWithoutExpress: boolean;
+  /** GET_REGION_INFO is the VFIO core's, with the drivers' answers put together in one way. Before: each driver's own. */
+  readonly regionInfoInCore: boolean;
   /** The device feature MIG_PRECOPY_INFOv2, of 7.1, with which the flags of `vfio_precopy_info` mean something. */
   readonly precopyInfoFlags: boolean;
 }
 
 export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
-  '6.12': { version: '6.12', nesting: true, checksOverflow: false, errorInterruptWithoutExpress: false, precopyInfoFlags: false },
-  '7.3': { version: '7.3', nesting: false, checksOverflow: true, errorInterruptWithoutExpress: true, precopyInfoFlags: true },
+  '6.12': {
+    version: '6.12',
+    nesting: true,
+    checksOverflow: false,
+    errorInterruptWithoutExpress: false,
+    regionInfoInCore: false,
+    precopyInfoFlags: false,
+  },
+  '7.3': {
+    version: '7.3',
+    nesting: false,
+    checksOverflow: true,
+    errorInterruptWithoutExpress: true,
+    regionInfoInCore: true,
+    precopyInfoFlags: true,
+  },
 };
 
 export interface ReservedRegion {

@@ -1,6 +1,7 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
 import { unsafeVariants, variants } from '../support/subject.js';
+import { bochs } from './bochs.js';
 import { device } from './device.js';
 import { dma } from './dma.js';
 import { display } from './display.js';
@@ -13,7 +14,7 @@ import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
-const suites = { lifecycle, sizes, dma, device, irqs, driver, mediated, serial, display, migration };
+const suites = { lifecycle, sizes, dma, device, irqs, driver, mediated, serial, display, bochs, migration };
 
 for (const variant of variants.filter((candidate) => !candidate.name.endsWith('virtio'))) {
   describe(variant.name, () => {

@@ -16,7 +16,9 @@ describe('mediated devices', () => {
       ['mtty-1', 24, undefined],
       ['mtty-2', 12, undefined],
     ]);
-    expect(() => new Machine({ mediated: ['mbochs' as never] })).toThrow("Expected one of mtty, mdpy for mediated but received 'mbochs'");
+    expect(() => new Machine({ mediated: ['nobody' as never] })).toThrow(
+      "Expected one of mtty, mdpy, mbochs for mediated but received 'nobody'",
+    );
   });
 
   it('errors say what there is', () => {

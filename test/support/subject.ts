@@ -18,7 +18,7 @@ export interface Subject {
   readonly iommu: IommuKind;
   /** An edu device, alone in its group, with vfio-pci. */
   readonly edu: Place;
-  // And the parents of mediated devices, mtty and mdpy, which every machine has.
+  // And the parents of mediated devices, mtty, mdpy and mbochs, which every machine has.
   /** Another edu, in a group with a device that a host driver has. */
   readonly shared: Place;
 }
@@ -41,7 +41,7 @@ function simulated(version: KernelVersion, iommu: IommuKind): Variant {
       const { kernel } = new Machine({
         kernel: version,
         iommu,
-        mediated: ['mtty', 'mdpy'],
+        mediated: ['mtty', 'mdpy', 'mbochs'],
         devices: [
           { ...edu, model: new Edu() },
           { ...shared, model: new Edu() },

@@ -16,6 +16,8 @@ export interface RegionPlace {
   readonly size: number;
   readonly offset: number;
   readonly flags: number;
+  /** What more there is to say of it. */
+  readonly capability?: Uint8Array;
 }
 
 /** Config space as the drivers have it: bytes, and what a write does is the driver's. */
@@ -115,6 +117,7 @@ export abstract class MediatedDevice extends VfioDevice {
     return argument.copyTo(info.bytes.subarray(0, VFIO_DEVICE_GET_INFO.minimum)) ? 0 : -errno.EFAULT;
   }
 
+  /** vfio_get_region_info. Where it is each driver's own, it comes to the same unless there is a capability. */
   protected getRegionInfo(argument: Argument): number {
     const info = argument.struct(vfio_region_info, VFIO_DEVICE_GET_REGION_INFO.minimum);
     if (info === undefined) return -errno.EFAULT;
@@ -124,6 +127,13 @@ export abstract class MediatedDevice extends VfioDevice {
     info.size = BigInt(place.size);
     info.offset = BigInt(place.offset);
     info.flags = place.flags;
+    if (place.capability !== undefined) {
+      const needed = vfio_region_info.size + place.capability.byteLength;
+      const fits = info.argsz >= needed;
+      if (!fits) info.argsz = needed;
+      else if (!argument.copyTo(place.capability, vfio_region_info.size)) return -errno.EFAULT;
+      info.cap_offset = fits ? vfio_region_info.size : 0;
+    }
     return argument.copyTo(info.bytes) ? 0 : -errno.EFAULT;
   }
 

@@ -35,9 +35,10 @@ import {
 import { VFIO_DEVICE_RESET } from '../../abi/vfio/reset.js';
 import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
-import { RegisterMapping, type Registers, type Width } from '../mapping.js';
+import { RegisterMapping } from '../mapping.js';
 import type { KernelProfile } from '../profile.js';
 import { ConfigSpace, configSize, MediatedDevice, word, type RegionPlace } from './device.js';
+import { MemoryRegisters } from './memory-registers.js';
 import type { MdevDriver } from './parent.js';
 
 const pageSize = 4096;
@@ -62,26 +63,6 @@ const modes: readonly Mode[] = [
   { name: 'xga', width: 1024, height: 768 },
   { name: 'hd', width: 1920, height: 1080 },
 ];
-
-/** Memory behind a mapping of a device's file. */
-class MemoryRegisters implements Registers {
-  readonly decoding = true;
-  readonly #memory: DataView;
-
-  constructor(memory: Uint8Array) {
-    this.#memory = new DataView(memory.buffer);
-  }
-
-  readRegister(_bar: number, offset: number, width: Width): bigint {
-    let value = 0n;
-    for (let i = width - 1; i >= 0; i -= 1) value = (value << 8n) | BigInt(this.#memory.getUint8(offset + i));
-    return value;
-  }
-
-  writeRegister(_bar: number, offset: number, width: Width, value: bigint): void {
-    for (let i = 0; i < width; i += 1) this.#memory.setUint8(offset + i, Number((value >> BigInt(8 * i)) & 0xffn));
-  }
-}
 
 class Mdpy extends MediatedDevice {
   readonly #mode: Mode;
