@@ -5,6 +5,7 @@ import { bochs } from './bochs.js';
 import { device } from './device.js';
 import { dma } from './dma.js';
 import { display } from './display.js';
+import { dmaLogging } from './dma-logging.js';
 import { driver } from './driver.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
@@ -14,7 +15,7 @@ import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
-const suites = { lifecycle, sizes, dma, device, irqs, driver, mediated, serial, display, bochs, migration };
+const suites = { lifecycle, sizes, dma, device, irqs, driver, mediated, serial, display, bochs, migration, dmaLogging };
 
 for (const variant of variants.filter((candidate) => !candidate.name.endsWith('virtio'))) {
   describe(variant.name, () => {
