@@ -9,7 +9,19 @@ export { DmaBuffer } from './memory/buffer.js';
 export { DirtyBitmap, type DirtyRange } from './memory/dirty-bitmap.js';
 export { physicalAddress } from './memory/physical-address.js';
 export { openDevice, OpenDevice, type OpenOptions } from './open.js';
-export { bindDriver, findDevice, findDevices, groupDevices, parseAddress, type Binding, type PciDevice } from './pci/index.js';
+export {
+  bindDriver,
+  createMediatedDevice,
+  findDevice,
+  findDevices,
+  groupDevices,
+  mediatedTypes,
+  parseAddress,
+  type Binding,
+  type MediatedDevice,
+  type MediatedType,
+  type PciDevice,
+} from './pci/index.js';
 export { Container, type Type1Info } from './vfio/container.js';
 export { DirtyTracking } from './vfio/dirty-tracking.js';
 export { Device, type DeviceInfo, type ZpciInfo } from './vfio/device.js';

@@ -24,9 +24,11 @@ it('vfio', () => {
     'Resource',
     'Spapr',
     'bindDriver',
+    'createMediatedDevice',
     'findDevice',
     'findDevices',
     'groupDevices',
+    'mediatedTypes',
     'native',
     'openDevice',
     'parseAddress',
@@ -59,5 +61,5 @@ it('vfio/pci', () => {
     Object.keys(pci)
       .filter((name) => !name.startsWith('PCI_'))
       .sort(),
-  ).toEqual(['bindDriver', 'findDevice', 'findDevices', 'groupDevices', 'parseAddress']);
+  ).toEqual(['bindDriver', 'createMediatedDevice', 'findDevice', 'findDevices', 'groupDevices', 'mediatedTypes', 'parseAddress']);
 });

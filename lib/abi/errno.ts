@@ -30,6 +30,7 @@ const table = [
   ['ENOMSG', 42, 'no message of desired type'],
   ['EOVERFLOW', 75, 'value too large for defined data type'],
   ['EBADFD', 77, 'file descriptor in bad state'],
+  ['EUSERS', 87, 'too many users'],
   ['EMSGSIZE', 90, 'message too long'],
   ['EOPNOTSUPP', 95, 'operation not supported'],
   ['EADDRINUSE', 98, 'address already in use'],

@@ -2,4 +2,5 @@
 export * from '../abi/pci.js';
 export { parseAddress } from './address.js';
 export { bindDriver, type Binding } from './driver.js';
+export { createMediatedDevice, mediatedTypes, type MediatedDevice, type MediatedType } from './mediated.js';
 export { findDevice, findDevices, groupDevices, type PciDevice } from './topology.js';

@@ -31,6 +31,16 @@ export class Argument {
     return true;
   }
 
+  /** copy_from_user of what a pointer in the argument leads to; undefined is EFAULT. */
+  readAt(address: bigint, size: number): Uint8Array | undefined {
+    return this.#memory.read(address, size);
+  }
+
+  /** copy_to_user, likewise; false is EFAULT. */
+  writeAt(address: bigint, bytes: Uint8Array): boolean {
+    return this.#memory.write(address, bytes);
+  }
+
   /** The struct, of which the first `minimum` bytes come from the caller and the rest is zero. */
   struct<T extends StructType>(type: T, minimum: number): ReturnType<T['create']> | undefined {
     const given = this.copyFrom(minimum);

@@ -2,7 +2,9 @@
 import { VFIO_DEVICE_FEATURE } from '../abi/vfio/feature.js';
 import type { Mapping } from '../kernel/kernel.js';
 import type { Argument } from './argument.js';
+import { dmaLoggingFeature } from './dma-logging.js';
 import { FeatureRequest } from './features.js';
+import { migrationFeature } from './migration.js';
 import { OpenFile, type FdTable } from './open-file.js';
 import type { VfioDevice } from './vfio-device.js';
 
@@ -19,16 +21,24 @@ export class DeviceFile extends OpenFile {
   }
 
   override ioctl(request: number, argument: Argument): number {
+    this.#device.use();
     if (request !== VFIO_DEVICE_FEATURE.number) return this.#device.ioctl(request, argument, this.#fds);
     const feature = FeatureRequest.take(argument);
-    return typeof feature === 'number' ? feature : this.#device.feature(feature, this.#fds);
+    if (typeof feature === 'number') return feature;
+    return (
+      migrationFeature(feature, this.#device, this.#fds) ??
+      dmaLoggingFeature(feature, this.#device.dmaLogging) ??
+      this.#device.feature(feature, this.#fds)
+    );
   }
 
   override pread(bytes: Uint8Array, offset: number): number {
+    this.#device.use();
     return this.#device.read(bytes, offset);
   }
 
   override pwrite(bytes: Uint8Array, offset: number): number {
+    this.#device.use();
     return this.#device.write(bytes, offset);
   }
 

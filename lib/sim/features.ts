@@ -65,6 +65,16 @@ export class FeatureRequest {
     return this.#argument.copyFrom(size, VFIO_DEVICE_FEATURE.minimum + offset);
   }
 
+  /** `size` bytes a pointer in the payload leads to; undefined is EFAULT. */
+  readAt(address: bigint, size: number): Uint8Array | undefined {
+    return this.#argument.readAt(address, size);
+  }
+
+  /** False is EFAULT. */
+  writeAt(address: bigint, bytes: Uint8Array): boolean {
+    return this.#argument.writeAt(address, bytes);
+  }
+
   /** Gives the payload back: 0 or -EFAULT. */
   answer(bytes: Uint8Array): number {
     return this.#argument.copyTo(bytes, VFIO_DEVICE_FEATURE.minimum) ? 0 : -errno.EFAULT;

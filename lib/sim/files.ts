@@ -29,6 +29,11 @@ export function line(text: () => string, write?: (text: string) => number): File
   return write === undefined ? { kind: 'file', read } : { kind: 'file', read, write };
 }
 
+/** A file of many lines, or of none. */
+export function text(read: () => string): FileNode {
+  return { kind: 'file', read };
+}
+
 export function command(write: (text: string) => number): FileNode {
   return { kind: 'file', write };
 }
@@ -56,6 +61,8 @@ export class FileTree implements Files {
     if (typeof node === 'number') return node;
     if (node.kind === 'directory') return -errno.EISDIR;
     if (node.kind !== 'file' || node.write === undefined) return -errno.EACCES;
+    // A write of nothing does not reach who would take it.
+    if (bytes.byteLength === 0) return 0;
     const result = node.write(new TextDecoder().decode(bytes));
     return result < 0 ? result : bytes.byteLength;
   }

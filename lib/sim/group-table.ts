@@ -21,7 +21,7 @@ export class GroupTable implements Iterable<IommuGroup> {
     if (known !== undefined) return known;
     const group = new IommuGroup(number);
     // On POWER, the IOMMU's groups are also what the hardware cuts off after an error.
-    if (this.#platform.iommu.kind === 'spapr') group.endpoint = new Endpoint(() => group.slots.forEach((slot) => slot.hotReset()));
+    if (this.#platform.iommu.kind === 'spapr') group.endpoint = new Endpoint(() => group.slots.forEach((slot) => slot.hotReset?.()));
     this.#groups.set(number, group);
     return group;
   }
@@ -30,6 +30,13 @@ export class GroupTable implements Iterable<IommuGroup> {
   makeUnsafe(): IommuGroup | undefined {
     if (!this.#platform.unsafeNoIommu) return undefined;
     const group = new IommuGroup(this.#freeNumber(), 'noiommu');
+    this.#groups.set(group.number, group);
+    return group;
+  }
+
+  /** A group for a mediated device. */
+  makeEmulated(): IommuGroup {
+    const group = new IommuGroup(this.#freeNumber(), 'emulated');
     this.#groups.set(group.number, group);
     return group;
   }

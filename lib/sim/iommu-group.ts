@@ -2,13 +2,15 @@ import type { Translation } from './dma.js';
 import type { Endpoint } from './eeh.js';
 import type { VfioDevice } from './vfio-device.js';
 
-/** A device of a group: a `PciSlot`. */
+/** A device of a group: a `PciSlot`, or a mediated device. */
 interface Member {
   readonly address: string;
+  /** Its folder below /sys. */
+  readonly path: string;
   readonly driver: string | undefined;
   readonly vfio: VfioDevice | undefined;
-  /** The bus resets it. */
-  hotReset(): void;
+  /** The bus resets it, where it is on one. */
+  hotReset?(): void;
 }
 
 /**
@@ -46,7 +48,7 @@ export class IommuGroup {
     return this.kind === 'noiommu' ? `noiommu-${this.number}` : String(this.number);
   }
 
-  /** The node exists while a device is bound to vfio-pci. */
+  /** The node exists while a device is bound to a VFIO driver. */
   get present(): boolean {
     return this.slots.some((slot) => slot.vfio !== undefined);
   }

@@ -3,6 +3,8 @@ import { DmaPort, type CacheContents, type DmaFault } from './dma.js';
 import { FileTree } from './files.js';
 import { GroupTable } from './group-table.js';
 import { SimulatedKernel } from './kernel.js';
+import { mediatedDrivers, type MediatedDriver } from './mdev/drivers.js';
+import { MdevBus } from './mdev/parent.js';
 import type { PciFunction } from './pci/function.js';
 import { LockedMemory, type Platform } from './platform.js';
 import { iommuKinds, iommuProfile, kernels, type IommuKind, type KernelVersion } from './profile.js';
@@ -36,6 +38,8 @@ export interface MachineOptions {
   /** The machine's IOMMU. Default: 'intel'. */
   readonly iommu?: IommuKind;
   readonly devices?: readonly DeviceOptions[];
+  /** Drivers of mediated devices, those of the kernel's samples: ['mtty', 'mdpy']. Default: none. */
+  readonly mediated?: readonly MediatedDriver[];
   /** vfio_iommu_type1.allow_unsafe_interrupts. Default: false. */
   readonly allowUnsafeInterrupts?: boolean;
   /** vfio_iommu_type1.dma_entry_limit: mappings a container takes. Default: 65535. */
@@ -62,11 +66,13 @@ export class Machine {
   readonly #slots: readonly PciSlot[];
   readonly #vsva2020: Vsva2020 | undefined;
   readonly #platform: Platform;
+  readonly #mediated: MdevBus;
 
   constructor({
     kernel = '7.3',
     iommu = 'intel',
     devices = [],
+    mediated = [],
     allowUnsafeInterrupts = false,
     dmaEntryLimit = 65535,
     lockedMemoryLimit,
@@ -75,6 +81,8 @@ export class Machine {
   }: MachineOptions = {}) {
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
+    for (const name of mediated)
+      if (!Object.hasOwn(mediatedDrivers, name)) throw expected(`one of ${Object.keys(mediatedDrivers).join(', ')}`, 'mediated', name);
     const platform: Platform = {
       kernel: kernels[kernel],
       iommu: iommuProfile(iommu, kernels[kernel]),
@@ -118,7 +126,12 @@ export class Machine {
     this.#slots = slots;
     this.#vsva2020 = platform.vsva2020;
     this.#platform = platform;
-    this.kernel = new SimulatedKernel(platform, groups, physical, new FileTree(fileTree({ platform, slots, groups })));
+    this.#mediated = new MdevBus(
+      [...new Set(mediated)].map((name) => mediatedDrivers[name](platform.kernel)),
+      groups,
+    );
+    const tree = fileTree({ platform, slots, groups, mediated: this.#mediated });
+    this.kernel = new SimulatedKernel(platform, groups, physical, new FileTree(tree));
   }
 
   /** The process has CAP_SYS_RAWIO. It can be taken away, as setpriv(1) does, or given back. */
@@ -131,16 +144,20 @@ export class Machine {
   }
 
   /**
-   * Takes a device from its driver, as somebody else's `echo ADDRESS > …/unbind` would. Whoever has it open is asked for
-   * it by the REQ interrupt; resolves when it is let go.
+   * Takes a device from its driver, as somebody else's `echo ADDRESS > …/unbind` would, or with a mediated device's UUID
+   * removes that, as `echo 1 > …/remove` would. Whoever has it open is asked for it by the REQ interrupt, if it has one;
+   * resolves when it is let go.
    */
   async unbind(address: string): Promise<void> {
-    const slot = this.#slot(address);
+    const slot = this.#slots.find((candidate) => candidate.address === address);
+    const device = slot === undefined ? this.#mediated.find(address) : slot.vfio;
+    if (slot === undefined && device === undefined) throw expected('the address of a device of the machine', 'address', address);
     await new Promise<void>((resolve) => {
-      if (slot.vfio === undefined) resolve();
-      else slot.vfio.takeBack(resolve);
+      if (device === undefined) resolve();
+      else device.takeBack(resolve);
     });
-    slot.unbind();
+    if (slot === undefined) this.#mediated.remove(address);
+    else slot.unbind();
   }
 
   /**

@@ -19,6 +19,10 @@ export interface KernelProfile {
   readonly exportsDmaBufs: boolean;
   /** The requests of abi/vfio/vsva-2020.ts are answered; UNMAP_ALL and the migration capability, whose numbers they have, are not. */
   readonly vsva2020: boolean;
+  /** GET_REGION_INFO is the VFIO core's, with the drivers' answers put together in one way. Before: each driver's own. */
+  readonly regionInfoInCore: boolean;
+  /** The device feature MIG_PRECOPY_INFOv2, of 7.1, with which the flags of `vfio_precopy_info` mean something. */
+  readonly precopyInfoFlags: boolean;
 }
 
 const linux612: KernelProfile = {
@@ -29,6 +33,8 @@ const linux612: KernelProfile = {
   growsMsix: true,
   exportsDmaBufs: false,
   vsva2020: false,
+  regionInfoInCore: false,
+  precopyInfoFlags: false,
 };
 
 export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
@@ -41,6 +47,8 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     growsMsix: true,
     exportsDmaBufs: true,
     vsva2020: false,
+    regionInfoInCore: true,
+    precopyInfoFlags: true,
   },
   '6.12-vsva': { ...linux612, version: '6.12-vsva', vsva2020: true },
 };

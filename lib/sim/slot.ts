@@ -9,6 +9,8 @@ import type { KernelProfile } from './profile.js';
 /** A PCI function in the machine: where it is, its group, and the driver that has it. */
 export class PciSlot implements PciPlace {
   readonly address: string;
+  /** Its folder below /sys. */
+  readonly path: string;
   readonly pciFunction: PciFunction;
   /** The driver a host would give it when nothing overrides. */
   readonly hostDriver: string | undefined;
@@ -34,6 +36,7 @@ export class PciSlot implements PciPlace {
     },
   ) {
     this.address = address;
+    this.path = `devices/pci0000:00/${address}`;
     this.pciFunction = pciFunction;
     this.hostDriver = hostDriver;
     this.physical = physical;

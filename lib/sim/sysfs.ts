@@ -2,8 +2,9 @@
 import { errno } from '../abi/errno.js';
 import { PCI_INTERRUPT_PIN } from '../abi/pci.js';
 import type { GroupTable } from './group-table.js';
-import { command, directory, line, link, type FileNode } from './files.js';
+import { command, directory, line, link, text, type FileNode } from './files.js';
 import type { IommuGroup } from './iommu-group.js';
+import type { MdevBus } from './mdev/parent.js';
 import type { Platform } from './platform.js';
 import type { PciSlot } from './slot.js';
 
@@ -11,9 +12,10 @@ export interface Inventory {
   readonly platform: Platform;
   readonly slots: readonly PciSlot[];
   readonly groups: GroupTable;
+  readonly mediated: MdevBus;
 }
 
-export function fileTree({ platform, slots, groups }: Inventory): FileNode {
+export function fileTree({ platform, slots, groups, mediated }: Inventory): FileNode {
   const drivers = (): string[] => [...new Set(['vfio-pci', ...slots.flatMap((slot) => slot.driver ?? slot.hostDriver ?? [])])];
   return directory(() => ({
     dev: directory(() => ({
@@ -28,15 +30,17 @@ export function fileTree({ platform, slots, groups }: Inventory): FileNode {
     sys: directory(() => ({
       bus: directory(() => ({
         pci: directory(() => ({
-          devices: directory(() => bySlot(slots, (slot) => link(() => `../../../devices/pci0000:00/${slot.address}`))),
+          devices: directory(() => bySlot(slots, (slot) => link(() => `../../../${slot.path}`))),
           drivers: directory(() => Object.fromEntries(drivers().map((name) => [name, driverDirectory(name, slots)]))),
           drivers_probe: command((text) => probe(slots, text)),
         })),
+        ...mediated.busEntries,
       })),
       class: directory(() => ({
         iommu: directory(() => Object.fromEntries(iommuUnits[platform.iommu.kind].map((unit) => [unit, directory(() => ({}))]))),
+        ...mediated.classEntries,
       })),
-      devices: directory(() => ({ 'pci0000:00': directory(() => bySlot(slots, deviceDirectory)) })),
+      devices: directory(() => ({ 'pci0000:00': directory(() => bySlot(slots, deviceDirectory)), ...mediated.deviceEntries })),
       kernel: directory(() => ({
         iommu_groups: directory(() =>
           Object.fromEntries([...groups].map((group) => [String(group.number), groupDirectory(group, platform)])),
@@ -124,15 +128,15 @@ function deviceDirectory(slot: PciSlot): FileNode {
 
 function groupDirectory(group: IommuGroup, platform: Platform): FileNode {
   return directory(() => ({
-    devices: directory(() => bySlot(group.slots, (slot) => link(() => `../../../../devices/pci0000:00/${slot.address}`))),
-    // A group that no IOMMU made has a name.
+    devices: directory(() => bySlot(group.slots, (slot) => link(() => `../../../../${slot.path}`))),
+    // A group that no IOMMU made, for a device without one, has a name.
     ...(group.kind === 'noiommu' && { name: line(() => 'vfio-noiommu') }),
-    // The kernel has no name for the kind of domain that POWER's default is, nor for none.
-    type: line(() => (platform.iommu.kind === 'spapr' || group.kind === 'noiommu' ? 'unknown' : 'DMA')),
-    reserved_regions: line(() =>
-      platform.iommu.reserved
-        .map(({ start, last, type }) => `0x${start.toString(16).padStart(16, '0')} 0x${last.toString(16).padStart(16, '0')} ${type}`)
-        .join('\n'),
+    // Where no IOMMU is there is no type, and the kernel has no name for the kind of domain that POWER's default is.
+    type: line(() => (group.kind === 'iommu' && platform.iommu.kind !== 'spapr' ? 'DMA' : 'unknown')),
+    reserved_regions: text(() =>
+      (group.kind === 'iommu' ? platform.iommu.reserved : [])
+        .map(({ start, last, type }) => `0x${start.toString(16).padStart(16, '0')} 0x${last.toString(16).padStart(16, '0')} ${type}\n`)
+        .join(''),
     ),
   }));
 }
@@ -142,7 +146,7 @@ function driverDirectory(name: string, slots: readonly PciSlot[]): FileNode {
   return directory(() => ({
     bind: command((text) => bind(slots, name, text)),
     unbind: command((text) => unbind(bound, text)),
-    ...bySlot(bound, (slot) => link(() => `../../../../devices/pci0000:00/${slot.address}`)),
+    ...bySlot(bound, (slot) => link(() => `../../../../${slot.path}`)),
   }));
 }
 

@@ -37,6 +37,7 @@ import type { Argument } from './argument.js';
 import type { DmaMapping } from './dma.js';
 import { IntervalMap, type Interval } from './interval-map.js';
 import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
+import type { Pin } from './user-memory.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { Platform } from './platform.js';
 import { checkBitmap, MappingBitmap, mostDirtyPages, pagesOf } from './type1-dirty.js';
@@ -45,13 +46,20 @@ import { GuestTranslation } from './vsva-2020/guest-translation.js';
 import { guestIoctl, nestingCapability } from './vsva-2020/requests.js';
 
 /** One MAP_DMA. */
-interface Type1Mapping extends DmaMapping {
+interface Type1Mapping extends Interval {
+  readonly readable: boolean;
+  readonly writable: boolean;
+  /** The caller's memory. It is looked at, and pinned, only while a group with an IOMMU is there to reach it. */
+  readonly vaddr: bigint;
+  pin: Pin | undefined;
   /** UNMAP with the VADDR flag took its address away, until MAP gives a new one. */
   addressInvalid: boolean;
   /** While dirty pages are tracked. */
   bitmap: MappingBitmap | undefined;
 }
 
+/** The smallest page, and every larger size there could be: no IOMMU is there to have sizes of its own. */
+const anyPageSize = 0xffff_ffff_ffff_f000n;
 const top = 0xffff_ffff_ffff_ffffn;
 
 /** What type1 answers about itself while no container uses it, and how one begins to. */
@@ -83,7 +91,11 @@ class Type1 implements IommuDriver {
   readonly #platform: Platform;
   readonly #version2: boolean;
   readonly #mappings = new IntervalMap<Type1Mapping>();
-  readonly #ranges: readonly Interval[];
+  /** Groups with an IOMMU, and mediated devices' without. */
+  readonly #groups = new Set<IommuGroup>();
+  readonly #emulated = new Set<IommuGroup>();
+  /** None while no group with an IOMMU has been there: then every IOVA will do. */
+  #ranges: readonly Interval[] = [];
   /** The guest's stage, where the container's type has one. */
   readonly pasids: GuestTranslation | undefined;
   /** How many more mappings it takes: the module parameter dma_entry_limit less those that are. */
@@ -96,7 +108,6 @@ class Type1 implements IommuDriver {
     this.#version2 = type !== VFIO_TYPE1_IOMMU;
     this.#platform = platform;
     this.#available = platform.entryLimit;
-    this.#ranges = usableRanges(platform.iommu);
     const nests = type === VFIO_TYPE1_NESTING_IOMMU && platform.vsva2020 !== undefined;
     this.pasids = nests ? new GuestTranslation(platform.vsva2020, this) : undefined;
   }
@@ -104,26 +115,83 @@ class Type1 implements IommuDriver {
   checkExtension(extension: number): number {
     switch (extension) {
       case VFIO_UPDATE_VADDR:
-        return 1;
+        return this.#emulated.size === 0 ? 1 : 0;
       case VFIO_DMA_CC_IOMMU:
-        return this.#platform.iommu.enforcesCoherency ? 1 : 0;
+        // Of no domain at all, each enforces it.
+        return this.#groups.size === 0 || this.#platform.iommu.enforcesCoherency ? 1 : 0;
       default:
         return type1Kind(this.#platform).checkExtension(extension);
     }
   }
 
   /** Not while a mapping's address is unknown, and not where a device could forge interrupts. */
-  attach(): number {
+  attach(group: IommuGroup): number {
     if (this.#invalidAddresses > 0) return -errno.EBUSY;
+    if (group.kind === 'emulated') {
+      this.#emulated.add(group);
+      return 0;
+    }
+    const result = this.#groups.size === 0 ? this.#meetIommu() : this.#refusal();
+    if (result === 0) this.#groups.add(group);
+    return result;
+  }
+
+  #refusal(): number {
     const { iommu, allowUnsafeInterrupts } = this.#platform;
     // VT-d's is the only format of guest page tables there is.
     if (this.pasids !== undefined && iommu.kind !== 'intel') return -errno.EINVAL;
     return iommu.isolatesInterrupts || allowUnsafeInterrupts ? 0 : -errno.EPERM;
   }
 
-  /** A device that left keeps no translation and waits for no page. */
+  /** With the last group that has an IOMMU go its limits, and mappings that stay are memory nobody looks at. */
   detach(group: IommuGroup): void {
+    // A device that left keeps no translation and waits for no page.
     for (const { address } of group.slots) this.pasids?.forget(address);
+    this.#emulated.delete(group);
+    if (!this.#groups.delete(group) || this.#groups.size > 0) return;
+    this.#ranges = [{ start: 0n, last: top }];
+    for (const mapping of this.#all()) this.#unpin(mapping);
+  }
+
+  /** The first group with an IOMMU: what was mapped before it came must lie where the IOMMU can have it, and be there. */
+  #meetIommu(): number {
+    const ranges = usableRanges(this.#platform.iommu);
+    const mappings = this.#all();
+    if (mappings.some(({ start, last }) => !ranges.some((range) => start >= range.start && last <= range.last))) return -errno.EINVAL;
+    const refused = this.#refusal();
+    if (refused !== 0) return refused;
+    for (const mapping of mappings) {
+      const pinned = this.#pin(mapping);
+      if (pinned === 0) continue;
+      for (const each of mappings) this.#unpin(each);
+      return pinned;
+    }
+    this.#ranges = ranges;
+    return 0;
+  }
+
+  /** Pins and counts the memory of a mapping: 0 or -errno. */
+  #pin(mapping: Type1Mapping): number {
+    const size = mapping.last - mapping.start + 1n;
+    const pin = this.#platform.memory.pin(mapping.vaddr, size);
+    if (pin === undefined) return -errno.EFAULT;
+    if (!this.#platform.lockedMemory.take(size)) {
+      pin.release();
+      return -errno.ENOMEM;
+    }
+    mapping.pin = pin;
+    return 0;
+  }
+
+  #unpin(mapping: Type1Mapping): void {
+    if (mapping.pin === undefined) return;
+    mapping.pin.release();
+    mapping.pin = undefined;
+    this.#platform.lockedMemory.give(mapping.last - mapping.start + 1n);
+  }
+
+  #all(): Type1Mapping[] {
+    return [...this.#mappings.within(0n, top)];
   }
 
   ioctl(request: number, argument: Argument): number {
@@ -143,8 +211,9 @@ class Type1 implements IommuDriver {
   }
 
   /** The mapping a device's access to `iova` falls in. */
-  at(iova: bigint): Type1Mapping | undefined {
-    return this.#mappings.at(iova);
+  at(iova: bigint): DmaMapping | undefined {
+    const mapping = this.#mappings.at(iova);
+    return mapping !== undefined && isPinned(mapping) ? mapping : undefined;
   }
 
   release(): void {
@@ -158,13 +227,9 @@ class Type1 implements IommuDriver {
     if (info === undefined) return -errno.EFAULT;
     if (info.argsz < VFIO_IOMMU_GET_INFO.minimum) return -errno.EINVAL;
     const room = info.argsz;
-    const chain = buildChain(
-      [...this.#secondCapability(), dmaAvailableCapability(this.#available), iovaRangesCapability(this.#ranges)],
-      vfio_iommu_type1_info.size,
-      8,
-    );
+    const chain = buildChain(this.#capabilities(), vfio_iommu_type1_info.size, 8);
     info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
-    info.iova_pgsizes = this.#platform.iommu.pageSizes;
+    info.iova_pgsizes = this.#pageSizes;
     if (room < vfio_iommu_type1_info.size + chain.byteLength) {
       info.argsz = vfio_iommu_type1_info.size + chain.byteLength;
     } else {
@@ -174,18 +239,23 @@ class Type1 implements IommuDriver {
     return argument.copyTo(info.bytes.subarray(0, room)) ? 0 : -errno.EFAULT;
   }
 
+  #capabilities(): Uint8Array[] {
+    const ranges = this.#ranges.length > 0 ? [iovaRangesCapability(this.#ranges)] : [];
+    return [...this.#secondCapability(), dmaAvailableCapability(this.#available), ...ranges];
+  }
+
   /** Capability 2: migration, or on a kernel with the proposal of 2020 what a nesting container can. */
   #secondCapability(): Uint8Array[] {
     if (this.#platform.vsva2020 === undefined) return [migrationCapability(this.#pageSize)];
     return this.pasids === undefined ? [] : [nestingCapability()];
   }
 
-  #all(): Generator<Type1Mapping, void> {
-    return this.#mappings.within(0n, top);
+  get #pageSize(): bigint {
+    return this.#pageSizes & -this.#pageSizes;
   }
 
-  get #pageSize(): bigint {
-    return this.#platform.iommu.pageSizes & -this.#platform.iommu.pageSizes;
+  get #pageSizes(): bigint {
+    return this.#groups.size > 0 ? this.#platform.iommu.pageSizes : anyPageSize;
   }
 
   /** vfio_iommu_type1_map_dma, then vfio_dma_do_map. */
@@ -209,14 +279,13 @@ class Type1 implements IommuDriver {
     if (newAddress) return this.#readdress(existing, iova, last);
     if (existing !== undefined) return -errno.EEXIST;
     if (this.#available === 0) return -errno.ENOSPC;
-    if (!this.#ranges.some((range) => iova >= range.start && last <= range.last)) return -errno.EINVAL;
-    const pin = this.#platform.memory.pin(vaddr, size);
-    if (pin === undefined) return -errno.EFAULT;
-    if (!this.#platform.lockedMemory.take(size)) {
-      pin.release();
-      return -errno.ENOMEM;
-    }
-    const mapping: Type1Mapping = { start: iova, last, readable, writable, pin, addressInvalid: false, bitmap: undefined };
+    if (this.#ranges.length > 0 && !this.#ranges.some((range) => iova >= range.start && last <= range.last)) return -errno.EINVAL;
+    const mapping: Type1Mapping = {
+      ...{ start: iova, last, readable, writable, vaddr },
+      ...{ pin: undefined, addressInvalid: false, bitmap: undefined },
+    };
+    const pinned = this.#groups.size > 0 ? this.#pin(mapping) : 0;
+    if (pinned !== 0) return pinned;
     this.#available -= 1;
     this.#mappings.insert(mapping);
     if (!this.#tracksDirty || this.#giveBitmap(mapping)) return 0;
@@ -263,6 +332,8 @@ class Type1 implements IommuDriver {
     bitmap: ReturnType<typeof vfio_bitmap.create> | undefined,
   ): bigint | number {
     const everything = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
+    // A mediated device could not wait for a new address.
+    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0 && this.#emulated.size > 0) return -errno.EBUSY;
     if ((iova & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
     if (everything) {
       if (iova !== 0n || size !== 0n) return -errno.EINVAL;
@@ -352,7 +423,7 @@ class Type1 implements IommuDriver {
 
   /** Devices behind an IOMMU of this kind do not tell what they wrote, so all they could have written is dirty. */
   #report(mapping: Type1Mapping, base: bigint, data: bigint): number {
-    mapping.bitmap?.setAll();
+    if (mapping.pin !== undefined) mapping.bitmap?.setAll();
     return mapping.bitmap?.writeTo(this.#platform.memory, data, (mapping.start - base) / this.#pageSize) ?? 0;
   }
 
@@ -367,8 +438,11 @@ class Type1 implements IommuDriver {
   #remove(mapping: Type1Mapping): void {
     this.#mappings.remove(mapping);
     if (mapping.addressInvalid) this.#invalidAddresses -= 1;
-    mapping.pin.release();
-    this.#platform.lockedMemory.give(mapping.last - mapping.start + 1n);
+    this.#unpin(mapping);
     this.#available += 1;
   }
+}
+
+function isPinned(mapping: Type1Mapping): mapping is Type1Mapping & DmaMapping {
+  return mapping.pin !== undefined;
 }

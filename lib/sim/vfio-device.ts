@@ -1,18 +1,29 @@
 import { errno } from '../abi/errno.js';
 import type { Mapping } from '../kernel/kernel.js';
 import type { Argument } from './argument.js';
+import type { DmaLogging } from './dma-logging.js';
 import type { FeatureRequest } from './features.js';
+import type { Migration } from './migration.js';
 import type { FdTable } from './open-file.js';
+import type { KernelProfile } from './profile.js';
 
 /** A device as its VFIO driver gives it to user space. One per device, however many fds are open. */
 export abstract class VfioDevice {
   /** Its name in sysfs, by which the group gives it out. */
   readonly name: string;
+  readonly kernel: KernelProfile;
+  /** How it migrates, if it can. */
+  readonly migration: Migration | undefined = undefined;
+  /** How it tells which pages it wrote, if it can. */
+  readonly dmaLogging: DmaLogging | undefined = undefined;
+  /** Whoever opened it knows that the flags of `vfio_precopy_info` mean something. */
+  precopyFlags = false;
   #opens = 0;
   #whenReleased: (() => void)[] = [];
 
-  constructor(name: string) {
+  constructor(name: string, kernel: KernelProfile) {
     this.name = name;
+    this.kernel = kernel;
   }
 
   /** Whether the text of GET_DEVICE_FD means the device: 1, 0 or -errno. */
@@ -33,6 +44,7 @@ export abstract class VfioDevice {
     this.#opens -= 1;
     if (this.#opens > 0) return;
     this.lastClosed();
+    this.precopyFlags = false;
     for (const action of this.#whenReleased.splice(0)) action();
   }
 
@@ -43,9 +55,12 @@ export abstract class VfioDevice {
     this.askBack();
   }
 
+  /** Something is asked of it: comes before every request and access. */
+  use(): void {}
+
   /** A request of the device's fd. */
   abstract ioctl(request: number, argument: Argument, fds: FdTable): number;
-  /** A device feature the driver has by itself. */
+  /** A device feature the driver has by itself: none of migration and of DMA logging. */
   feature(_request: FeatureRequest, _fds: FdTable): number {
     return -errno.ENOTTY;
   }

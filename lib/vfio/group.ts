@@ -70,7 +70,8 @@ export class Group extends Resource {
   }
 
   /**
-   * VFIO_GROUP_GET_DEVICE_FD: opens the device of that name in sysfs, on PCI its address. The container must have an IOMMU
+   * VFIO_GROUP_GET_DEVICE_FD: opens the device of that name in sysfs: a PCI address, or a mediated
+   * device's UUID. The container must have an IOMMU
    * type. `vfToken` is the UUID that a virtual function asks for while vfio-pci has its physical one (Linux 5.7).
    */
   openDevice(address: string, { vfToken }: { readonly vfToken?: string } = {}): Device {

@@ -1,18 +1,27 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
 import { noIommuVariants, noRawIoVariants, unsafeVariants, variants } from '../support/subject.js';
+import { bochs } from './bochs.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
 import { dma } from './dma.js';
+import { display } from './display.js';
+import { dmaLogging } from './dma-logging.js';
 import { driver } from './driver.js';
 import { express } from './express.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
+import { mediated } from './mediated.js';
+import { migration } from './migration.js';
 import { noIommu, noRawIo } from './noiommu.js';
+import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
-const suites = { lifecycle, sizes, dma, dirty, device, express, irqs, driver };
+const suites = {
+  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver },
+  ...{ mediated, serial, display, bochs, migration, dmaLogging },
+};
 
 for (const variant of variants) {
   describe(variant.name, () => {

@@ -2,6 +2,7 @@
 import { describeErrno } from '../../lib/abi/errno.js';
 import { O_RDWR } from '../../lib/abi/system.js';
 import { VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU } from '../../lib/abi/vfio/container.js';
+import { VFIO_DEVICE_FEATURE, vfio_device_feature } from '../../lib/abi/vfio/feature.js';
 import { VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_SET_CONTAINER } from '../../lib/abi/vfio/group.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import type { Place } from './subject.js';
@@ -50,6 +51,16 @@ export class Seam {
 
   device(group: number, name: string): number {
     return this.#keep(this.kernel.ioctl(group, VFIO_GROUP_GET_DEVICE_FD.number, new TextEncoder().encode(`${name}\0`)));
+  }
+
+  /** VFIO_DEVICE_FEATURE; the payload is answered in place. */
+  feature(device: number, flags: number, payload: Uint8Array): number {
+    const request = vfio_device_feature.create(payload.byteLength);
+    Object.assign(request, { argsz: request.bytes.byteLength, flags });
+    request.data.set(payload);
+    const result = this.kernel.ioctl(device, VFIO_DEVICE_FEATURE.number, request.bytes);
+    payload.set(request.data);
+    return result;
   }
 
   /** All three, ready to use. Throws with the step that failed. */

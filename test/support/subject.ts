@@ -21,6 +21,7 @@ export interface Subject {
   readonly iommu: IommuKind;
   /** An edu device, alone in its group, with vfio-pci. */
   readonly edu: Place;
+  // And the parents of mediated devices, mtty, mdpy and mbochs, which every machine has.
   /** Another edu, in a group with a device that a host driver has. */
   readonly shared: Place;
   /** A PCI Express function behind a port of its own, as QEMU's e1000e is. */
@@ -48,6 +49,7 @@ function simulated(version: KernelVersion, iommu: IommuKind): Variant {
       const machine = new Machine({
         kernel: version,
         iommu,
+        mediated: ['mtty', 'mdpy', 'mbochs'],
         devices: [
           { ...edu, model: new Edu() },
           { ...shared, model: new Edu() },

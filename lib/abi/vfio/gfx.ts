@@ -30,7 +30,7 @@ export const vfio_device_gfx_plane_info = struct('vfio_device_gfx_plane_info', {
 export const VFIO_DEVICE_QUERY_GFX_PLANE = request('VFIO_DEVICE_QUERY_GFX_PLANE', _IO(VFIO_TYPE, VFIO_BASE + 14), {
   on: 'device',
   argument: vfio_device_gfx_plane_info,
-  minimum: 'reserved',
+  minimum: 'region_index',
 });
 
 /** Takes a pointer to the plane's `dmabuf_id`; returns a dma-buf's fd. */

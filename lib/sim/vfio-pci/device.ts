@@ -63,16 +63,14 @@ interface OpenState {
 export class VfioPciDevice extends VfioDevice implements Registers {
   readonly hardware: PciFunction;
   readonly #place: PciPlace;
-  readonly #kernel: KernelProfile;
   readonly #power = new Power();
   readonly #token: VfToken | undefined;
   #state: OpenState | undefined;
 
   constructor(place: PciPlace, kernel: KernelProfile) {
-    super(place.address);
+    super(place.address, kernel);
     this.hardware = place.pciFunction;
     this.#place = place;
-    this.#kernel = kernel;
     this.#token = this.hardware.identity.virtualFunctions === true ? new VfToken() : undefined;
   }
 
@@ -90,8 +88,12 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     return this.#place.bus;
   }
 
-  override feature(request: FeatureRequest, fds: FdTable): number {
+  /** Whatever asks something of it wakes it. */
+  override use(): void {
     this.#power.wake();
+  }
+
+  override feature(request: FeatureRequest, fds: FdTable): number {
     switch (request.feature) {
       case VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
         return this.#token?.set(request) ?? -errno.ENOTTY;
@@ -102,14 +104,13 @@ export class VfioPciDevice extends VfioDevice implements Registers {
       case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
         return this.#power.exit(request);
       case VFIO_DEVICE_FEATURE_DMA_BUF:
-        return this.#kernel.exportsDmaBufs ? exportDmaBuf(this, request, fds) : -errno.ENOTTY;
+        return this.kernel.exportsDmaBufs ? exportDmaBuf(this, request, fds) : -errno.ENOTTY;
       default:
         return -errno.ENOTTY;
     }
   }
 
   override ioctl(request: number, argument: Argument, fds: FdTable): number {
-    this.#power.wake();
     return vfioPciIoctl(this, request, argument, fds);
   }
 
@@ -127,7 +128,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     this.hardware.command &= ~PCI_COMMAND_MASTER;
     // What it answers does not matter to the kernel: the device opens frozen where it cannot be thawed.
     this.#place.group?.endpoint?.takeOver();
-    const irqs = new Irqs(this.hardware, this.#kernel.growsMsix);
+    const irqs = new Irqs(this.hardware, this.kernel.growsMsix);
     const config = new VirtualConfig(this.hardware, {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),
       get usesMsi() {
@@ -178,7 +179,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
       case VFIO_PCI_MSIX_IRQ_INDEX:
         return this.hardware.identity.msix?.vectors ?? 0;
       case VFIO_PCI_ERR_IRQ_INDEX:
-        return this.#kernel.errorInterruptWithoutExpress || this.hardware.identity.express !== undefined ? 1 : 0;
+        return this.kernel.errorInterruptWithoutExpress || this.hardware.identity.express !== undefined ? 1 : 0;
       case VFIO_PCI_REQ_IRQ_INDEX:
         return 1;
       default:
@@ -197,7 +198,6 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   }
 
   override read(bytes: Uint8Array, offset: number): number {
-    this.#power.wake();
     const { index, at } = locate(offset);
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.read(bytes, at);
     if (index === VFIO_PCI_ROM_REGION_INDEX) return this.#readRom(bytes, at);
@@ -212,7 +212,6 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   }
 
   override write(bytes: Uint8Array, offset: number): number {
-    this.#power.wake();
     const { index, at } = locate(offset);
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.write(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
