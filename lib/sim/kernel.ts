@@ -98,6 +98,7 @@ export class SimulatedKernel implements Kernel, FdTable {
   }
 
   addressOf(memory: ArrayBuffer): bigint {
+    if (memory.byteLength === 0) throw expected('an ArrayBuffer with bytes', 'memory', 0);
     return this.#platform.memory.addressOf(memory);
   }
 

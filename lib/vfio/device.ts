@@ -254,12 +254,14 @@ export class Device extends Resource {
 
   /** The pending error record of a PCI device on s390, as the machine gives it; undefined when there is none. Linux 7.3. */
   zpciError(): Uint8Array | undefined {
-    const record = new ArrayBuffer(this.info.zpci.base?.ccdf_err_length ?? 0);
+    const length = this.info.zpci.base?.ccdf_err_length ?? 0;
+    // Memory of no bytes would have no address.
+    const record = new ArrayBuffer(Math.max(length, 1));
     const request = vfio_device_feature_zpci_err.create();
     request.data = this.#descriptor.kernel.addressOf(record);
     try {
       this.features.get(VFIO_DEVICE_FEATURE_ZPCI_ERROR, request.bytes);
-      return new Uint8Array(record);
+      return new Uint8Array(record, 0, length);
     } catch (error) {
       if (error instanceof KernelError && error.code === 'ENOMSG') return undefined;
       throw error;

@@ -1,6 +1,6 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
-import { noIommuVariants, noRawIoVariants, unsafeVariants, variants } from '../support/subject.js';
+import { limitedVariants, noIommuVariants, noRawIoVariants, unsafeVariants, variants } from '../support/subject.js';
 import { bochs } from './bochs.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
@@ -9,8 +9,10 @@ import { display } from './display.js';
 import { dmaLogging } from './dma-logging.js';
 import { driver } from './driver.js';
 import { express } from './express.js';
+import { features } from './features.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
+import { limited } from './limited.js';
 import { mediated } from './mediated.js';
 import { migration } from './migration.js';
 import { noIommu, noRawIo } from './noiommu.js';
@@ -19,7 +21,7 @@ import { sizes } from './sizes.js';
 import { unsafe } from './unsafe.js';
 
 const suites = {
-  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver },
+  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
 };
 
@@ -28,6 +30,8 @@ for (const variant of variants) {
     for (const [name, suite] of Object.entries(suites)) describe(name, () => suite(variant));
   });
 }
+
+for (const variant of limitedVariants) describe(variant.name, () => limited(variant));
 
 for (const variant of unsafeVariants) describe(variant.name, () => unsafe(variant));
 

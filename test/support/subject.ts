@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { findDevices } from '../../lib/pci/topology.js';
-import { Edu, Machine, type IommuKind, type KernelVersion } from '../../lib/sim/index.js';
+import { Edu, Machine, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
 import { ExpressFunction } from './express.js';
 
 /** Where a device is. */
@@ -38,15 +38,16 @@ export interface Variant {
   readonly make: () => Subject;
 }
 
-function simulated(version: KernelVersion, iommu: IommuKind): Variant {
+function simulated(version: KernelVersion, iommu: IommuKind, options: Pick<MachineOptions, 'lockedMemoryLimit'> = {}): Variant {
   return {
-    name: `simulated ${version} ${iommu}`,
+    name: `simulated ${version} ${iommu}${options.lockedMemoryLimit === undefined ? '' : ', without CAP_IPC_LOCK'}`,
     real: false,
     make: () => {
       const edu = { address: '0000:00:03.0', group: 3 };
       const shared = { address: '0000:01:01.0', group: 5 };
       const express = { address: '0000:02:00.0', group: 7 };
       const machine = new Machine({
+        ...options,
         kernel: version,
         iommu,
         mediated: ['mtty', 'mdpy', 'mbochs'],
@@ -139,21 +140,33 @@ function variantsOf(iommus: readonly IommuKind[], make: (version: KernelVersion,
   return iommus.includes(lab) ? [real(lab)] : [];
 }
 
-export const variants: readonly Variant[] = variantsOf(['intel', 'amd']);
+/** In the lab, the process has a capability or has not, and runs the suites for it as it is. */
+const has = (capability: number): boolean => lab === undefined || (effectiveCapabilities() & (1n << BigInt(capability))) !== 0n;
+const CAP_IPC_LOCK = 14;
+const CAP_SYS_RAWIO = 17;
+
+export const variants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel', 'amd']) : [];
+
+/** Bytes that a process without CAP_IPC_LOCK may lock; in the lab the suite is started with that limit. */
+export const lockedMemoryLimit = 256 * 1024;
+
+/** A process without CAP_IPC_LOCK. */
+export const limitedVariants: readonly Variant[] =
+  lab === undefined || !has(CAP_IPC_LOCK)
+    ? variantsOf(['intel'], (version, iommu) => simulated(version, iommu, { lockedMemoryLimit }))
+    : [];
 
 /** Machines whose IOMMU does not isolate interrupts. */
 export const unsafeVariants: readonly Variant[] = variantsOf(['virtio']);
 
-/** In the lab, the process has CAP_SYS_RAWIO or has not: one of the next two is empty. */
-const hasRawIo = lab === undefined || (effectiveCapabilities() & (1n << 17n)) !== 0n;
-
 /** Machines without an IOMMU. */
-export const noIommuVariants: readonly Variant[] =
-  lab === undefined || hasRawIo ? variantsOf(['none'], (version) => simulatedNoIommu(version, true)) : [];
+export const noIommuVariants: readonly Variant[] = has(CAP_SYS_RAWIO)
+  ? variantsOf(['none'], (version) => simulatedNoIommu(version, true))
+  : [];
 
 /** The same, in a process without CAP_SYS_RAWIO. */
 export const noRawIoVariants: readonly Variant[] =
-  lab === undefined || !hasRawIo ? variantsOf(['none'], (version) => simulatedNoIommu(version, false)) : [];
+  lab === undefined || !has(CAP_SYS_RAWIO) ? variantsOf(['none'], (version) => simulatedNoIommu(version, false)) : [];
 
 function effectiveCapabilities(): bigint {
   const [, digits] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
