@@ -25,10 +25,16 @@ const bridged = [
   ...['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'],
   ...['pcie-root-port,id=express,slot=9,x-speed=5', 'e1000e,bus=express'],
 ];
+/** And, where virtual functions are tried, an nvme that has some. */
+const withVirtualFunctions = [
+  ...bridged,
+  ...['pcie-root-port,id=physical,slot=10', 'nvme-subsys,id=subsystem'],
+  'nvme,serial=physical,subsys=subsystem,bus=physical,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=5',
+];
 /** Without an IOMMU a device is given physical addresses, which its usual 28 bits do not reach. */
 const farReaching = Array<string>(2).fill('edu,dma_mask=0xffffffffffff');
 /** Newer kernels give no device of a virtio-iommu a group when one behind a bridge cannot have one. */
-const devicesOf = (iommu: string): string[] => (iommu === 'virtio' ? ['edu'] : iommu === 'none' ? farReaching : bridged);
+const devicesOf = (iommu: string): string[] => ({ virtio: ['edu'], none: farReaching, intel: withVirtualFunctions })[iommu] ?? bridged;
 /** Where the example, which maps memory, runs: on virtio-iommu, SET_IOMMU is EPERM, which is what is tested there. */
 const mapsMemory = (iommu: string): boolean => iommu !== 'virtio' && iommu !== 'none';
 /** What takes the capability from a command that a kernel asks for: by IOMMU, where there is a suite for it. */
@@ -101,6 +107,7 @@ try {
           iommu,
           '--output',
           output,
+          ...['--kernel-argument', 'vfio_pci.enable_sriov=1'],
           ...devicesOf(iommu).flatMap((device) => ['--device', device]),
           ...command,
         ],

@@ -35,7 +35,8 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EINVAL: 'The group is in no container.',
   },
   VFIO_GROUP_GET_DEVICE_FD: {
-    EINVAL: 'Put the group in a container and choose an IOMMU type first.',
+    EINVAL: 'Put the group in a container and choose an IOMMU type first. Or was a vfToken given for a device that has none?',
+    EACCES: "The device's physical function is with vfio-pci: give the vfToken that was set there.",
     ENODEV: 'The group has no VFIO device of this name; is it bound to vfio-pci?',
     EPERM: 'The device has no IOMMU: opening it takes CAP_SYS_RAWIO.',
   },
@@ -57,8 +58,14 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFIO_IOMMU_UNMAP_DMA: {
     ENOTTY: 'The container has no IOMMU, and so no mappings.',
     EINVAL: 'A range may cover whole mappings only, in multiples of the page size.',
+    EBUSY: 'A mediated device is in the container, and cannot wait for new addresses.',
     EPERM: 'On a POWER machine, the container must be enabled (version 1) or have registered memory (version 2) first.',
     ENXIO: 'On a POWER machine, the IOVA must lie in a window: in the one of info(), or in one that was created.',
+  },
+  VFIO_IOMMU_DIRTY_PAGES: {
+    EACCES: 'Version 1 of type1 does not track; choose VFIO_TYPE1v2_IOMMU in setIommu().',
+    EINVAL: 'A range may cover whole mappings only, and only while dirty pages are tracked.',
+    ENOTTY: 'This IOMMU driver, or iommufd in its place, does not track dirty pages here.',
   },
   VFIO_IOMMU_ENABLE: {
     EBUSY: 'The container is enabled already.',
@@ -118,6 +125,34 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENOTTY: 'The interrupt does not know this action; only INTx can be masked.',
     EBADF: 'The eventfd is closed.',
     EBUSY: 'The interrupt line is shared and the device cannot mask it; use MSI or MSI-X.',
+  },
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: {
+    ENODEV: 'The bus cannot be reset: the device is on a root bus?',
+  },
+  VFIO_DEVICE_PCI_HOT_RESET: {
+    EINVAL: 'Every device on the bus must be with vfio-pci and this process: pass the groups of all in hotResetInfo().',
+    ENODEV: 'The bus cannot be reset: the device is on a root bus?',
+    EBUSY: 'Another operation has one of the devices; try again.',
+    ENOTTY: 'The bus was reset, but a device on it did not come back in time?',
+  },
+  VFIO_DEVICE_IOEVENTFD: {
+    EEXIST: 'This register is written with this value for another eventfd already.',
+    ENODEV: 'There is no such ioeventfd to take away.',
+    ENOSPC: 'A device has at most 1000 ioeventfds.',
+    EINVAL: 'The register must lie in a BAR, outside the MSI-X table.',
+  },
+  VFIO_DEVICE_FEATURE: {
+    ENOTTY: 'The device, its driver or this kernel does not have the feature; device.features.has() asks without an error.',
+    EINVAL: 'The feature does not do this now, or not with these values; for the migration state, no way leads there from where it is.',
+    EOPNOTSUPP: "The device's driver does not support the feature.",
+  },
+  VFIO_DEVICE_QUERY_GFX_PLANE: {
+    EINVAL: 'The device does not give its picture in this way; ask graphics.gives().',
+    ENOTTY: 'The device has no picture.',
+  },
+  VFIO_MIG_GET_PRECOPY_INFO: {
+    EINVAL: "Only in the states 'pre-copy' and 'pre-copy-p2p'.",
+    ENODEV: 'The device left the state this file was for.',
   },
   VFIO_DEVICE_RESET: {
     EINVAL: 'The device has no function reset the kernel could use; see VFIO_DEVICE_FLAGS_RESET.',

@@ -54,10 +54,13 @@ function model(device: string): string {
   return device.split(',')[0] ?? device;
 }
 
-/** QEMU's arguments for the devices asked for. An nvme without a drive gets the file that `emptyDisk` makes of a name. */
+/**
+ * QEMU's arguments for the devices asked for. An nvme without a drive gets the file that `emptyDisk` makes of a name, but one
+ * of a subsystem can have no drive.
+ */
 export function deviceArguments(devices: readonly string[], emptyDisk: (name: string) => string): string[] {
   return devices.flatMap((device, index) => {
-    if (model(device) !== 'nvme' || device.includes('drive=')) return ['-device', device];
+    if (model(device) !== 'nvme' || /,(drive|subsys)=/.test(device)) return ['-device', device];
     const disk = `disk${index}`;
     const file = emptyDisk(disk).replaceAll(',', ',,');
     return ['-drive', `if=none,id=${disk},format=raw,file=${file}`, '-device', `${device},drive=${disk},serial=${disk}`];

@@ -1,6 +1,13 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
-import { limitedVariants, noIommuVariants, noRawIoVariants, unsafeVariants, variants } from '../support/subject.js';
+import {
+  limitedVariants,
+  noIommuVariants,
+  noRawIoVariants,
+  unsafeVariants,
+  variants,
+  virtualFunctionVariants,
+} from '../support/subject.js';
 import { bochs } from './bochs.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
@@ -18,6 +25,7 @@ import { migration } from './migration.js';
 import { noIommu, noRawIo } from './noiommu.js';
 import { serial } from './serial.js';
 import { sizes } from './sizes.js';
+import { tokens } from './tokens.js';
 import { unsafe } from './unsafe.js';
 
 const suites = {
@@ -30,6 +38,8 @@ for (const variant of variants) {
     for (const [name, suite] of Object.entries(suites)) describe(name, () => suite(variant));
   });
 }
+
+for (const variant of virtualFunctionVariants) describe(variant.name, () => tokens(variant));
 
 for (const variant of limitedVariants) describe(variant.name, () => limited(variant));
 

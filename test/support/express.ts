@@ -10,8 +10,9 @@ const scratch = 0x28;
 export class ExpressFunction extends PciFunction {
   #scratch = 0n;
 
-  constructor() {
+  constructor({ virtualFunctions = false } = {}) {
     super({
+      virtualFunctions,
       vendor: 0x8086,
       device: 0x10d3,
       classCode: 0x02_00_00,

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { check } from '../../lib/kernel/error.js';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { findDevices } from '../../lib/pci/topology.js';
@@ -26,6 +27,8 @@ export interface Subject {
   readonly shared: Place;
   /** A PCI Express function behind a port of its own, as QEMU's e1000e is. */
   readonly express: Place;
+  /** A physical function and a virtual one of it, both with vfio-pci. */
+  functions(): { readonly physical: Place; readonly virtual: Place };
   /** Takes a device from vfio-pci as another process would: resolves when whoever had it open let it go. */
   unbind(address: string): Promise<void>;
 }
@@ -46,6 +49,8 @@ function simulated(version: KernelVersion, iommu: IommuKind, options: Pick<Machi
       const edu = { address: '0000:00:03.0', group: 3 };
       const shared = { address: '0000:01:01.0', group: 5 };
       const express = { address: '0000:02:00.0', group: 7 };
+      const physical = { address: '0000:03:00.0', group: 8 };
+      const virtual = { address: '0000:03:00.1', group: 9 };
       const machine = new Machine({
         ...options,
         kernel: version,
@@ -56,9 +61,20 @@ function simulated(version: KernelVersion, iommu: IommuKind, options: Pick<Machi
           { ...shared, model: new Edu() },
           { model: new Edu(), address: '0000:01:02.0', group: 5, driver: 'virtio-pci', hostDriver: 'virtio-pci' },
           { ...express, model: new ExpressFunction() },
+          { ...physical, model: new ExpressFunction({ virtualFunctions: true }) },
+          { ...virtual, model: new ExpressFunction(), physicalFunction: physical.address },
         ],
       });
-      return { kernel: machine.kernel, version, iommu, edu, shared, express, unbind: (address) => machine.unbind(address) };
+      return {
+        kernel: machine.kernel,
+        version,
+        iommu,
+        edu,
+        shared,
+        express,
+        functions: () => ({ physical, virtual }),
+        unbind: (address) => machine.unbind(address),
+      };
     },
   };
 }
@@ -95,6 +111,17 @@ function real(iommu: IommuKind): Variant {
           if (device?.group === undefined) throw new Error('The machine lacks an e1000e, in an IOMMU group');
           return { address: device.address, group: device.group };
         },
+        functions() {
+          const [physical] = findDevices(kernel, { vendor: 0x1b36, device: 0x0010 });
+          if (physical?.group === undefined) throw new Error('The machine lacks an nvme with virtual functions, in an IOMMU group');
+          const count = `/sys/bus/pci/devices/${physical.address}/sriov_numvfs`;
+          // vfio-pci takes the virtual functions of a device that it has.
+          if (findDevices(kernel, { vendor: 0x1b36, device: 0x0010 }).length === 1)
+            check(kernel.files.writeFile(count, new TextEncoder().encode('1')), { syscall: 'write', path: count });
+          const [, virtual] = findDevices(kernel, { vendor: 0x1b36, device: 0x0010 });
+          if (virtual?.group === undefined) throw new Error('The virtual function did not come up');
+          return { physical: { ...physical, group: physical.group }, virtual: { ...virtual, group: virtual.group } };
+        },
         unbind: (address) => unbindElsewhere(address),
       };
     },
@@ -125,6 +152,9 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean): Variant {
         get express(): Place {
           throw new Error('This machine has no bridge');
         },
+        functions: () => {
+          throw new Error('This machine has no virtual functions');
+        },
         unbind: (address) => machine.unbind(address),
       };
     },
@@ -146,6 +176,9 @@ const CAP_IPC_LOCK = 14;
 const CAP_SYS_RAWIO = 17;
 
 export const variants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel', 'amd']) : [];
+
+/** Machines with a function that has virtual ones. */
+export const virtualFunctionVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel']) : [];
 
 /** Bytes that a process without CAP_IPC_LOCK may lock; in the lab the suite is started with that limit. */
 export const lockedMemoryLimit = 256 * 1024;
