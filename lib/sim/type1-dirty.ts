@@ -4,7 +4,8 @@ import { vfio_bitmap } from '../abi/vfio/type1.js';
 import type { Interval } from './interval-map.js';
 import type { UserMemory } from './user-memory.js';
 
-type Bitmap = ReturnType<typeof vfio_bitmap.create>;
+/** Where a caller has room for one, and the size of the page that a bit stands for. */
+export type Bitmap = ReturnType<typeof vfio_bitmap.create>;
 
 /** The kernel's limit, as it reports it: one bit for each of 2^31 pages. */
 export const largestDirtyBitmap = 256n << 20n;

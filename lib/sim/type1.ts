@@ -35,28 +35,15 @@ import {
 import { IOMMU_UAPI_VERSION } from '../abi/vfio/vsva-2020.js';
 import type { Argument } from './argument.js';
 import type { DmaMapping } from './dma.js';
-import { IntervalMap, type Interval } from './interval-map.js';
+import type { Interval } from './interval-map.js';
 import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
-import type { Pin } from './user-memory.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { Platform } from './platform.js';
-import { checkBitmap, MappingBitmap, mostDirtyPages, pagesOf } from './type1-dirty.js';
+import { checkBitmap, type Bitmap } from './type1-dirty.js';
 import { dmaAvailableCapability, iovaRangesCapability, migrationCapability, usableRanges } from './type1-info.js';
+import { isPinned, Type1Mappings } from './type1-mappings.js';
 import { GuestTranslation } from './vsva-2020/guest-translation.js';
 import { guestIoctl, nestingCapability } from './vsva-2020/requests.js';
-
-/** One MAP_DMA. */
-interface Type1Mapping extends Interval {
-  readonly readable: boolean;
-  readonly writable: boolean;
-  /** The caller's memory. It is looked at, and pinned, only while a group with an IOMMU is there to reach it. */
-  readonly vaddr: bigint;
-  pin: Pin | undefined;
-  /** UNMAP with the VADDR flag took its address away, until MAP gives a new one. */
-  addressInvalid: boolean;
-  /** While dirty pages are tracked. */
-  bitmap: MappingBitmap | undefined;
-}
 
 /** The smallest page, and every larger size there could be: no IOMMU is there to have sizes of its own. */
 const anyPageSize = 0xffff_ffff_ffff_f000n;
@@ -90,7 +77,7 @@ export function type1Kind(platform: Platform): IommuDriverKind {
 class Type1 implements IommuDriver {
   readonly #platform: Platform;
   readonly #version2: boolean;
-  readonly #mappings = new IntervalMap<Type1Mapping>();
+  readonly #mappings: Type1Mappings;
   /** Groups with an IOMMU, and mediated devices' without. */
   readonly #groups = new Set<IommuGroup>();
   readonly #emulated = new Set<IommuGroup>();
@@ -98,16 +85,11 @@ class Type1 implements IommuDriver {
   #ranges: readonly Interval[] = [];
   /** The guest's stage, where the container's type has one. */
   readonly pasids: GuestTranslation | undefined;
-  /** How many more mappings it takes: the module parameter dma_entry_limit less those that are. */
-  #available: number;
-  #invalidAddresses = 0;
-  /** DIRTY_PAGES started it. */
-  #tracksDirty = false;
 
   constructor(type: number, platform: Platform) {
     this.#version2 = type !== VFIO_TYPE1_IOMMU;
     this.#platform = platform;
-    this.#available = platform.entryLimit;
+    this.#mappings = new Type1Mappings(platform);
     const nests = type === VFIO_TYPE1_NESTING_IOMMU && platform.vsva2020 !== undefined;
     this.pasids = nests ? new GuestTranslation(platform.vsva2020, this) : undefined;
   }
@@ -126,7 +108,7 @@ class Type1 implements IommuDriver {
 
   /** Not while a mapping's address is unknown, and not where a device could forge interrupts. */
   attach(group: IommuGroup): number {
-    if (this.#invalidAddresses > 0) return -errno.EBUSY;
+    if (this.#mappings.invalidAddresses > 0) return -errno.EBUSY;
     if (group.kind === 'emulated') {
       this.#emulated.add(group);
       return 0;
@@ -150,48 +132,20 @@ class Type1 implements IommuDriver {
     this.#emulated.delete(group);
     if (!this.#groups.delete(group) || this.#groups.size > 0) return;
     this.#ranges = [{ start: 0n, last: top }];
-    for (const mapping of this.#all()) this.#unpin(mapping);
+    this.#mappings.unpinAll();
   }
 
   /** The first group with an IOMMU: what was mapped before it came must lie where the IOMMU can have it, and be there. */
   #meetIommu(): number {
     const ranges = usableRanges(this.#platform.iommu);
-    const mappings = this.#all();
-    if (mappings.some(({ start, last }) => !ranges.some((range) => start >= range.start && last <= range.last))) return -errno.EINVAL;
+    const fits = ({ start, last }: Interval): boolean => ranges.some((range) => start >= range.start && last <= range.last);
+    if (!this.#mappings.all().every(fits)) return -errno.EINVAL;
     const refused = this.#refusal();
     if (refused !== 0) return refused;
-    for (const mapping of mappings) {
-      const pinned = this.#pin(mapping);
-      if (pinned === 0) continue;
-      for (const each of mappings) this.#unpin(each);
-      return pinned;
-    }
+    const unpinnable = this.#mappings.pinAll();
+    if (unpinnable !== 0) return unpinnable;
     this.#ranges = ranges;
     return 0;
-  }
-
-  /** Pins and counts the memory of a mapping: 0 or -errno. */
-  #pin(mapping: Type1Mapping): number {
-    const size = mapping.last - mapping.start + 1n;
-    const pin = this.#platform.memory.pin(mapping.vaddr, size);
-    if (pin === undefined) return -errno.EFAULT;
-    if (!this.#platform.lockedMemory.take(size)) {
-      pin.release();
-      return -errno.ENOMEM;
-    }
-    mapping.pin = pin;
-    return 0;
-  }
-
-  #unpin(mapping: Type1Mapping): void {
-    if (mapping.pin === undefined) return;
-    mapping.pin.release();
-    mapping.pin = undefined;
-    this.#platform.lockedMemory.give(mapping.last - mapping.start + 1n);
-  }
-
-  #all(): Type1Mapping[] {
-    return [...this.#mappings.within(0n, top)];
   }
 
   ioctl(request: number, argument: Argument): number {
@@ -219,7 +173,7 @@ class Type1 implements IommuDriver {
   release(): void {
     this.pasids?.release();
     if (this.pasids !== undefined) this.#platform.vsva2020?.pasids.freeAll(this.pasids);
-    for (const mapping of this.#all()) this.#remove(mapping);
+    for (const mapping of this.#mappings.all()) this.#mappings.remove(mapping);
   }
 
   #getInfo(argument: Argument): number {
@@ -241,7 +195,7 @@ class Type1 implements IommuDriver {
 
   #capabilities(): Uint8Array[] {
     const ranges = this.#ranges.length > 0 ? [iovaRangesCapability(this.#ranges)] : [];
-    return [...this.#secondCapability(), dmaAvailableCapability(this.#available), ...ranges];
+    return [...this.#secondCapability(), dmaAvailableCapability(this.#mappings.available), ...ranges];
   }
 
   /** Capability 2: migration, or on a kernel with the proposal of 2020 what a nesting container can. */
@@ -275,31 +229,12 @@ class Type1 implements IommuDriver {
     if (size === 0n || ((size | iova | vaddr) & (this.#pageSize - 1n)) !== 0n || wraps) return -errno.EINVAL;
 
     const last = iova + size - 1n;
-    const existing = this.#mappings.overlapping(iova, last);
-    if (newAddress) return this.#readdress(existing, iova, last);
-    if (existing !== undefined) return -errno.EEXIST;
-    if (this.#available === 0) return -errno.ENOSPC;
+    if (newAddress) return this.#mappings.readdress(iova, last);
+    if (this.#mappings.overlapping(iova, last) !== undefined) return -errno.EEXIST;
+    if (this.#mappings.available === 0) return -errno.ENOSPC;
     if (this.#ranges.length > 0 && !this.#ranges.some((range) => iova >= range.start && last <= range.last)) return -errno.EINVAL;
-    const mapping: Type1Mapping = {
-      ...{ start: iova, last, readable, writable, vaddr },
-      ...{ pin: undefined, addressInvalid: false, bitmap: undefined },
-    };
-    const pinned = this.#groups.size > 0 ? this.#pin(mapping) : 0;
-    if (pinned !== 0) return pinned;
-    this.#available -= 1;
-    this.#mappings.insert(mapping);
-    if (!this.#tracksDirty || this.#giveBitmap(mapping)) return 0;
-    this.#remove(mapping);
-    return -errno.EINVAL;
-  }
-
-  /** The pages stay those that were pinned: the caller promises that the new address leads to the same ones. */
-  #readdress(mapping: Type1Mapping | undefined, iova: bigint, last: bigint): number {
-    if (mapping === undefined) return -errno.ENOENT;
-    if (!mapping.addressInvalid || mapping.start !== iova || mapping.last !== last) return -errno.EINVAL;
-    mapping.addressInvalid = false;
-    this.#invalidAddresses -= 1;
-    return 0;
+    const requested = { start: iova, last, readable, writable, vaddr };
+    return this.#mappings.add(requested, { pinned: this.#groups.size > 0, pageSize: this.#pageSize });
   }
 
   /** vfio_iommu_type1_unmap_dma, then vfio_dma_do_unmap. */
@@ -309,7 +244,7 @@ class Type1 implements IommuDriver {
     const all = this.#platform.vsva2020 === undefined ? VFIO_DMA_UNMAP_FLAG_ALL : 0;
     const known = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | all | VFIO_DMA_UNMAP_FLAG_VADDR;
     if (unmap.argsz < VFIO_IOMMU_UNMAP_DMA.minimum || (unmap.flags & ~known) !== 0) return -errno.EINVAL;
-    let bitmap: ReturnType<typeof vfio_bitmap.create> | undefined;
+    let bitmap: Bitmap | undefined;
     if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) {
       const { minimum } = VFIO_IOMMU_UNMAP_DMA;
       if ((unmap.flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR)) !== 0) return -errno.EINVAL;
@@ -327,10 +262,7 @@ class Type1 implements IommuDriver {
   }
 
   /** The bytes that were unmapped, or -errno. */
-  #unmap(
-    { flags, iova, size }: { flags: number; iova: bigint; size: bigint },
-    bitmap: ReturnType<typeof vfio_bitmap.create> | undefined,
-  ): bigint | number {
+  #unmap({ flags, iova, size }: { flags: number; iova: bigint; size: bigint }, bitmap: Bitmap | undefined): bigint | number {
     const everything = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
     // A mediated device could not wait for a new address.
     if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0 && this.#emulated.size > 0) return -errno.EBUSY;
@@ -341,9 +273,9 @@ class Type1 implements IommuDriver {
       if (size === 0n || (size & (this.#pageSize - 1n)) !== 0n) return -errno.EINVAL;
       if (iova + size - 1n > top) return this.#platform.kernel.checksOverflow ? -errno.EOVERFLOW : -errno.EINVAL;
     }
-    if (bitmap !== undefined && (!this.#tracksDirty || bitmap.pgsize !== this.#pageSize)) return -errno.EINVAL;
+    if (bitmap !== undefined && (!this.#mappings.tracksDirty || bitmap.pgsize !== this.#pageSize)) return -errno.EINVAL;
     const last = everything ? top : iova + size - 1n;
-    if (this.#version2 && !everything && this.#bisects(iova, last)) return -errno.EINVAL;
+    if (this.#version2 && !everything && this.#mappings.bisects(iova, last)) return -errno.EINVAL;
     // Before it checked for overflow, the kernel computed the range's end as 0 here and found nothing below it.
     if (!everything && last === top && !this.#platform.kernel.checksOverflow) return 0n;
 
@@ -351,21 +283,15 @@ class Type1 implements IommuDriver {
     const stops = !this.#version2 && (this.#mappings.at(iova)?.start ?? iova) < iova;
     const covered = stops ? [] : [...this.#mappings.within(iova, last)];
     if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) {
-      if (!this.#invalidate(covered)) return -errno.EINVAL;
+      if (!this.#mappings.invalidate(covered)) return -errno.EINVAL;
     } else {
       for (const mapping of covered) {
-        const written = bitmap === undefined ? 0 : this.#report(mapping, iova, bitmap.data);
+        const written = bitmap === undefined ? 0 : this.#mappings.report(mapping, iova, bitmap);
         if (written !== 0) return written;
-        this.#remove(mapping);
+        this.#mappings.remove(mapping);
       }
     }
     return covered.reduce((total, mapping) => total + mapping.last - mapping.start + 1n, 0n);
-  }
-
-  /** Whether a mapping lies across either end of the range. */
-  #bisects(iova: bigint, last: bigint): boolean {
-    const [first, final] = [this.#mappings.at(iova), this.#mappings.at(last)];
-    return (first !== undefined && first.start !== iova) || (final !== undefined && final.last !== last);
   }
 
   /** vfio_iommu_type1_dirty_pages. */
@@ -377,12 +303,9 @@ class Type1 implements IommuDriver {
     if (dirty.argsz < minimum) return -errno.EINVAL;
     switch (dirty.flags) {
       case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
-        if (!this.#tracksDirty && ![...this.#all()].every((mapping) => this.#giveBitmap(mapping))) return -errno.EINVAL;
-        this.#tracksDirty = true;
-        return 0;
+        return this.#mappings.startTracking(this.#pageSize) ? 0 : -errno.EINVAL;
       case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
-        for (const mapping of this.#all()) mapping.bitmap = undefined;
-        this.#tracksDirty = false;
+        this.#mappings.stopTracking();
         return 0;
       case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
         return this.#getBitmap(argument, minimum, dirty.argsz - minimum);
@@ -402,47 +325,14 @@ class Type1 implements IommuDriver {
     const refused = checkBitmap(size, bitmap);
     if (refused !== 0) return refused;
     const offPage = ((iova | size) & (this.#pageSize - 1n)) !== 0n;
-    if (bitmap.pgsize !== this.#pageSize || offPage || size === 0n || !this.#tracksDirty) return -errno.EINVAL;
+    if (bitmap.pgsize !== this.#pageSize || offPage || size === 0n || !this.#mappings.tracksDirty) return -errno.EINVAL;
     const last = iova + size - 1n;
-    if (this.#bisects(iova, last)) return -errno.EINVAL;
+    if (this.#mappings.bisects(iova, last)) return -errno.EINVAL;
     for (const mapping of this.#mappings.within(iova, last)) {
-      const written = this.#report(mapping, iova, bitmap.data);
+      const written = this.#mappings.report(mapping, iova, bitmap);
       if (written !== 0) return written;
       mapping.bitmap?.clear();
     }
     return 0;
   }
-
-  /** False for a mapping that has too many pages for a bitmap. */
-  #giveBitmap(mapping: Type1Mapping): boolean {
-    const pages = pagesOf(mapping, this.#pageSize);
-    if (pages > mostDirtyPages) return false;
-    mapping.bitmap = new MappingBitmap(pages);
-    return true;
-  }
-
-  /** Devices behind an IOMMU of this kind do not tell what they wrote, so all they could have written is dirty. */
-  #report(mapping: Type1Mapping, base: bigint, data: bigint): number {
-    if (mapping.pin !== undefined) mapping.bitmap?.setAll();
-    return mapping.bitmap?.writeTo(this.#platform.memory, data, (mapping.start - base) / this.#pageSize) ?? 0;
-  }
-
-  /** Takes the addresses of all of them, or of none where one has lost it already. */
-  #invalidate(mappings: readonly Type1Mapping[]): boolean {
-    if (mappings.some((mapping) => mapping.addressInvalid)) return false;
-    for (const mapping of mappings) mapping.addressInvalid = true;
-    this.#invalidAddresses += mappings.length;
-    return true;
-  }
-
-  #remove(mapping: Type1Mapping): void {
-    this.#mappings.remove(mapping);
-    if (mapping.addressInvalid) this.#invalidAddresses -= 1;
-    this.#unpin(mapping);
-    this.#available += 1;
-  }
-}
-
-function isPinned(mapping: Type1Mapping): mapping is Type1Mapping & DmaMapping {
-  return mapping.pin !== undefined;
 }
