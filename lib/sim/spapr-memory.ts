@@ -3,6 +3,7 @@
  * region belongs to the process, and the containers that registered it hold it together.
  */
 import { errno } from '../abi/errno.js';
+import type { LockedMemory } from './platform.js';
 import type { Pin, UserMemory } from './user-memory.js';
 
 const pageSize = 4096n;
@@ -23,10 +24,12 @@ export interface RegisteredRegion {
 
 export class RegisteredMemory {
   readonly #memory: UserMemory;
+  readonly #locked: LockedMemory;
   readonly #regions = new Set<RegisteredRegion>();
 
-  constructor(memory: UserMemory) {
+  constructor(memory: UserMemory, locked: LockedMemory) {
     this.#memory = memory;
+    this.#locked = locked;
   }
 
   /** One more user of the region with this very range. */
@@ -43,6 +46,13 @@ export class RegisteredMemory {
   create(start: bigint, size: bigint): RegisteredRegion | number {
     // There is no room to be had for a list of no pages.
     if (size === 0n) return -errno.ENOMEM;
+    if (!this.#locked.take(size)) return -errno.ENOMEM;
+    const region = this.#add(start, size);
+    if (typeof region === 'number') this.#locked.give(size);
+    return region;
+  }
+
+  #add(start: bigint, size: bigint): RegisteredRegion | number {
     const pin = this.#memory.pin(start, size);
     if (pin === undefined) return -errno.EFAULT;
     for (const region of this.#regions) {
@@ -62,6 +72,7 @@ export class RegisteredMemory {
     if (region.users === 0) {
       this.#regions.delete(region);
       region.pin.release();
+      this.#locked.give(region.size);
     }
     return 0;
   }

@@ -44,7 +44,7 @@ const mostWindows = 2;
 const top = 0xffff_ffff_ffff_ffffn;
 
 export function spaprKind(platform: Platform): IommuDriverKind {
-  const registered = new RegisteredMemory(platform.memory);
+  const registered = new RegisteredMemory(platform.memory, platform.lockedMemory);
   return {
     forNoIommu: false,
     checkExtension,
@@ -100,6 +100,7 @@ class Spapr implements IommuDriver {
     for (const window of this.#windows) window?.clearAll();
     for (const region of this.#regions) this.#registered.put(region);
     this.#regions.clear();
+    this.#disable();
   }
 
   at(iova: bigint): DmaMapping | undefined {
@@ -120,14 +121,25 @@ class Spapr implements IommuDriver {
     return this.#version2 ? this.#ioctlVersion2(request, argument) : this.#ioctlVersion1(request);
   }
 
+  /** The worst that could be mapped is accounted for as a whole: all of the window. */
+  #enable(): number {
+    if (this.#enabled) return -errno.EBUSY;
+    if (!this.#platform.lockedMemory.take(window32.size)) return -errno.ENOMEM;
+    this.#enabled = true;
+    return 0;
+  }
+
+  #disable(): void {
+    if (this.#enabled && !this.#version2) this.#platform.lockedMemory.give(window32.size);
+    this.#enabled = false;
+  }
+
   #ioctlVersion1(request: number): number {
     switch (request) {
       case VFIO_IOMMU_ENABLE.number:
-        if (this.#enabled) return -errno.EBUSY;
-        this.#enabled = true;
-        return 0;
+        return this.#enable();
       case VFIO_IOMMU_DISABLE.number:
-        this.#enabled = false;
+        this.#disable();
         return 0;
       default:
         return -errno.ENOTTY;

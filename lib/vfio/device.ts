@@ -46,7 +46,7 @@ import { Features } from './features.js';
 import { Graphics } from './graphics.js';
 import { readHotResetInfo, requestHotReset, type HotResetInfo } from './hot-reset.js';
 import { Interrupt } from './interrupt.js';
-import { Interrupts, type InterruptName } from './interrupts.js';
+import { interruptIndex, Interrupts, type InterruptName } from './interrupts.js';
 import { IoEventfd, type IoEventfdOptions } from './ioeventfd.js';
 import { Migration } from './migration.js';
 import { Region } from './region.js';
@@ -90,7 +90,7 @@ export class Device extends Resource {
   readonly features: Features;
   readonly #descriptor: Descriptor;
   readonly #regions = new Map<number, Region>();
-  readonly #interrupts = new Map<InterruptName, Interrupts>();
+  readonly #interrupts = new Map<InterruptName | number, Interrupts>();
   /** Where bus mastering was turned on, until it is off again. */
   #mastering: (() => void) | undefined;
   #migration: Migration | undefined;
@@ -129,9 +129,10 @@ export class Device extends Resource {
     return this.region(VFIO_PCI_CONFIG_REGION_INDEX).mmio;
   }
 
-  /** One kind of interrupt. */
-  interrupt(name: InterruptName): Interrupts {
+  /** One kind of interrupt: its name on a PCI device, or its index on any. */
+  interrupt(which: InterruptName | number): Interrupts {
     this.assertOpen();
+    const name = typeof which === 'number' ? (interruptName(which) ?? which) : which;
     const known = this.#interrupts.get(name);
     if (known !== undefined && !known.closed) return known;
     const interrupts = new Interrupts(this, this.#descriptor, name);
@@ -288,6 +289,11 @@ export class Device extends Resource {
   protected override release(): void {
     this.#descriptor.close();
   }
+}
+
+/** A device's interrupt is one object, whether it is asked for by name or by index. */
+function interruptName(index: number): InterruptName | undefined {
+  return (Object.keys(interruptIndex) as InterruptName[]).find((name) => interruptIndex[name] === index);
 }
 
 function commandSetter(config: Mmio): (on: boolean) => void {

@@ -54,10 +54,11 @@ export class Interrupts extends Resource {
   readonly #descriptor: Descriptor;
   #vectors: readonly Interrupt[] = [];
 
-  constructor(owner: Resource, descriptor: Descriptor, name: InterruptName) {
-    super(`Interrupt ${name} of ${descriptor.path}`, owner);
+  /** `which` is the name on a PCI device, or the index on any. */
+  constructor(owner: Resource, descriptor: Descriptor, which: InterruptName | number) {
+    super(`Interrupt ${which} of ${descriptor.path}`, owner);
     this.#descriptor = descriptor;
-    this.info = readInfo(descriptor, interruptIndex[name]);
+    this.info = readInfo(descriptor, typeof which === 'number' ? which : interruptIndex[which]);
   }
 
   /** The vectors that are enabled. */

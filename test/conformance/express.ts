@@ -269,6 +269,14 @@ export function express(variant: Variant): void {
       expect(ioeventfd({ fd: files.container, data: 1n })).toBe('EINVAL');
     });
 
+    it('writes one, two, four or eight bytes', () => {
+      const eventfd = seam.eventfd();
+      for (const width of [1, 2, 4, 8]) {
+        expect(ioeventfd({ flags: width, fd: eventfd })).toBe('0');
+        expect(ioeventfd({ flags: width })).toBe('0');
+      }
+    });
+
     it('does not reach the MSI-X table', () => {
       const eventfd = seam.eventfd();
       const table = BigInt(3 * regionSpan);

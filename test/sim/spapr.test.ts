@@ -24,7 +24,7 @@ import {
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
 } from '../../lib/abi/vfio/type1.js';
-import type { Mapping } from '../../lib/kernel/kernel.js';
+import type { Kernel, Mapping } from '../../lib/kernel/kernel.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
 import { answer, Seam } from '../support/seam.js';
 
@@ -425,5 +425,38 @@ describe('EEH_PE_OP', () => {
     expect(eeh(container, getState)).toBe('2');
     expect(seam.device(group, place.address)).toBeGreaterThan(0);
     expect(eeh(container, getState)).toBe('0');
+  });
+
+  describe('with locked memory limited', () => {
+    const limited = (type: number, lockedMemoryLimit: number): { kernel: Kernel; container: number; seam: Seam } => {
+      const { kernel } = new Machine({ iommu: 'spapr', lockedMemoryLimit, devices: [{ model: new Edu(), group: 3 }] });
+      const seam = new Seam(kernel);
+      return { kernel, seam, container: seam.ready({ address: '0000:00:03.0', group: 3 }, type).container };
+    };
+
+    it('ENABLE accounts for the whole window, and DISABLE gives it back', () => {
+      const short = limited(VFIO_SPAPR_TCE_IOMMU, 0x7fff_ffff);
+      expect(answer(short.kernel.ioctl(short.container, VFIO_IOMMU_ENABLE.number))).toBe('ENOMEM');
+      const enough = limited(VFIO_SPAPR_TCE_IOMMU, 0x8000_0000);
+      for (const request of [VFIO_IOMMU_ENABLE, VFIO_IOMMU_DISABLE, VFIO_IOMMU_ENABLE])
+        expect(answer(enough.kernel.ioctl(enough.container, request.number))).toBe('0');
+      for (const { seam } of [short, enough]) seam.closeAll();
+    });
+
+    it('REGISTER_MEMORY accounts for what it registers, and UNREGISTER_MEMORY gives it back', () => {
+      const { kernel, container, seam } = limited(VFIO_SPAPR_TCE_v2_IOMMU, 0x2_0000);
+      const memory = kernel.mmap(-1, 0x3_0000, 3, 0x22, 0) as Mapping;
+      const call = (request: { number: number }, size: bigint): string => {
+        const view = vfio_iommu_spapr_register_memory.create();
+        Object.assign(view, { argsz: view.bytes.byteLength, flags: 0, vaddr: kernel.addressOf(memory.memory!), size });
+        return answer(kernel.ioctl(container, request.number, view.bytes));
+      };
+      expect(call(VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 0x3_0000n)).toBe('ENOMEM');
+      expect(call(VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 0x2_0000n)).toBe('0');
+      expect(call(VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, 0x2_0000n)).toBe('0');
+      expect(call(VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 0x2_0000n)).toBe('0');
+      seam.closeAll();
+      memory.unmap();
+    });
   });
 });

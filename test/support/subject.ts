@@ -120,6 +120,9 @@ function real(iommu: IommuKind): Variant {
             check(kernel.files.writeFile(count, new TextEncoder().encode('1')), { syscall: 'write', path: count });
           const [, virtual] = findDevices(kernel, { vendor: 0x1b36, device: 0x0010 });
           if (virtual?.group === undefined) throw new Error('The virtual function did not come up');
+          // QEMU's virtual function does not come back from a reset: older kernels wait a minute for it at each open.
+          const method = `/sys/bus/pci/devices/${virtual.address}/reset_method`;
+          check(kernel.files.writeFile(method, new TextEncoder().encode('\n')), { syscall: 'write', path: method });
           return { physical: { ...physical, group: physical.group }, virtual: { ...virtual, group: virtual.group } };
         },
         unbind: (address) => unbindElsewhere(address),

@@ -173,6 +173,12 @@ describe('Region', () => {
 });
 
 describe('interrupts', () => {
+  it('are the same by name and by index', () => {
+    using opened = openDevice(machine().kernel, address);
+    expect(opened.device.interrupt(1)).toBe(opened.device.interrupt('msi'));
+    expect(() => opened.device.interrupt(5)).toThrow(/^EINVAL/);
+  });
+
   it('knows each kind', () => {
     const { kernel } = machine();
     using opened = openDevice(kernel, address);
