@@ -1,4 +1,5 @@
 import { VFIO_NOIOMMU_IOMMU, VFIO_TYPE1v2_IOMMU } from './abi/vfio/container.js';
+import { CodedError } from './kernel/error.js';
 import type { Kernel } from './kernel/kernel.js';
 import { Resource, together } from './kernel/resource.js';
 import type { AddressSpace } from './memory/address-space.js';
@@ -44,25 +45,19 @@ export interface OpenOptions {
 export function openDevice(kernel: Kernel, address: string, { unsafeNoIommu = false }: OpenOptions = {}): OpenDevice {
   const { address: name, group, driver, noIommu } = findDevice(kernel, address);
   if (group === undefined) {
-    throw Object.assign(
-      new Error(
-        `Device ${name} is in no IOMMU group. Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?`,
-      ),
-      { code: 'ERR_VFIO_NO_GROUP' },
+    throw new CodedError(
+      'ERR_VFIO_NO_GROUP',
+      `Device ${name} is in no IOMMU group. Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?`,
     );
   }
   if (driver === undefined) {
-    throw Object.assign(new Error(`Device ${name} has no driver. Bind it to vfio-pci first: bindDriver(kernel, '${name}')`), {
-      code: 'ERR_VFIO_NOT_BOUND',
-    });
+    throw new CodedError('ERR_VFIO_NOT_BOUND', `Device ${name} has no driver. Bind it to vfio-pci first: bindDriver(kernel, '${name}')`);
   }
   if (noIommu && !unsafeNoIommu) {
-    throw Object.assign(
-      new Error(
-        `Device ${name} has no IOMMU, so it can read and overwrite all memory of the machine; ` +
-          `if that is what you want, say so: openDevice(kernel, '${name}', { unsafeNoIommu: true })`,
-      ),
-      { code: 'ERR_VFIO_NO_IOMMU' },
+    throw new CodedError(
+      'ERR_VFIO_NO_IOMMU',
+      `Device ${name} has no IOMMU, so it can read and overwrite all memory of the machine; ` +
+        `if that is what you want, say so: openDevice(kernel, '${name}', { unsafeNoIommu: true })`,
     );
   }
   return together((undo) => {

@@ -47,6 +47,16 @@ export function check(result: number, call: Call): number {
   return result;
 }
 
+/** What this package refuses by itself, with a code to compare: 'ERR_VFIO_…'. */
+export class CodedError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
 /** Something was used after it was closed. */
 export class ClosedError extends Error {
   readonly code = 'ERR_VFIO_CLOSED';

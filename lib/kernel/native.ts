@@ -8,7 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { refuseOversized } from '../abi/requests.js';
 import { MAP_ANONYMOUS, PROT_READ, PROT_WRITE } from '../abi/system.js';
-import { check } from './error.js';
+import { check, CodedError } from './error.js';
 import type { Files, Kernel, Mapping, Mmio, Watch } from './kernel.js';
 
 /** What the addon exports. Its handles are opaque: it checks each one it gets back. */
@@ -212,7 +212,7 @@ function answer<T>(call: () => T): T | number {
 function load(): Addon {
   if (process.platform !== 'linux') {
     const message = `The real kernel needs Linux; this is ${process.platform}. Use the simulated kernel: import { Machine } from 'vfio/sim'.`;
-    throw Object.assign(new Error(message), { code: 'ERR_VFIO_PLATFORM' });
+    throw new CodedError('ERR_VFIO_PLATFORM', message);
   }
   const require = createRequire(import.meta.url);
   const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -223,7 +223,7 @@ function load(): Addon {
     return (require('node-gyp-build') as (folder: string) => Addon)(root);
   } catch (error) {
     const tried = chosen === undefined ? `${root}build/Release and ${root}prebuilds` : `${chosen} (from VFIO_ADDON)`;
-    throw Object.assign(new Error(help(tried, error), { cause: error }), { code: 'ERR_VFIO_ADDON' });
+    throw new CodedError('ERR_VFIO_ADDON', help(tried, error), { cause: error });
   }
 }
 

@@ -1,6 +1,6 @@
 import { O_RDONLY } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { expected, KernelError } from '../kernel/error.js';
+import { CodedError, expected, KernelError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 
 const present = 1n << 63n;
@@ -28,9 +28,9 @@ export function physicalAddress(kernel: Kernel, memory: ArrayBuffer, offset = 0)
   const entry = readEntry(kernel, address / size);
   const frame = entry & frameBits;
   if ((entry & present) === 0n || frame === 0n) {
-    throw Object.assign(
-      new Error('The kernel does not tell the physical address: does the process have CAP_SYS_ADMIN, and is the memory still mapped?'),
-      { code: 'ERR_VFIO_PHYSICAL_ADDRESS' },
+    throw new CodedError(
+      'ERR_VFIO_PHYSICAL_ADDRESS',
+      'The kernel does not tell the physical address: does the process have CAP_SYS_ADMIN, and is the memory still mapped?',
     );
   }
   return frame * size + (address % size);

@@ -1,3 +1,4 @@
+import { CodedError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { finishAll } from '../kernel/resource.js';
 import { readText, writeText } from './sysfs.js';
@@ -45,7 +46,7 @@ export function bindDriver(kernel: Kernel, address: string, driver = 'vfio-pci')
 
 function assertPossible(kernel: Kernel, device: PciDevice, driver: string): void {
   if (device.group === undefined && driver === 'vfio-pci' && !noIommuMode(kernel)) {
-    throw coded(
+    throw new CodedError(
       'ERR_VFIO_NO_GROUP',
       `Device ${device.address} is in no IOMMU group, so ${driver} would not take it. ` +
         'Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one? ' +
@@ -54,7 +55,7 @@ function assertPossible(kernel: Kernel, device: PciDevice, driver: string): void
   }
   const path = `/sys/bus/pci/drivers/${driver}`;
   if (kernel.files.access(path) < 0)
-    throw coded('ERR_VFIO_NO_DRIVER', `There is no driver ${driver} (${path} is missing). Load it: modprobe ${driver}`);
+    throw new CodedError('ERR_VFIO_NO_DRIVER', `There is no driver ${driver} (${path} is missing). Load it: modprobe ${driver}`);
 }
 
 /** Unbinds, sets the override, lets the bus look again, and looks what came of it. */
@@ -67,7 +68,7 @@ function move(kernel: Kernel, address: string, driver: string | undefined, overr
   writeText(kernel, '/sys/bus/pci/drivers_probe', address);
   const now = findDevice(kernel, address).driver;
   if (now !== driver) {
-    throw coded(
+    throw new CodedError(
       'ERR_VFIO_NOT_BOUND',
       `Device ${address} went to ${now ?? 'no driver'} instead of ${driver}. The kernel log says why: dmesg | grep ${address}`,
     );
@@ -82,10 +83,6 @@ function readOverride(kernel: Kernel, address: string): string | undefined {
 function noIommuMode({ files }: Kernel): boolean {
   const text = files.readFile(noIommuModePath);
   return typeof text !== 'number' && new TextDecoder().decode(text).trim() === 'Y';
-}
-
-function coded(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
 }
 
 function once(action: () => void): () => void {

@@ -1,4 +1,4 @@
-import { expected } from '../kernel/error.js';
+import { CodedError, expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { list, readLinkName, readText, writeText } from './sysfs.js';
 
@@ -87,7 +87,7 @@ export function createMediatedDevice(
   const group = readLinkName(kernel, `${path}/iommu_group`);
   if (group === undefined) {
     remove();
-    throw coded('ERR_VFIO_NO_GROUP', `The mediated device ${name} was made and has no IOMMU group, so VFIO cannot open it`);
+    throw new CodedError('ERR_VFIO_NO_GROUP', `The mediated device ${name} was made and has no IOMMU group, so VFIO cannot open it`);
   }
   return { uuid: name, group: Number(group), remove, [Symbol.dispose]: remove };
 }
@@ -109,17 +109,13 @@ function assertPossible(kernel: Kernel, parent: string, type: string, uuid: stri
   const found = types.find((candidate) => candidate.parent === parent && candidate.type === type);
   if (found === undefined) {
     const known = types.map((candidate) => `${candidate.parent} makes ${candidate.type}`).join(', ');
-    throw coded(
+    throw new CodedError(
       'ERR_VFIO_NO_MEDIATED_TYPE',
       `There is no mediated device of type ${type} at a parent ${parent}. ${known === '' ? `Nothing makes any here (${parents})` : known}`,
     );
   }
   if (kernel.files.access(`${devices}/${uuid}`) >= 0)
-    throw coded('ERR_VFIO_MEDIATED_EXISTS', `There is a mediated device ${uuid} already (${devices}/${uuid})`);
+    throw new CodedError('ERR_VFIO_MEDIATED_EXISTS', `There is a mediated device ${uuid} already (${devices}/${uuid})`);
   if (found.available === 0)
-    throw coded('ERR_VFIO_NO_MEDIATED_INSTANCE', `${parent} can make no more devices of type ${type}; remove another first`);
-}
-
-function coded(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
+    throw new CodedError('ERR_VFIO_NO_MEDIATED_INSTANCE', `${parent} can make no more devices of type ${type}; remove another first`);
 }

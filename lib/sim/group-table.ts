@@ -1,4 +1,4 @@
-import { Endpoint } from './eeh.js';
+import { Endpoint } from './spapr/eeh.js';
 import { IommuGroup } from './iommu-group.js';
 import type { Platform } from './platform.js';
 

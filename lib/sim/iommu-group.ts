@@ -1,5 +1,5 @@
 import type { Translation } from './dma.js';
-import type { Endpoint } from './eeh.js';
+import type { Endpoint } from './spapr/eeh.js';
 import type { VfioDevice } from './vfio-device.js';
 
 /** A device of a group: a `PciSlot`, or a mediated device. */

@@ -15,8 +15,8 @@ import type { Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
 import { noiommuKind } from './noiommu.js';
 import type { FdTable, OpenFile } from './open-file.js';
-import { spaprKind } from './spapr.js';
-import { type1Kind } from './type1.js';
+import { spaprKind } from './spapr/driver.js';
+import { type1Kind } from './type1/driver.js';
 
 /** Far above what a process has, so that an fd that strays to the other kernel is EBADF there and nobody's socket. */
 const firstFd = 0x4000_0000;

@@ -31,7 +31,7 @@ import {
 } from '../abi/vfio/type1.js';
 import { askInfo, findCapability } from '../kernel/answer.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { expected } from '../kernel/error.js';
+import { CodedError, expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { finishAll, Resource } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
@@ -240,12 +240,10 @@ export class Container extends Resource implements AddressSpace {
   /** Without an IOMMU the kernel has none of the requests about mappings, and its ENOTTY does not say why. */
   #assertIommu(): void {
     if (this.#type !== VFIO_NOIOMMU_IOMMU || this.groups.length === 0) return;
-    throw Object.assign(
-      new TypeError(
-        `${this.label} has no IOMMU, so nothing can be mapped: its devices reach memory by physical address, ` +
-          'which physicalAddress(kernel, memory) tells',
-      ),
-      { code: 'ERR_VFIO_NO_IOMMU' },
+    throw new CodedError(
+      'ERR_VFIO_NO_IOMMU',
+      `${this.label} has no IOMMU, so nothing can be mapped: its devices reach memory by physical address, ` +
+        'which physicalAddress(kernel, memory) tells',
     );
   }
 

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { EFD_NONBLOCK } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { check, ClosedError } from '../kernel/error.js';
+import { check, ClosedError, CodedError } from '../kernel/error.js';
 import type { Kernel, Watch } from '../kernel/kernel.js';
 import { Resource } from '../kernel/resource.js';
 
@@ -161,5 +161,5 @@ export class Interrupt extends Resource {
 }
 
 function timeout(label: string, milliseconds: number): Error {
-  return Object.assign(new Error(`${label} did not come within ${milliseconds} ms`), { code: 'ERR_VFIO_TIMEOUT' });
+  return new CodedError('ERR_VFIO_TIMEOUT', `${label} did not come within ${milliseconds} ms`);
 }

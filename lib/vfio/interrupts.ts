@@ -20,7 +20,7 @@ import {
   vfio_irq_set,
 } from '../abi/vfio/irq.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { expected } from '../kernel/error.js';
+import { CodedError, expected } from '../kernel/error.js';
 import { finishAll, Resource, together } from '../kernel/resource.js';
 import { Interrupt } from './interrupt.js';
 
@@ -76,8 +76,7 @@ export class Interrupts extends Resource {
     if (!Number.isInteger(count) || count < 1 || count > this.info.count) {
       throw expected(`an integer from 1 to ${this.info.count}, the vectors there are,`, 'count', count);
     }
-    if (this.#vectors.length > 0)
-      throw Object.assign(new Error(`${this.label} is enabled already; disable() it first`), { code: 'ERR_VFIO_ENABLED' });
+    if (this.#vectors.length > 0) throw new CodedError('ERR_VFIO_ENABLED', `${this.label} is enabled already; disable() it first`);
     this.#vectors = together((undo) => {
       const unmask = this.info.automasked ? () => this.unmask() : undefined;
       const vectors = Array.from({ length: count }, (_, vector) =>
@@ -139,9 +138,7 @@ export class Interrupts extends Resource {
     const data = new Uint8Array(Int32Array.from(eventfds).buffer);
     const available = this.#set(VFIO_IRQ_SET_DATA_EVENTFD | action, start, eventfds.length, data);
     if (available > 0) {
-      throw Object.assign(new Error(`${this.label} has ${available} vectors but ${eventfds.length} were asked for`), {
-        code: 'ERR_VFIO_FEWER_VECTORS',
-      });
+      throw new CodedError('ERR_VFIO_FEWER_VECTORS', `${this.label} has ${available} vectors but ${eventfds.length} were asked for`);
     }
   }
 

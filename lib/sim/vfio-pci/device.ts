@@ -24,7 +24,7 @@ import {
 import { MAP_SHARED } from '../../abi/system.js';
 import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
-import type { Endpoint } from '../eeh.js';
+import type { Endpoint } from '../spapr/eeh.js';
 import { RegisterMapping, type Registers, type Width } from '../mapping.js';
 import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';

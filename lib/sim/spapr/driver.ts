@@ -2,8 +2,8 @@
  * The IOMMU of POWER servers, versions 1 and 2, with the order of checks of the kernel's vfio_iommu_spapr_tce.c and the
  * windows that a bare-metal machine (powernv) gives. Tested on the simulated kernel only: the lab has no POWER machine.
  */
-import { errno } from '../abi/errno.js';
-import { VFIO_EEH, VFIO_SPAPR_TCE_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU } from '../abi/vfio/container.js';
+import { errno } from '../../abi/errno.js';
+import { VFIO_EEH, VFIO_SPAPR_TCE_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU } from '../../abi/vfio/container.js';
 import {
   VFIO_EEH_PE_OP,
   VFIO_IOMMU_DISABLE,
@@ -18,7 +18,7 @@ import {
   vfio_iommu_spapr_tce_create,
   vfio_iommu_spapr_tce_info,
   vfio_iommu_spapr_tce_remove,
-} from '../abi/vfio/spapr.js';
+} from '../../abi/vfio/spapr.js';
 import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_WRITE,
@@ -26,15 +26,15 @@ import {
   VFIO_IOMMU_UNMAP_DMA,
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
-} from '../abi/vfio/type1.js';
-import type { Argument } from './argument.js';
-import type { DmaMapping } from './dma.js';
+} from '../../abi/vfio/type1.js';
+import type { Argument } from '../argument.js';
+import type { DmaMapping } from '../dma.js';
 import { endpointOperation } from './eeh.js';
-import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
-import type { IommuGroup } from './iommu-group.js';
-import type { Platform } from './platform.js';
-import { isPageAligned, RegisteredMemory, type RegisteredRegion } from './spapr-memory.js';
-import { mostLevels, Window, type Entry } from './spapr-window.js';
+import type { IommuDriver, IommuDriverKind } from '../iommu-driver.js';
+import type { IommuGroup } from '../iommu-group.js';
+import type { Platform } from '../platform.js';
+import { isPageAligned, RegisteredMemory, type RegisteredRegion } from './memory.js';
+import { mostLevels, Window, type Entry } from './window.js';
 
 /** The window every group begins with. */
 const window32 = { start: 0n, size: 0x8000_0000n, pageShift: 12 } as const;

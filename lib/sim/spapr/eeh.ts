@@ -8,8 +8,8 @@ import {
   EEH_ERR_FUNC_LD_MEM_ADDR as firstErrorFunction,
   EEH_ERR_TYPE_32,
   EEH_ERR_TYPE_64,
-} from '../abi/eeh.js';
-import { errno } from '../abi/errno.js';
+} from '../../abi/eeh.js';
+import { errno } from '../../abi/errno.js';
 import {
   VFIO_EEH_PE_CONFIGURE,
   VFIO_EEH_PE_DISABLE,
@@ -28,8 +28,8 @@ import {
   VFIO_EEH_PE_UNFREEZE_DMA,
   VFIO_EEH_PE_UNFREEZE_IO,
   vfio_eeh_pe_op,
-} from '../abi/vfio/spapr.js';
-import type { Argument } from './argument.js';
+} from '../../abi/vfio/spapr.js';
+import type { Argument } from '../argument.js';
 
 /** What the hardware isolates together, a partitionable endpoint: on these machines, an IOMMU group. */
 export class Endpoint {

@@ -2,9 +2,9 @@
  * Memory that a process registered for DMA, with the rules of the kernel's arch/powerpc/mm/book3s64/iommu_api.c: a
  * region belongs to the process, and the containers that registered it hold it together.
  */
-import { errno } from '../abi/errno.js';
-import type { LockedMemory } from './platform.js';
-import type { Pin, UserMemory } from './user-memory.js';
+import { errno } from '../../abi/errno.js';
+import type { LockedMemory } from '../platform.js';
+import type { Pin, UserMemory } from '../user-memory.js';
 
 const pageSize = 4096n;
 /** The process's pages are 4 KiB, but lie in 64 KiB pieces of memory wherever their addresses allow it. */

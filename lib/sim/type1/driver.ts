@@ -1,6 +1,6 @@
 /** The type1 IOMMU's rules. The order of checks is that of the handlers in the kernel's vfio_iommu_type1.c. */
-import { buildChain } from '../abi/chain.js';
-import { errno } from '../abi/errno.js';
+import { buildChain } from '../../abi/chain.js';
+import { errno } from '../../abi/errno.js';
 import {
   VFIO_DMA_CC_IOMMU,
   VFIO_TYPE1_IOMMU,
@@ -8,7 +8,7 @@ import {
   VFIO_TYPE1v2_IOMMU,
   VFIO_UNMAP_ALL,
   VFIO_UPDATE_VADDR,
-} from '../abi/vfio/container.js';
+} from '../../abi/vfio/container.js';
 import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_VADDR,
@@ -31,19 +31,19 @@ import {
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
   vfio_iommu_type1_info,
-} from '../abi/vfio/type1.js';
-import { IOMMU_UAPI_VERSION } from '../abi/vfio/vsva-2020.js';
-import type { Argument } from './argument.js';
-import type { DmaMapping } from './dma.js';
-import type { Interval } from './interval-map.js';
-import type { IommuDriver, IommuDriverKind } from './iommu-driver.js';
-import type { IommuGroup } from './iommu-group.js';
-import type { Platform } from './platform.js';
-import { checkBitmap, type Bitmap } from './type1-dirty.js';
-import { dmaAvailableCapability, iovaRangesCapability, migrationCapability, usableRanges } from './type1-info.js';
-import { isPinned, Type1Mappings } from './type1-mappings.js';
-import { GuestTranslation } from './vsva-2020/guest-translation.js';
-import { guestIoctl, nestingCapability } from './vsva-2020/requests.js';
+} from '../../abi/vfio/type1.js';
+import { IOMMU_UAPI_VERSION } from '../../abi/vfio/vsva-2020.js';
+import type { Argument } from '../argument.js';
+import type { DmaMapping } from '../dma.js';
+import type { Interval } from '../interval-map.js';
+import type { IommuDriver, IommuDriverKind } from '../iommu-driver.js';
+import type { IommuGroup } from '../iommu-group.js';
+import type { Platform } from '../platform.js';
+import { checkBitmap, type Bitmap } from './dirty.js';
+import { dmaAvailableCapability, iovaRangesCapability, migrationCapability, usableRanges } from './info.js';
+import { isPinned, Type1Mappings } from './mappings.js';
+import { GuestTranslation } from '../vsva-2020/guest-translation.js';
+import { guestIoctl, nestingCapability } from '../vsva-2020/requests.js';
 
 /** The smallest page, and every larger size there could be: no IOMMU is there to have sizes of its own. */
 const anyPageSize = 0xffff_ffff_ffff_f000n;

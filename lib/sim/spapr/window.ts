@@ -1,7 +1,7 @@
 /** A DMA window: a stretch of IOVAs with a table of translation control entries (TCEs), one for each page. */
-import { errno } from '../abi/errno.js';
-import type { DmaMapping } from './dma.js';
-import { IntervalMap } from './interval-map.js';
+import { errno } from '../../abi/errno.js';
+import type { DmaMapping } from '../dma.js';
+import { IntervalMap } from '../interval-map.js';
 
 const pageShift = 12;
 /** Bytes of a TCE, as a power of two. */

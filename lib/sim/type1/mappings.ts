@@ -1,10 +1,10 @@
 /** What a type1 container has mapped: how much it takes, the memory pinned behind it, and what of that became dirty. */
-import { errno } from '../abi/errno.js';
-import type { DmaMapping } from './dma.js';
-import { IntervalMap, type Interval } from './interval-map.js';
-import type { Platform } from './platform.js';
-import { MappingBitmap, mostDirtyPages, pagesOf, type Bitmap } from './type1-dirty.js';
-import type { Pin } from './user-memory.js';
+import { errno } from '../../abi/errno.js';
+import type { DmaMapping } from '../dma.js';
+import { IntervalMap, type Interval } from '../interval-map.js';
+import type { Platform } from '../platform.js';
+import { MappingBitmap, mostDirtyPages, pagesOf, type Bitmap } from './dirty.js';
+import type { Pin } from '../user-memory.js';
 
 /** One MAP_DMA, as it was asked for. */
 interface RequestedMapping extends Interval {

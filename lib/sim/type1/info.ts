@@ -7,10 +7,10 @@ import {
   vfio_iommu_type1_info_cap_migration,
   vfio_iommu_type1_info_dma_avail,
   vfio_iova_range,
-} from '../abi/vfio/type1.js';
-import type { Interval } from './interval-map.js';
-import type { IommuProfile } from './profile.js';
-import { largestDirtyBitmap } from './type1-dirty.js';
+} from '../../abi/vfio/type1.js';
+import type { Interval } from '../interval-map.js';
+import type { IommuProfile } from '../profile.js';
+import { largestDirtyBitmap } from './dirty.js';
 
 export function migrationCapability(pageSize: bigint): Uint8Array {
   const capability = vfio_iommu_type1_info_cap_migration.create();
