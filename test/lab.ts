@@ -16,6 +16,7 @@ const lab = join(root, 'dist/lab/main.js');
 const record = process.argv.includes('--record');
 
 const kernels = ['6.12', 'newest'];
+const examples = ['edu', 'migration'];
 const machines = kernels.flatMap((kernel) => ['intel', 'amd', 'virtio', 'none'].map((iommu) => ({ kernel, iommu })));
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
@@ -35,7 +36,7 @@ const withVirtualFunctions = [
 const farReaching = Array<string>(2).fill('edu,dma_mask=0xffffffffffff');
 /** Newer kernels give no device of a virtio-iommu a group when one behind a bridge cannot have one. */
 const devicesOf = (iommu: string): string[] => ({ virtio: ['edu'], none: farReaching, intel: withVirtualFunctions })[iommu] ?? bridged;
-/** Where the example, which maps memory, runs: on virtio-iommu, SET_IOMMU is EPERM, which is what is tested there. */
+/** Where the examples, which map memory, run: on virtio-iommu, SET_IOMMU is EPERM, which is what is tested there. */
 const mapsMemory = (iommu: string): boolean => iommu !== 'virtio' && iommu !== 'none';
 /** What takes the capability from a command that a kernel asks for: by IOMMU, where there is a suite for it. */
 const unprivileged: Readonly<Record<string, { readonly lacking: string; readonly prefix: string }>> = {
@@ -78,7 +79,7 @@ function add(name: string, file: string, status: number | null): void {
 
 const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
 try {
-  const expectedLines = execFileSync('npx', ['tsx', 'examples/edu.ts'], { cwd: root, encoding: 'utf8' });
+  const expectedLines = examples.map((name) => execFileSync('npx', ['tsx', `examples/${name}.ts`], { cwd: root, encoding: 'utf8' }));
   const headers = kernels.map((kernel) =>
     execFileSync('node', [lab, '--kernel', kernel, '--print-headers'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim(),
   );
@@ -119,15 +120,23 @@ try {
       );
     const tests = (file: string): string =>
       `npx vitest run test/conformance --reporter=default --reporter=json --outputFile.json=${output}/${file}`;
-    const example = mapsMemory(iommu) ? `npx tsx examples/edu.ts --real > ${output}/edu.txt; ` : '';
+    const example = mapsMemory(iommu)
+      ? examples.map((name) => `npx tsx examples/${name}.ts --real > ${output}/${name}.txt; `).join('')
+      : '';
     const lesser = unprivileged[iommu];
     const again = lesser === undefined ? '' : `; first=$?; ${lesser.prefix} ${tests('unprivileged.json')} && exit $first`;
     const { status } = guest('sh', '-c', `${example}${tests('report.json')}${again}`);
     add(`Linux ${kernel}, ${iommu}`, join(output, 'report.json'), status);
     if (lesser !== undefined) add(`Linux ${kernel}, ${iommu}, without ${lesser.lacking}`, join(output, 'unprivileged.json'), status);
     if (mapsMemory(iommu)) {
-      const lines = existsSync(join(output, 'edu.txt')) ? readFileSync(join(output, 'edu.txt'), 'utf8') : '';
-      count(`the example prints the same lines on Linux ${kernel}, ${iommu}, as on the simulated kernel`, lines === expectedLines);
+      examples.forEach((name, index) => {
+        const file = join(output, `${name}.txt`);
+        const lines = existsSync(file) ? readFileSync(file, 'utf8') : '';
+        count(
+          `the example ${name} prints the same lines on Linux ${kernel}, ${iommu}, as on the simulated kernel`,
+          lines === expectedLines[index],
+        );
+      });
     }
     if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), join(root, 'test/golden'), { recursive: true });
   }
