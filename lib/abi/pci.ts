@@ -63,4 +63,4 @@ export const PCI_MSIX_ENTRY_SIZE = 16;
 export const PCI_CAP_MSIX_SIZEOF = 12;
 
 export const PCI_EXP_FLAGS = 2;
-export const PCI_CAP_EXP_ENDPOINT_SIZEOF_V2 = 0x32;
+export const PCI_EXP_LNKSTA2 = 0x32;

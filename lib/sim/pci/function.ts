@@ -1,6 +1,6 @@
 import {
   PCI_BASE_ADDRESS_0,
-  PCI_CAP_EXP_ENDPOINT_SIZEOF_V2,
+  PCI_EXP_LNKSTA2,
   PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
@@ -39,6 +39,9 @@ import {
 import { expected } from '../../kernel/error.js';
 import type { Clock } from '../clock.js';
 import type { DmaPort } from '../dma.js';
+
+/** Bytes of the PCI Express capability of an endpoint, version 2: up to its last register. */
+export const expressSize = PCI_EXP_LNKSTA2 + 2;
 
 /** What a device model says of itself. Sizes are bytes and powers of two. */
 export interface PciIdentity {
@@ -218,7 +221,7 @@ export abstract class PciFunction {
       this.#link(express.at, PCI_CAP_ID_EXP);
       // Version 2, an endpoint.
       config.setUint16(express.at + PCI_EXP_FLAGS, 2, true);
-      this.#protect(express.at, PCI_CAP_EXP_ENDPOINT_SIZEOF_V2);
+      this.#protect(express.at, expressSize);
     }
   }
 

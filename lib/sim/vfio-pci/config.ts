@@ -9,7 +9,6 @@ import {
   PCI_BIST,
   PCI_CACHE_LINE_SIZE,
   PCI_CAPABILITY_LIST,
-  PCI_CAP_EXP_ENDPOINT_SIZEOF_V2,
   PCI_CAP_MSIX_SIZEOF,
   PCI_COMMAND,
   PCI_COMMAND_INTX_DISABLE,
@@ -32,7 +31,7 @@ import {
   PCI_VENDOR_ID,
   PCI_CAP_LIST_NEXT,
 } from '../../abi/pci.js';
-import type { PciFunction } from '../pci/function.js';
+import { expressSize, type PciFunction } from '../pci/function.js';
 
 /** Bytes of an MSI capability with 64-bit addresses and no masking. */
 const msiCapabilitySize = 14;
@@ -68,7 +67,7 @@ export class VirtualConfig {
     const { msi, msix, express } = hardware.identity;
     if (msi !== undefined) this.#permitMsi(msi.at);
     if (msix !== undefined) this.#forbid(msix.at, PCI_CAP_MSIX_SIZEOF);
-    if (express !== undefined) this.#forbid(express.at, PCI_CAP_EXP_ENDPOINT_SIZEOF_V2);
+    if (express !== undefined) this.#forbid(express.at, expressSize);
   }
 
   /** Memory decode as the driver set it. */
