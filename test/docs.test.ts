@@ -48,7 +48,8 @@ it('all of them compile', () => {
   expect(compile).not.toThrow();
 }, 60_000);
 
-describe('runs', () => {
+// Each is a process of its own, with a compiler in it.
+describe('runs', { timeout: 60_000 }, () => {
   const runnable = blocks.filter(({ code }) => !/^[^/\n]*\bnative\(\)/m.test(code));
   it.each(runnable.map((block) => [block.name, block] as const))('%s', async (_name, { file, code }) => {
     const { stdout } = await promisify(execFile)('npx', ['tsx', join(folder, file)], { cwd: root });
