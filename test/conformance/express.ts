@@ -348,8 +348,7 @@ export function express(variant: Variant): void {
       expect(feature(SET | 4, new Uint8Array(7))).toBe('EINVAL');
       const eventfd = seam.eventfd();
       expect(entry(eventfd)).toBe('0');
-      // The device falls asleep by itself, some time after it was allowed to.
-      await delay(variant.real ? 500 : 5);
+      await subject.asleep(subject.express.address);
       expect(count(eventfd)).toBe(0);
       expect(read(scratch, 4)).toMatch(/^[0-9a-f]{8}$/);
       expect(count(eventfd)).toBe(1);

@@ -188,7 +188,7 @@ export function features(variant: Variant): void {
       expect(() => device.allowSleep()).toThrow(/^EINVAL/);
       device.keepAwake();
       using wakeup = device.allowSleepUntilWakeup();
-      await delay(variant.real ? 500 : 5);
+      await subject.asleep(subject.express.address);
       device.config.read16(0);
       expect(await wakeup.wait({ timeoutMilliseconds: 5000 })).toBe(1);
     });

@@ -1,6 +1,7 @@
 /** The kernels and machines a conformance suite runs on. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { check } from '../../lib/kernel/error.js';
 import { native } from '../../lib/kernel/native.js';
@@ -29,6 +30,8 @@ export interface Subject {
   readonly express: Place;
   /** A physical function and a virtual one of it, both with vfio-pci. */
   functions(): { readonly physical: Place; readonly virtual: Place };
+  /** Resolves when a device that may sleep does. */
+  asleep(address: string): Promise<void>;
   /** Takes a device from vfio-pci as another process would: resolves when whoever had it open let it go. */
   unbind(address: string): Promise<void>;
 }
@@ -73,6 +76,7 @@ function simulated(version: KernelVersion, iommu: IommuKind, options: Pick<Machi
         shared,
         express,
         functions: () => ({ physical, virtual }),
+        asleep: async () => {},
         unbind: (address) => machine.unbind(address),
       };
     },
@@ -125,10 +129,17 @@ function real(iommu: IommuKind): Variant {
           check(kernel.files.writeFile(method, new TextEncoder().encode('\n')), { syscall: 'write', path: method });
           return { physical: { ...physical, group: physical.group }, virtual: { ...virtual, group: virtual.group } };
         },
+        asleep: untilAsleep,
         unbind: (address) => unbindElsewhere(address),
       };
     },
   };
+}
+
+/** The kernel puts a device to sleep by itself, some time after it was allowed to. Looking does not wake it. */
+async function untilAsleep(address: string): Promise<void> {
+  const status = `/sys/bus/pci/devices/${address}/power/runtime_status`;
+  for (let waited = 0; waited < 10_000 && readFileSync(status, 'utf8').trim() !== 'suspended'; waited += 20) await delay(20);
 }
 
 /** The writer of `unbind` waits in the kernel until the device is let go, so it cannot be this process. */
@@ -158,6 +169,7 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean): Variant {
         functions: () => {
           throw new Error('This machine has no virtual functions');
         },
+        asleep: async () => {},
         unbind: (address) => machine.unbind(address),
       };
     },
