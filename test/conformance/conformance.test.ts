@@ -17,6 +17,8 @@ import { dmaLogging } from './dma-logging.js';
 import { driver } from './driver.js';
 import { express } from './express.js';
 import { features } from './features.js';
+import { ioasChoice } from './ioas-choice.js';
+import { ioasSuite } from './ioas.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
 import { limited } from './limited.js';
@@ -31,6 +33,7 @@ import { unsafe } from './unsafe.js';
 const suites = {
   ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
+  ...{ ioas: ioasSuite, ioasChoice },
 };
 
 for (const variant of variants) {
