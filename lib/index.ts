@@ -1,5 +1,7 @@
 /** `vfio`: userspace device drivers in Node.js. */
 export { BadAnswerError, type Capability } from './abi/chain.js';
+export { Ioas, type CopyOptions, type IoasMapOptions } from './iommufd/ioas.js';
+export { Iommufd, type LockedMemoryAccount } from './iommufd/iommufd.js';
 export { ClosedError, KernelError } from './kernel/error.js';
 export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';

@@ -39,8 +39,9 @@ const allowed: Record<string, readonly string[]> = {
   pci: ['kernel', 'abi/pci.ts'],
   memory: ['abi', 'kernel'],
   vfio: ['abi', 'kernel', 'memory', 'pci'],
+  iommufd: ['abi', 'kernel', 'memory'],
   'open.ts': ['vfio', 'memory', 'pci', 'kernel', 'abi/vfio/container.ts'],
-  'index.ts': ['abi', 'kernel', 'memory', 'pci', 'vfio', 'open.ts'],
+  'index.ts': ['abi', 'kernel', 'memory', 'pci', 'vfio', 'iommufd', 'open.ts'],
   lab: [],
 };
 

@@ -23,6 +23,8 @@ it('vfio', () => {
     'Interrupt',
     'Interrupts',
     'IoEventfd',
+    'Ioas',
+    'Iommufd',
     'KernelError',
     'Migration',
     'MigrationData',

@@ -3,6 +3,11 @@ export * from './chain.js';
 export * from './errno.js';
 export * from './history.js';
 export * from './ioctl.js';
+export * from './iommufd/fault.js';
+export * from './iommufd/hwpt.js';
+export * from './iommufd/ioas.js';
+export * from './iommufd/object.js';
+export * from './iommufd/viommu.js';
 
 export * from './requests.js';
 export * from './struct.js';

@@ -4,7 +4,7 @@ import type { StructType } from './struct.js';
  * The kinds of file a request can be made on. One number may mean another request on another kind. `migration` is the data
  * fd of a device that moves its state.
  */
-export type FileKind = 'container' | 'group' | 'device' | 'migration';
+export type FileKind = 'container' | 'group' | 'device' | 'migration' | 'iommufd';
 
 /** How the third argument of ioctl(2) is to be read. */
 export type ArgumentKind =

@@ -1,5 +1,25 @@
 /** Every request that is declared, and what follows from having them all in one list. */
 import type { Request } from './ioctl.js';
+import { IOMMU_FAULT_QUEUE_ALLOC } from './iommufd/fault.js';
+import {
+  IOMMU_GET_HW_INFO,
+  IOMMU_HWPT_ALLOC,
+  IOMMU_HWPT_GET_DIRTY_BITMAP,
+  IOMMU_HWPT_INVALIDATE,
+  IOMMU_HWPT_SET_DIRTY_TRACKING,
+} from './iommufd/hwpt.js';
+import {
+  IOMMU_IOAS_ALLOC,
+  IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_IOVA_RANGES,
+  IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FILE,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
+  IOMMU_IOAS_UNMAP,
+} from './iommufd/ioas.js';
+import { IOMMU_DESTROY, IOMMU_IOAS_CHANGE_PROCESS, IOMMU_OPTION, IOMMU_VFIO_IOAS } from './iommufd/object.js';
+import { IOMMU_HW_QUEUE_ALLOC, IOMMU_VDEVICE_ALLOC, IOMMU_VEVENTQ_ALLOC, IOMMU_VIOMMU_ALLOC } from './iommufd/viommu.js';
 import { VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_DETACH_IOMMUFD_PT } from './vfio/cdev.js';
 import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from './vfio/container.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio/device.js';
@@ -59,6 +79,28 @@ export const requests: readonly Request[] = [
   VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY,
   VFIO_IOMMU_SPAPR_TCE_CREATE,
   VFIO_IOMMU_SPAPR_TCE_REMOVE,
+  IOMMU_DESTROY,
+  IOMMU_IOAS_ALLOC,
+  IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_IOVA_RANGES,
+  IOMMU_IOAS_MAP,
+  IOMMU_IOAS_UNMAP,
+  IOMMU_OPTION,
+  IOMMU_VFIO_IOAS,
+  IOMMU_HWPT_ALLOC,
+  IOMMU_GET_HW_INFO,
+  IOMMU_HWPT_SET_DIRTY_TRACKING,
+  IOMMU_HWPT_GET_DIRTY_BITMAP,
+  IOMMU_HWPT_INVALIDATE,
+  IOMMU_FAULT_QUEUE_ALLOC,
+  IOMMU_IOAS_MAP_FILE,
+  IOMMU_VIOMMU_ALLOC,
+  IOMMU_VDEVICE_ALLOC,
+  IOMMU_IOAS_CHANGE_PROCESS,
+  IOMMU_VEVENTQ_ALLOC,
+  IOMMU_HW_QUEUE_ALLOC,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
 ];
 
 /** Names of the requests whose argument begins with a length word, by number. A number may have several. */

@@ -6,6 +6,7 @@ export const O_CLOEXEC = 0o2000000;
 
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
+export const PROT_EXEC = 4;
 
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;

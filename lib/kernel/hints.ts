@@ -6,7 +6,8 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   open: {
     ENOENT:
       'Is the device bound to vfio-pci, and the vfio module loaded? The node appears when it is; ' +
-      'that of a device without an IOMMU is called noiommu-NUMBER, which openNoIommuGroup opens.',
+      'that of a device without an IOMMU is called noiommu-NUMBER, which openNoIommuGroup opens. ' +
+      '/dev/iommu comes with the iommufd module, of Linux 6.2.',
     EACCES: 'Give your user access to the node with a udev rule, for example: SUBSYSTEM=="vfio", OWNER="you".',
     EPERM: 'Opening a no-IOMMU group takes CAP_SYS_RAWIO; in a container, the device must be granted, not mounted?',
     EBUSY: 'A group can be open once, and not while one of its devices is open by its own node: close it in the process that holds it.',
@@ -119,6 +120,44 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENOTTY: 'No mainline kernel has this proposal of 2020; with iommufd, IOMMU_HWPT_INVALIDATE does it.',
     EOPNOTSUPP: 'Choose VFIO_TYPE1_NESTING_IOMMU in setIommu().',
     EINVAL: 'Is a page table bound to the PASID?',
+  },
+  IOMMU_DESTROY: {
+    EBUSY: 'Another object needs it, or a device is attached to it: close or detach that first.',
+    ENOENT: 'It is destroyed already, or the id is of another open /dev/iommu.',
+  },
+  IOMMU_OPTION: {
+    EBUSY: 'Choose whose locked memory counts before the first address space is created.',
+    EPERM: 'To choose whose locked memory counts takes CAP_SYS_RESOURCE.',
+    EADDRINUSE: 'A mapping is not aligned to pages, and only large ones can go without; unmap it first.',
+    EOPNOTSUPP: 'The kernel does not know this option.',
+    ENOENT: 'There is no address space with this id.',
+    EINVAL: 'Options are 0 or 1, and large pages cannot be turned off while a device has mappings.',
+  },
+  IOMMU_IOAS_ALLOW_IOVAS: {
+    EINVAL: 'Ranges may not overlap, and each has at least two addresses.',
+    EADDRINUSE: 'A device that is attached cannot have one of these ranges: ranges() says what is left.',
+  },
+  IOMMU_IOAS_MAP: {
+    EEXIST: 'The range overlaps one that is mapped already.',
+    EINVAL: 'Address, IOVA and size must be multiples of alignment(), in one of ranges(), and a device must read or write.',
+    ENOSPC: 'No IOVA is free for this size in the ranges that are there and allowed.',
+    EOVERFLOW: 'The range goes past the end of the address space.',
+    ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
+    EFAULT: 'The memory is not mapped in this process, or not writable where the device may write.',
+  },
+  IOMMU_IOAS_COPY: {
+    ENOENT: 'Not all of the range is mapped in the address space to copy from.',
+    EPERM: 'There, devices may only read it: copy it with write: false.',
+    EEXIST: 'The range overlaps one that is mapped already.',
+    EINVAL: 'Sizes and IOVAs must be multiples of alignment(), in one of ranges(), and a device must read or write.',
+    ENOSPC: 'No IOVA is free for this size in the ranges that are there and allowed.',
+    EOVERFLOW: 'The range goes past the end of the address space.',
+  },
+  IOMMU_IOAS_UNMAP: {
+    ENOENT: 'Nothing is mapped there, or the range cuts through a mapping: only whole ones can be unmapped.',
+    EBUSY: 'A kernel driver holds the pages of a mapping.',
+    EINVAL: 'The size is 0.',
+    EOVERFLOW: 'The range goes past the end of the address space.',
   },
   VFIO_DEVICE_SET_IRQS: {
     EINVAL: 'Only one of INTx, MSI and MSI-X can be enabled at a time, and vectors must lie within the count of the index.',

@@ -11,8 +11,9 @@ import type { GroupTable } from './group-table.js';
 import type { IommuDriverKind } from './iommu-driver.js';
 import type { IommuGroup } from './iommu-group.js';
 import { PagemapFile, type PhysicalMemory } from './physical-memory.js';
-import type { Platform } from './platform.js';
+import { hasIommufd, type Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
+import { IommufdFile } from './iommufd/file.js';
 import { noiommuKind } from './noiommu.js';
 import type { FdTable, OpenFile } from './open-file.js';
 import { spaprKind } from './spapr/driver.js';
@@ -44,6 +45,7 @@ export class SimulatedKernel implements Kernel, FdTable {
 
   open(path: string, _flags: number): number {
     if (path === '/dev/vfio/vfio') return this.install(new ContainerFile(this.#iommuDrivers));
+    if (path === '/dev/iommu' && hasIommufd(this.#platform)) return this.install(new IommufdFile(this.#platform));
     if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#physical));
     const group = [...this.#groups].find((candidate) => candidate.present && path === `/dev/vfio/${candidate.node}`);
     if (group !== undefined) return this.#openGroup(group);

@@ -19,6 +19,11 @@ export interface Platform {
   rawIo: boolean;
 }
 
+/** Whether there is /dev/iommu. On POWER machines nothing is known of how it behaves. */
+export function hasIommufd({ iommu }: Platform): boolean {
+  return iommu.kind !== 'spapr';
+}
+
 /** The memory a process has locked, against its RLIMIT_MEMLOCK. */
 export class LockedMemory {
   readonly #limit: bigint;

@@ -1,4 +1,7 @@
 /** The kernel to imitate, and the IOMMU of the machine: what each has and lacks. */
+import type { Request } from '../abi/ioctl.js';
+import { IOMMU_FAULT_QUEUE_ALLOC } from '../abi/iommufd/fault.js';
+import { IOMMU_IOAS_NOIOMMU_GET_PA } from '../abi/iommufd/ioas.js';
 
 /** Releases of Linux, and '6.12-vsva': 6.12 with the guest page table proposal of 2020 in place of what took its numbers. */
 export type KernelVersion = '6.12' | '7.3' | '6.12-vsva';
@@ -23,6 +26,21 @@ export interface KernelProfile {
   readonly regionInfoInCore: boolean;
   /** The device feature MIG_PRECOPY_INFOv2, of 7.1, with which the flags of `vfio_precopy_info` mean something. */
   readonly precopyInfoFlags: boolean;
+  readonly iommufd: IommufdProfile;
+}
+
+/** What differs on /dev/iommu. */
+export interface IommufdProfile {
+  /** The request with the highest number. */
+  readonly lastRequest: Request;
+  /** IOAS_CHANGE_PROCESS, of 6.13. */
+  readonly changesProcess: boolean;
+  /** An address that the length wraps around is refused before a length that is none. Before 6.13: after it. */
+  readonly checksAddressFirst: boolean;
+  /** mmap of /dev/iommu, of 6.17, which hardware queues of virtual IOMMUs need. */
+  readonly maps: boolean;
+  /** IOAS_NOIOMMU_GET_PA, of 7.3. */
+  readonly tellsPhysicalAddresses: boolean;
 }
 
 const linux612: KernelProfile = {
@@ -35,6 +53,13 @@ const linux612: KernelProfile = {
   vsva2020: false,
   regionInfoInCore: false,
   precopyInfoFlags: false,
+  iommufd: {
+    lastRequest: IOMMU_FAULT_QUEUE_ALLOC,
+    changesProcess: false,
+    checksAddressFirst: false,
+    maps: false,
+    tellsPhysicalAddresses: false,
+  },
 };
 
 export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
@@ -49,6 +74,13 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     vsva2020: false,
     regionInfoInCore: true,
     precopyInfoFlags: true,
+    iommufd: {
+      lastRequest: IOMMU_IOAS_NOIOMMU_GET_PA,
+      changesProcess: true,
+      checksAddressFirst: true,
+      maps: true,
+      tellsPhysicalAddresses: true,
+    },
   },
   '6.12-vsva': { ...linux612, version: '6.12-vsva', vsva2020: true },
 };

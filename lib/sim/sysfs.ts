@@ -5,7 +5,7 @@ import type { GroupTable } from './group-table.js';
 import { command, directory, line, link, text, type FileNode } from './files.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { MdevBus } from './mdev/parent.js';
-import type { Platform } from './platform.js';
+import { hasIommufd, type Platform } from './platform.js';
 import type { PciSlot } from './slot.js';
 
 export interface Inventory {
@@ -19,6 +19,7 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
   const drivers = (): string[] => [...new Set(['vfio-pci', ...slots.flatMap((slot) => slot.driver ?? slot.hostDriver ?? [])])];
   return directory(() => ({
     dev: directory(() => ({
+      ...(hasIommufd(platform) && { iommu: { kind: 'device' as const } }),
       vfio: directory(() => ({
         vfio: { kind: 'device' },
         ...Object.fromEntries([...groups].filter((group) => group.present).map((group) => [group.node, { kind: 'device' }])),

@@ -17,6 +17,9 @@ import { dmaLogging } from './dma-logging.js';
 import { driver } from './driver.js';
 import { express } from './express.js';
 import { features } from './features.js';
+import { ioasChoice } from './ioas-choice.js';
+import { ioasSuite } from './ioas.js';
+import { iommufdApi } from './iommufd-api.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
 import { limited } from './limited.js';
@@ -31,6 +34,7 @@ import { unsafe } from './unsafe.js';
 const suites = {
   ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
+  ...{ ioas: ioasSuite, ioasChoice, iommufdApi },
 };
 
 for (const variant of variants) {

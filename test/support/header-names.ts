@@ -1,10 +1,17 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 /** The headers that lib/abi declares. */
-export const headerFiles = ['vfio.h', 'vfio_ccw.h', 'vfio_zdev.h'];
+const headerFiles = ['vfio.h', 'vfio_ccw.h', 'vfio_zdev.h', 'iommufd.h'];
+
+/** Those of them that a folder has: iommufd's came with Linux 6.2. */
+export function headersIn(folder: string): string[] {
+  return headerFiles.filter((file) => existsSync(`${folder}/linux/${file}`));
+}
 
 export function readHeaders(folder: string): string {
-  return headerFiles.map((file) => readFileSync(`${folder}/linux/${file}`, 'utf8')).join('\n');
+  return headersIn(folder)
+    .map((file) => readFileSync(`${folder}/linux/${file}`, 'utf8'))
+    .join('\n');
 }
 
 /** Names that stay inside a header: its guards, and lengths of arrays, which the declarations have as numbers. */

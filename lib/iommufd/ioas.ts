@@ -1,0 +1,287 @@
+import { BadAnswerError } from '../abi/chain.js';
+import { errno } from '../abi/errno.js';
+import type { Request } from '../abi/ioctl.js';
+import {
+  IOMMU_IOAS_ALLOC,
+  IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_IOVA_RANGES,
+  IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FIXED_IOVA,
+  IOMMU_IOAS_MAP_READABLE,
+  IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_UNMAP,
+  iommu_ioas_alloc,
+  iommu_ioas_allow_iovas,
+  iommu_ioas_copy,
+  iommu_ioas_iova_ranges,
+  iommu_ioas_map,
+  iommu_ioas_unmap,
+  iommu_iova_range,
+} from '../abi/iommufd/ioas.js';
+import {
+  IOMMU_DESTROY,
+  IOMMU_OPTION,
+  IOMMU_OPTION_HUGE_PAGES,
+  IOMMU_OPTION_OP_GET,
+  IOMMU_OPTION_OP_SET,
+  iommu_destroy,
+  iommu_option,
+} from '../abi/iommufd/object.js';
+import type { Descriptor } from '../kernel/descriptor.js';
+import { check, expected, KernelError } from '../kernel/error.js';
+import { Resource, together } from '../kernel/resource.js';
+import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
+import { DmaBuffer, mapMemory } from '../memory/buffer.js';
+
+/** As for every address space, and without an IOVA, the kernel chooses one. */
+export type IoasMapOptions = Omit<MapOptions, 'iova'> & Partial<Pick<MapOptions, 'iova'>>;
+
+export interface CopyOptions {
+  /** Where the other address space has the memory mapped. */
+  readonly from: bigint;
+  /** Bytes. They may lie in several mappings without a gap, and in parts of them. */
+  readonly size: bigint;
+  /** Where to map it here. Default: the kernel chooses. */
+  readonly iova?: bigint;
+  /** Devices may read it. Default: true. */
+  readonly read?: boolean;
+  /** Devices may write it, if they may there. Default: true. */
+  readonly write?: boolean;
+}
+
+const top = 0xffff_ffff_ffff_ffffn;
+/** Of memory of this process, which is mapped in whole pages. */
+const page = 4096n;
+/** A kernel that has more ranges each time it is asked is not one. */
+const mostRounds = 8;
+
+/**
+ * An I/O address space of /dev/iommu: what devices attached to it see of memory. It owns the memory allocated from it.
+ * Closing it unmaps everything and destroys it (IOMMU_DESTROY).
+ */
+export class Ioas extends Resource implements AddressSpace {
+  /** Its id in the open file. */
+  readonly id: number;
+  readonly #descriptor: Descriptor;
+  readonly #map = iommu_ioas_map.create();
+  readonly #unmap = iommu_ioas_unmap.create();
+
+  private constructor(owner: Resource, descriptor: Descriptor, id: number) {
+    super(`IOAS ${id} of ${descriptor.path}`, owner);
+    this.id = id;
+    this.#descriptor = descriptor;
+  }
+
+  /** `Iommufd.createIoas` is the way to it. */
+  static create(owner: Resource, descriptor: Descriptor): Ioas {
+    const alloc = iommu_ioas_alloc.create();
+    alloc.size = iommu_ioas_alloc.size;
+    descriptor.ioctl(IOMMU_IOAS_ALLOC, alloc.bytes);
+    return new Ioas(owner, descriptor, alloc.out_ioas_id);
+  }
+
+  /** The fd of the file it has its id in. */
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
+  /** The IOVAs that may be mapped now; attaching a device takes some away. IOMMU_IOAS_IOVA_RANGES. Linux 6.2. */
+  ranges(): readonly IovaRange[] {
+    return this.#ask().ranges;
+  }
+
+  /** What IOVAs, addresses and sizes are to be multiples of, in bytes: 1 while no device is attached. */
+  alignment(): bigint {
+    return this.#ask().alignment;
+  }
+
+  /** Asks with room for a few, and again with as many as there are. */
+  #ask(): { readonly ranges: readonly IovaRange[]; readonly alignment: bigint } {
+    this.assertOpen();
+    const { kernel, fd, path } = this.#descriptor;
+    let room = 16;
+    for (let round = 0; round < mostRounds; round += 1) {
+      const list = new ArrayBuffer(room * iommu_iova_range.size);
+      const asked = iommu_ioas_iova_ranges.create();
+      asked.size = iommu_ioas_iova_ranges.size;
+      asked.ioas_id = this.id;
+      asked.num_iovas = room;
+      asked.allowed_iovas = kernel.addressOf(list);
+      const result = kernel.ioctl(fd, IOMMU_IOAS_IOVA_RANGES.number, asked.bytes);
+      if (result !== -errno.EMSGSIZE) {
+        check(result, { syscall: 'ioctl', request: IOMMU_IOAS_IOVA_RANGES, path });
+        if (asked.num_iovas > room) throw new BadAnswerError(`${asked.num_iovas} ranges in room for ${room}`, asked.bytes);
+        const ranges = Array.from({ length: asked.num_iovas }, (_, index) => {
+          const { start, last } = iommu_iova_range.view(list, index * iommu_iova_range.size);
+          return { start, last };
+        });
+        return { ranges, alignment: asked.out_iova_alignment };
+      }
+      room = asked.num_iovas;
+    }
+    throw new BadAnswerError(`IOMMU_IOAS_IOVA_RANGES has more ranges each time, now ${room}`, new Uint8Array());
+  }
+
+  /**
+   * Limits where the kernel chooses IOVAs, and promises devices that are attached later that they need reach no other. What
+   * is mapped at a fixed IOVA is not held to it. Replaces what was allowed before; no ranges: everything.
+   * IOMMU_IOAS_ALLOW_IOVAS. Linux 6.2.
+   * @throws KernelError EINVAL for ranges that overlap or have one address; EADDRINUSE where a device cannot have them.
+   */
+  allowRanges(ranges: readonly IovaRange[]): void {
+    const list = new ArrayBuffer(Math.max(1, ranges.length) * iommu_iova_range.size);
+    for (const [index, { start, last }] of ranges.entries()) {
+      const range = iommu_iova_range.view(list, index * iommu_iova_range.size);
+      range.start = checked('start', start);
+      range.last = checked('last', last);
+    }
+    const request = iommu_ioas_allow_iovas.create();
+    request.size = iommu_ioas_allow_iovas.size;
+    request.ioas_id = this.id;
+    request.num_iovas = ranges.length;
+    request.allowed_iovas = this.#descriptor.kernel.addressOf(list);
+    this.#ioctl(IOMMU_IOAS_ALLOW_IOVAS, request.bytes);
+  }
+
+  /**
+   * Lets devices reach memory, at an IOVA of the kernel's choice if none is given; never at 0 then. Returns the IOVA. The
+   * caller keeps the memory where it is until it is unmapped; `allocate()` does so by itself. IOMMU_IOAS_MAP. Linux 6.2.
+   * @throws KernelError EEXIST where something is mapped; EINVAL off the alignment or outside `ranges()`; ENOSPC.
+   */
+  map({ iova, address, size, read = true, write = true }: IoasMapOptions): bigint {
+    const map = this.#map;
+    map.size = iommu_ioas_map.size;
+    map.flags = mapFlags(iova, read, write);
+    map.ioas_id = this.id;
+    map.__reserved = 0;
+    map.user_va = checked('address', address);
+    map.length = checked('size', size);
+    map.iova = checked('iova', iova ?? 0n);
+    this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
+    return map.iova;
+  }
+
+  /**
+   * Maps what another address space of the same file has mapped; the pages are pinned once. Returns the IOVA.
+   * IOMMU_IOAS_COPY. Linux 6.2.
+   * @throws KernelError ENOENT where not all of it is mapped there; EPERM for writing where devices may only read it there.
+   */
+  copyFrom(other: Ioas, { from, size, iova, read = true, write = true }: CopyOptions): bigint {
+    other.assertOpen();
+    if (other.#descriptor !== this.#descriptor)
+      throw expected(`an address space of the same ${this.#descriptor.path}`, 'other', other.label);
+    const copy = iommu_ioas_copy.create();
+    copy.size = iommu_ioas_copy.size;
+    copy.flags = mapFlags(iova, read, write);
+    copy.dst_ioas_id = this.id;
+    copy.src_ioas_id = other.id;
+    copy.length = checked('size', size);
+    copy.dst_iova = checked('iova', iova ?? 0n);
+    copy.src_iova = checked('from', from);
+    this.#ioctl(IOMMU_IOAS_COPY, copy.bytes);
+    return copy.dst_iova;
+  }
+
+  /**
+   * Takes all mappings inside the range away; returns the bytes that were. IOMMU_IOAS_UNMAP. Linux 6.2.
+   * @throws KernelError ENOENT where nothing is mapped, or where the range cuts through a mapping: those before are gone then.
+   */
+  unmap({ iova, size }: { iova: bigint; size: bigint }): bigint {
+    this.assertOpen();
+    // All ones from 0 on would be everything, even nothing.
+    if (size === top) throw expected('a size below 2^64 - 1, or unmapAll() instead,', 'size', size);
+    return this.#unmapRange(checked('iova', iova), checked('size', size));
+  }
+
+  /** Takes every mapping away; returns the bytes that were: 0 where nothing was. */
+  unmapAll(): bigint {
+    this.assertOpen();
+    return this.#unmapRange(0n, top);
+  }
+
+  /** Also while the address space is being closed and its buffers go. */
+  #unmapRange(iova: bigint, length: bigint): bigint {
+    const unmap = this.#unmap;
+    unmap.size = iommu_ioas_unmap.size;
+    unmap.ioas_id = this.id;
+    unmap.iova = iova;
+    unmap.length = length;
+    this.#descriptor.ioctl(IOMMU_IOAS_UNMAP, unmap.bytes);
+    return unmap.length;
+  }
+
+  /**
+   * New zeroed memory, mapped at an IOVA that the kernel chooses: the lowest that is free, allowed and aligned as the memory
+   * is. `size` in bytes is rounded up to the page. Undone when the buffer or the address space is closed.
+   * @throws RangeError when the IOVA is not below `below`; KernelError ENOSPC when none is free.
+   */
+  allocate(size: number, { below = top, read = true, write = true }: AllocateOptions = {}): DmaBuffer {
+    this.assertOpen();
+    if (!Number.isSafeInteger(size) || size <= 0) throw expected('a positive integer', 'size', size);
+    const alignment = this.alignment();
+    const granule = alignment > page ? alignment : page;
+    const bytes = (BigInt(size) + granule - 1n) & -granule;
+    return together((undo) => {
+      const mapping = mapMemory(this.#descriptor.kernel, Number(bytes));
+      undo({ close: () => mapping.unmap() });
+      const iova = this.map({ address: this.#descriptor.kernel.addressOf(mapping.memory), size: bytes, read, write });
+      undo({ close: () => this.unmap({ iova, size: bytes }) });
+      if (iova + bytes - 1n > below) throw expected(`a size for which an IOVA up to 0x${below.toString(16)} is free`, 'size', size);
+      return new DmaBuffer(this, mapping, iova, () => this.#free(iova, bytes));
+    });
+  }
+
+  /** Whoever unmapped everything unmapped the buffers too. */
+  #free(iova: bigint, size: bigint): void {
+    try {
+      this.#unmapRange(iova, size);
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.code !== 'ENOENT') throw error;
+    }
+  }
+
+  /** Whether large pages of the IOMMU are used. IOMMU_OPTION_HUGE_PAGES. Linux 6.2. */
+  usesLargePages(): boolean {
+    return this.#largePages(IOMMU_OPTION_OP_GET, 0n) === 1n;
+  }
+
+  /**
+   * Turns large pages off, so that mappings are of single pages, or on again.
+   * @throws KernelError EADDRINUSE where a mapping is not aligned to pages; EINVAL with mappings and a device.
+   */
+  useLargePages(use: boolean): void {
+    this.#largePages(IOMMU_OPTION_OP_SET, use ? 1n : 0n);
+  }
+
+  #largePages(operation: number, value: bigint): bigint {
+    const option = iommu_option.create();
+    Object.assign(option, { size: iommu_option.size, option_id: IOMMU_OPTION_HUGE_PAGES, op: operation, object_id: this.id, val64: value });
+    this.#ioctl(IOMMU_OPTION, option.bytes);
+    return option.val64;
+  }
+
+  /** A destroyed address space's id may be another's by now. */
+  #ioctl(request: Request, bytes: Uint8Array): void {
+    this.assertOpen();
+    this.#descriptor.ioctl(request, bytes);
+  }
+
+  protected override release(): void {
+    const request = iommu_destroy.create();
+    request.size = iommu_destroy.size;
+    request.id = this.id;
+    this.#descriptor.ioctl(IOMMU_DESTROY, request.bytes);
+  }
+}
+
+function mapFlags(iova: bigint | undefined, read: boolean, write: boolean): number {
+  const direction = (read ? IOMMU_IOAS_MAP_READABLE : 0) | (write ? IOMMU_IOAS_MAP_WRITEABLE : 0);
+  return direction | (iova === undefined ? 0 : IOMMU_IOAS_MAP_FIXED_IOVA);
+}
+
+function checked(name: string, value: bigint): bigint {
+  if (typeof value !== 'bigint') throw new TypeError(`Expected a bigint for ${name} but received ${String(value)}`);
+  if (BigInt.asUintN(64, value) !== value) throw expected('an integer from 0 to 18446744073709551615', name, value);
+  return value;
+}

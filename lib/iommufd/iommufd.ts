@@ -1,0 +1,91 @@
+import type { Request } from '../abi/ioctl.js';
+import { IOMMU_OPTION, IOMMU_OPTION_OP_GET, IOMMU_OPTION_OP_SET, IOMMU_OPTION_RLIMIT_MODE, iommu_option } from '../abi/iommufd/object.js';
+import { O_RDWR } from '../abi/system.js';
+import { Descriptor } from '../kernel/descriptor.js';
+import { expected } from '../kernel/error.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { Resource } from '../kernel/resource.js';
+import { Ioas } from './ioas.js';
+
+/** Whose locked memory counts against the limit: the user's, over all processes, or the process's, as with type1. */
+export type LockedMemoryAccount = 'user' | 'process';
+
+/**
+ * /dev/iommu: address spaces and what else has an id there. It owns what is made in it. Closing it destroys that.
+ * Linux 6.2.
+ */
+export class Iommufd extends Resource {
+  readonly kernel: Kernel;
+  readonly #descriptor: Descriptor;
+
+  private constructor(descriptor: Descriptor) {
+    super(`iommufd ${descriptor.path}`);
+    this.kernel = descriptor.kernel;
+    this.#descriptor = descriptor;
+  }
+
+  /** Opens it; each open file has objects of its own. Linux 6.2. @throws KernelError */
+  static open(kernel: Kernel, path = '/dev/iommu'): Iommufd {
+    return new Iommufd(Descriptor.open(kernel, path, O_RDWR));
+  }
+
+  /** The fd, for requests this class has no method for. */
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
+  /** A request this class has no method for. @throws KernelError */
+  ioctl(request: Request, argument?: number | Uint8Array): number {
+    return this.#descriptor.ioctl(request, argument);
+  }
+
+  /** The address spaces made here. */
+  get addressSpaces(): readonly Ioas[] {
+    return this.children.filter((child) => child instanceof Ioas);
+  }
+
+  /** A new, empty address space. IOMMU_IOAS_ALLOC. Linux 6.2. */
+  createIoas(): Ioas {
+    this.assertOpen();
+    return Ioas.create(this, this.#descriptor);
+  }
+
+  /**
+   * A value of IOMMU_OPTION: `option` is an IOMMU_OPTION_ constant, `object` the id it is about, 0 for the whole file.
+   * Linux 6.2.
+   * @throws KernelError EOPNOTSUPP for an option the kernel does not know.
+   */
+  option(option: number, object = 0): bigint {
+    return this.#option(IOMMU_OPTION_OP_GET, option, object, 0n);
+  }
+
+  /** Sets it. */
+  setOption(option: number, value: bigint, object = 0): void {
+    this.#option(IOMMU_OPTION_OP_SET, option, object, value);
+  }
+
+  /** Whose locked memory what is mapped counts as. IOMMU_OPTION_RLIMIT_MODE. Linux 6.2. */
+  lockedMemoryAccount(): LockedMemoryAccount {
+    return this.option(IOMMU_OPTION_RLIMIT_MODE) === 0n ? 'user' : 'process';
+  }
+
+  /**
+   * Chooses whose locked memory it counts as, before there is any address space. Takes CAP_SYS_RESOURCE.
+   * @throws KernelError EBUSY once something was created; EPERM.
+   */
+  setLockedMemoryAccount(account: LockedMemoryAccount): void {
+    if (account !== 'user' && account !== 'process') throw expected("'user' or 'process'", 'account', account);
+    this.setOption(IOMMU_OPTION_RLIMIT_MODE, account === 'user' ? 0n : 1n);
+  }
+
+  #option(operation: number, option: number, object: number, value: bigint): bigint {
+    const request = iommu_option.create();
+    Object.assign(request, { size: iommu_option.size, option_id: option, op: operation, object_id: object, val64: value });
+    this.#descriptor.ioctl(IOMMU_OPTION, request.bytes);
+    return request.val64;
+  }
+
+  protected override release(): void {
+    this.#descriptor.close();
+  }
+}

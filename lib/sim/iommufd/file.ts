@@ -1,0 +1,115 @@
+/** /dev/iommu. The order of checks is that of the kernel's main.c. */
+import { errno } from '../../abi/errno.js';
+import type { Request } from '../../abi/ioctl.js';
+import {
+  IOMMUFD_CMD_BASE,
+  IOMMU_DESTROY,
+  IOMMU_OPTION,
+  IOMMU_OPTION_HUGE_PAGES,
+  IOMMU_OPTION_OP_GET,
+  IOMMU_OPTION_OP_SET,
+  IOMMU_OPTION_RLIMIT_MODE,
+  iommu_destroy,
+  iommu_option,
+} from '../../abi/iommufd/object.js';
+import { MAP_SHARED, PROT_EXEC } from '../../abi/system.js';
+import type { Mapping } from '../../kernel/kernel.js';
+import type { Argument } from '../argument.js';
+import { OpenFile } from '../open-file.js';
+import type { Platform } from '../platform.js';
+import { compatibilityIoctl } from './compatibility.js';
+import { Ioas } from './ioas.js';
+import * as ioas from './ioas-requests.js';
+import { ObjectTable } from './objects.js';
+import { operation, type Context, type Operation } from './operation.js';
+
+const destroy = operation(IOMMU_DESTROY, iommu_destroy, ({ objects }, { id }) => objects.destroy(id));
+
+const option = operation(IOMMU_OPTION, iommu_option, (context, asked, { argument }) => {
+  const { option_id, op, object_id, val64 } = asked;
+  if (asked.__reserved !== 0) return -errno.EOPNOTSUPP;
+  const value = optionValue(context, { option: option_id, op, object: object_id, value: val64 });
+  if (typeof value === 'number') return value;
+  asked.val64 = value;
+  const at = iommu_option.offsetofend('object_id');
+  return argument.copyTo(asked.bytes.subarray(at), at) ? 0 : -errno.EFAULT;
+});
+
+interface OptionRequest {
+  readonly option: number;
+  readonly op: number;
+  readonly object: number;
+  readonly value: bigint;
+}
+
+/** The value read or set, or -errno. */
+function optionValue(context: Context, { option, op, object, value }: OptionRequest): bigint | number {
+  switch (option) {
+    case IOMMU_OPTION_RLIMIT_MODE:
+      return object === 0 ? accountOption(context, op, value) : -errno.EOPNOTSUPP;
+    case IOMMU_OPTION_HUGE_PAGES:
+      return ioas.largePagesOption(context.objects.find(object, Ioas), op, value);
+    default:
+      return -errno.EOPNOTSUPP;
+  }
+}
+
+/** iommufd_option_rlimit_mode, of a process that has CAP_SYS_RESOURCE: it can change only while there is nothing yet. */
+function accountOption(context: Context, op: number, value: bigint): bigint | number {
+  switch (op) {
+    case IOMMU_OPTION_OP_GET:
+      return context.accountsToProcess ? 1n : 0n;
+    case IOMMU_OPTION_OP_SET:
+      if (context.objects.size > 0) return -errno.EBUSY;
+      if (value > 1n) return -errno.EINVAL;
+      context.accountsToProcess = value === 1n;
+      return value;
+    default:
+      return -errno.EOPNOTSUPP;
+  }
+}
+
+const always = [destroy, option, ioas.allocate, ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap];
+
+function operations({ kernel }: Platform): ReadonlyMap<number, Operation> {
+  const known = [
+    ...always,
+    ...(kernel.iommufd.changesProcess ? [ioas.changeProcess] : []),
+    ...(kernel.iommufd.tellsPhysicalAddresses ? [ioas.physicalAddress] : []),
+  ];
+  return new Map(known.map((each) => [each.request.number, each]));
+}
+
+export class IommufdFile extends OpenFile {
+  readonly #context: Context;
+  readonly #operations: ReadonlyMap<number, Operation>;
+  readonly #lastRequest: Request;
+
+  constructor(platform: Platform) {
+    super();
+    this.#context = { platform, objects: new ObjectTable(), accountsToProcess: false };
+    this.#operations = operations(platform);
+    this.#lastRequest = platform.kernel.iommufd.lastRequest;
+  }
+
+  override ioctl(request: number, argument: Argument): number {
+    const command = request & 0xff;
+    if (command < IOMMUFD_CMD_BASE || command > (this.#lastRequest.number & 0xff)) return compatibilityIoctl(request, argument);
+    // The length word is read before the request is known to be one.
+    const word = argument.copyFrom(4);
+    if (word === undefined) return -errno.EFAULT;
+    const size = new DataView(word.buffer).getUint32(0, true);
+    return this.#operations.get(request)?.run(this.#context, argument, size) ?? -errno.ENOTTY;
+  }
+
+  /** Only what a queue of a virtual IOMMU gave an offset for can be mapped, and there is none. */
+  override mmap(_length: number, protection: number, flags: number): Mapping | number {
+    if (!this.#context.platform.kernel.iommufd.maps) return -errno.ENODEV;
+    if ((flags & MAP_SHARED) === 0) return -errno.EINVAL;
+    return (protection & PROT_EXEC) === 0 ? -errno.ENXIO : -errno.EPERM;
+  }
+
+  protected override release(): void {
+    this.#context.objects.releaseAll();
+  }
+}

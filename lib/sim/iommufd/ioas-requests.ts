@@ -1,0 +1,182 @@
+/** The requests about I/O address spaces. The order of checks is that of the kernel's ioas.c. */
+import { errno } from '../../abi/errno.js';
+import {
+  IOMMU_IOAS_ALLOC,
+  IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_IOVA_RANGES,
+  IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FIXED_IOVA,
+  IOMMU_IOAS_MAP_READABLE,
+  IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
+  IOMMU_IOAS_UNMAP,
+  iommu_ioas_alloc,
+  iommu_ioas_allow_iovas,
+  iommu_ioas_copy,
+  iommu_ioas_iova_ranges,
+  iommu_ioas_map,
+  iommu_ioas_noiommu_get_pa,
+  iommu_ioas_unmap,
+  iommu_iova_range,
+} from '../../abi/iommufd/ioas.js';
+import {
+  IOMMU_IOAS_CHANGE_PROCESS,
+  IOMMU_OPTION_OP_GET,
+  IOMMU_OPTION_OP_SET,
+  iommu_ioas_change_process,
+} from '../../abi/iommufd/object.js';
+import { IntervalMap, type Interval } from '../interval-map.js';
+import { operation, type Context } from './operation.js';
+import { Ioas, top, type Access, type Slice } from './ioas.js';
+
+const pageSize = 4096n;
+const mapFlags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
+
+export const allocate = operation(IOMMU_IOAS_ALLOC, iommu_ioas_alloc, ({ objects }, alloc, caller) => {
+  if (alloc.flags !== 0) return -errno.EOPNOTSUPP;
+  const id = objects.add(new Ioas());
+  alloc.out_ioas_id = id;
+  const result = caller.respond();
+  if (result !== 0) objects.destroy(id);
+  return result;
+});
+
+export const ranges = operation(IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges, ({ objects }, asked, caller) => {
+  if (asked.__reserved !== 0) return -errno.EOPNOTSUPP;
+  const ioas = objects.find(asked.ioas_id, Ioas);
+  if (ioas === undefined) return -errno.ENOENT;
+  const room = asked.num_iovas;
+  const found = ioas.ranges();
+  const element = iommu_iova_range.create();
+  for (const [index, range] of found.slice(0, room).entries()) {
+    Object.assign(element, range);
+    if (!caller.argument.writeAt(elementAt(asked.allowed_iovas, index), element.bytes)) return -errno.EFAULT;
+  }
+  asked.num_iovas = found.length;
+  asked.out_iova_alignment = ioas.alignment;
+  const result = caller.respond();
+  return result === 0 && found.length > room ? -errno.EMSGSIZE : result;
+});
+
+export const allow = operation(IOMMU_IOAS_ALLOW_IOVAS, iommu_ioas_allow_iovas, ({ objects }, asked, caller) => {
+  if (asked.__reserved !== 0) return -errno.EOPNOTSUPP;
+  const ioas = objects.find(asked.ioas_id, Ioas);
+  if (ioas === undefined) return -errno.ENOENT;
+  const allowed = new IntervalMap<Interval>();
+  for (let index = 0; index < asked.num_iovas; index += 1) {
+    const bytes = caller.argument.readAt(elementAt(asked.allowed_iovas, index), iommu_iova_range.size);
+    if (bytes === undefined) return -errno.EFAULT;
+    const { start, last } = iommu_iova_range.copy(bytes);
+    if (start >= last || allowed.overlapping(start, last) !== undefined) return -errno.EINVAL;
+    allowed.insert({ start, last });
+  }
+  return ioas.allow(allowed);
+});
+
+function elementAt(address: bigint, index: number): bigint {
+  return BigInt.asUintN(64, address + BigInt(index * iommu_iova_range.size));
+}
+
+export const map = operation(IOMMU_IOAS_MAP, iommu_ioas_map, (context, asked, caller) => {
+  const { flags, ioas_id, user_va, length, iova } = asked;
+  if ((flags & ~mapFlags) !== 0 || asked.__reserved !== 0) return -errno.EOPNOTSUPP;
+  if (iova >= top || length >= top) return -errno.EOVERFLOW;
+  const access = accessOf(flags);
+  if (access === undefined) return -errno.EINVAL;
+  const ioas = context.objects.find(ioas_id, Ioas);
+  if (ioas === undefined) return -errno.ENOENT;
+  const slice = userMemory(context, user_va, length, access.writable);
+  if (typeof slice === 'number') return slice;
+  const mapped = ioas.map([slice], length, (flags & IOMMU_IOAS_MAP_FIXED_IOVA) === 0 ? undefined : iova, access);
+  if (typeof mapped === 'number') return mapped;
+  asked.iova = mapped;
+  return caller.respond();
+});
+
+/** Undefined without a direction. */
+function accessOf(flags: number): Access | undefined {
+  const [readable, writable] = [(flags & IOMMU_IOAS_MAP_READABLE) !== 0, (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0];
+  return readable || writable ? { readable, writable } : undefined;
+}
+
+/** What iopt_map_user_pages makes of the address, or -errno. Whether there is memory shows when a device comes. */
+function userMemory({ platform }: Context, address: bigint, length: bigint, writable: boolean): Slice | number {
+  const checks = [
+    { failed: address + length > top, result: -errno.EOVERFLOW },
+    { failed: length > top - pageSize || length === 0n, result: -errno.EINVAL },
+  ];
+  const ordered = platform.kernel.iommufd.checksAddressFirst ? checks : checks.reverse();
+  const failure = ordered.find(({ failed }) => failed);
+  if (failure !== undefined) return failure.result;
+  const offset = address % pageSize;
+  return { pages: { address: address - offset, writable }, offset, length };
+}
+
+export const copy = operation(IOMMU_IOAS_COPY, iommu_ioas_copy, ({ objects }, asked, caller) => {
+  const { flags, dst_ioas_id, src_ioas_id, length, dst_iova, src_iova } = asked;
+  if ((flags & ~mapFlags) !== 0) return -errno.EOPNOTSUPP;
+  if (length >= top || src_iova >= top || dst_iova >= top) return -errno.EOVERFLOW;
+  const access = accessOf(flags);
+  if (access === undefined) return -errno.EINVAL;
+  const source = objects.find(src_ioas_id, Ioas);
+  if (source === undefined) return -errno.ENOENT;
+  const slices = source.slices(src_iova, length);
+  if (typeof slices === 'number') return slices;
+  const destination = objects.find(dst_ioas_id, Ioas);
+  if (destination === undefined) return -errno.ENOENT;
+  const mapped = destination.map(slices, length, (flags & IOMMU_IOAS_MAP_FIXED_IOVA) === 0 ? undefined : dst_iova, access);
+  if (typeof mapped === 'number') return mapped;
+  asked.dst_iova = mapped;
+  return caller.respond();
+});
+
+export const unmap = operation(IOMMU_IOAS_UNMAP, iommu_ioas_unmap, ({ objects }, asked, caller) => {
+  const { ioas_id, iova, length } = asked;
+  const ioas = objects.find(ioas_id, Ioas);
+  if (ioas === undefined) return -errno.ENOENT;
+  const everything = iova === 0n && length === top;
+  if (!everything) {
+    if (iova >= top || length >= top) return -errno.EOVERFLOW;
+    if (length === 0n) return -errno.EINVAL;
+    if (iova + length - 1n > top) return -errno.EOVERFLOW;
+  }
+  const unmapped = ioas.unmap(iova, everything ? top : iova + length - 1n);
+  if (typeof unmapped === 'number') return unmapped;
+  if (unmapped === 0n && !everything) return -errno.ENOENT;
+  asked.length = unmapped;
+  return caller.respond();
+});
+
+/** Memory of a process cannot change hands, only a file's; where nothing is mapped, there is nothing to take over. */
+export const changeProcess = operation(IOMMU_IOAS_CHANGE_PROCESS, iommu_ioas_change_process, ({ objects }, asked) => {
+  if (asked.__reserved !== 0) return -errno.EOPNOTSUPP;
+  for (const ioas of objects.all(Ioas)) if (ioas.mappings > 0) return -errno.EINVAL;
+  return 0;
+});
+
+/** Only the page table of a device without an IOMMU tells physical addresses, and no such device is attached. */
+export const physicalAddress = operation(IOMMU_IOAS_NOIOMMU_GET_PA, iommu_ioas_noiommu_get_pa, ({ objects, platform }, asked) => {
+  if (!platform.rawIo) return -errno.EPERM;
+  if (asked.flags !== 0 || asked.__reserved !== 0) return -errno.EOPNOTSUPP;
+  if (asked.length === 0n) return -errno.EINVAL;
+  if (asked.iova >= top) return -errno.EOVERFLOW;
+  const mapped = objects.find(asked.ioas_id, Ioas)?.slices(asked.iova, 1n);
+  return Array.isArray(mapped) ? -errno.EOPNOTSUPP : -errno.ENOENT;
+});
+
+/** iommufd_ioas_option_huge_pages: the value read or set, or -errno. */
+export function largePagesOption(ioas: Ioas | undefined, operationCode: number, value: bigint): bigint | number {
+  if (ioas === undefined) return -errno.ENOENT;
+  switch (operationCode) {
+    case IOMMU_OPTION_OP_GET:
+      return ioas.largePages ? 1n : 0n;
+    case IOMMU_OPTION_OP_SET: {
+      if (value > 1n) return -errno.EINVAL;
+      const result = ioas.useLargePages(value === 1n);
+      return result === 0 ? value : result;
+    }
+    default:
+      return -errno.EOPNOTSUPP;
+  }
+}

@@ -1,0 +1,194 @@
+/** An I/O address space. The order of checks is that of the kernel's io_pagetable.c. */
+import { errno } from '../../abi/errno.js';
+import { IntervalMap, type Interval } from '../interval-map.js';
+import { IommufdObject } from './objects.js';
+import { holes, mergeSorted, usedSpans } from './spans.js';
+
+export const top = 0xffff_ffff_ffff_ffffn;
+const pageSize = 4096n;
+/** A chosen IOVA is aligned so that a large page of the processor can be one of the IOMMU, and no further. */
+const largePage = 0x20_0000n;
+
+/** Memory of the caller, from a page boundary on. What is copied from one address space to another is the same pages. */
+export interface Pages {
+  readonly address: bigint;
+  readonly writable: boolean;
+}
+
+/** A part of some pages, to be mapped. */
+export interface Slice {
+  readonly pages: Pages;
+  /** Where in the pages it begins. */
+  readonly offset: bigint;
+  readonly length: bigint;
+}
+
+export interface Access {
+  readonly readable: boolean;
+  readonly writable: boolean;
+}
+
+/** A mapping. */
+interface IovaArea extends Interval, Access {
+  readonly pages: Pages;
+  readonly offset: bigint;
+}
+
+interface Reserved extends Interval {
+  readonly owner: object;
+}
+
+export class Ioas extends IommufdObject {
+  readonly #areas = new IntervalMap<IovaArea>();
+  /** Where the kernel may choose IOVAs; empty: everywhere. Nothing else is held to it. */
+  #allowed = new IntervalMap<Interval>();
+  /** What devices cannot have mapped, in order; they may overlap. */
+  #reserved: readonly Reserved[] = [];
+  #largePages = true;
+  /** Nothing is attached, so there are no pages to be aligned to, unless large ones are off. */
+  #alignment = 1n;
+
+  get alignment(): bigint {
+    return this.#alignment;
+  }
+
+  get largePages(): boolean {
+    return this.#largePages;
+  }
+
+  get mappings(): number {
+    return this.#areas.size;
+  }
+
+  /** What is not reserved. */
+  ranges(): Interval[] {
+    return [...holes(this.#reserved, 0n, top)];
+  }
+
+  /** iopt_set_allow_iova: 0 or -errno. */
+  allow(allowed: IntervalMap<Interval>): number {
+    for (const range of allowed.within(0n, top)) if (this.#reservedIn(range)) return -errno.EADDRINUSE;
+    this.#allowed = allowed;
+    return 0;
+  }
+
+  /** iopt_reserve_iova: 0 or -errno. */
+  reserve({ start, last }: Interval, owner: object): number {
+    if (this.#areas.overlapping(start, last) !== undefined || this.#allowed.overlapping(start, last) !== undefined)
+      return -errno.EADDRINUSE;
+    this.#reserved = [...this.#reserved, { start, last, owner }].sort((a, b) => (a.start < b.start ? -1 : 1));
+    return 0;
+  }
+
+  unreserve(owner: object): void {
+    this.#reserved = this.#reserved.filter((reserved) => reserved.owner !== owner);
+  }
+
+  #reservedIn({ start, last }: Interval): boolean {
+    return this.#reserved.some((reserved) => reserved.start <= last && reserved.last >= start);
+  }
+
+  /** iopt_disable_large_pages and iopt_enable_large_pages: 0 or -errno. */
+  useLargePages(use: boolean): number {
+    const alignment = use ? 1n : pageSize;
+    for (const { start, last, offset } of this.#areas.within(0n, top))
+      if (((start | (last + 1n - start) | (offset % pageSize)) & (alignment - 1n)) !== 0n) return -errno.EADDRINUSE;
+    this.#largePages = use;
+    this.#alignment = alignment;
+    return 0;
+  }
+
+  /** iopt_map_pages: the slices one behind the other, at `fixed` or where the kernel chooses. The IOVA, or -errno. */
+  map(slices: readonly Slice[], length: bigint, fixed: bigint | undefined, access: Access): bigint | number {
+    const [first] = slices;
+    if ((length & (this.#alignment - 1n)) !== 0n || length === 0n || first === undefined) return -errno.EINVAL;
+    const iova = fixed ?? this.#choose(first.pages.address + first.offset, length);
+    if (typeof iova === 'number') return iova;
+    const refused = fixed === undefined ? 0 : this.#check(fixed, length);
+    if (refused !== 0) return refused;
+    for (const { pages, offset } of slices) {
+      if (access.writable && !pages.writable) return -errno.EPERM;
+      if ((offset & (pageSize - 1n) & (this.#alignment - 1n)) !== 0n) return -errno.EINVAL;
+    }
+    let start = iova;
+    for (const { pages, offset, length: part } of slices) {
+      this.#areas.insert({ start, last: start + part - 1n, pages, offset, ...access });
+      start += part;
+    }
+    return iova;
+  }
+
+  /** iopt_check_iova. */
+  #check(iova: bigint, length: bigint): number {
+    const last = iova + length - 1n;
+    if ((iova & (this.#alignment - 1n)) !== 0n) return -errno.EINVAL;
+    if (last > top) return -errno.EOVERFLOW;
+    if (this.#reservedIn({ start: iova, last })) return -errno.EINVAL;
+    return this.#areas.overlapping(iova, last) === undefined ? 0 : -errno.EEXIST;
+  }
+
+  /** iopt_alloc_iova: the lowest place, in what is allowed, with the alignment that the memory has. Never 0. */
+  #choose(address: bigint, length: bigint): bigint | number {
+    if (length >= top / 2n) return -errno.EOVERFLOW;
+    const pageOffset = address % pageSize;
+    const wanted = lesser(lesser(powerOfTwoFrom(length), largePage), address === 0n ? largePage : address & -address);
+    if (wanted < this.#alignment) return -errno.EINVAL;
+    const fit = ({ start, last }: Interval): bigint | undefined => {
+      const aligned = ((start + wanted - 1n) & -wanted) | pageOffset;
+      return aligned < last && last - aligned >= length - 1n ? aligned : undefined;
+    };
+    const everywhere = [{ start: 0n, last: top }];
+    const allowed = this.#allowed.size === 0 ? everywhere : this.#allowed.within(0n, top);
+    for (const span of usedSpans(allowed, pageSize, top - pageSize)) {
+      const from = fit(span);
+      if (from === undefined) continue;
+      for (const hole of holes(mergeSorted(this.#reserved, this.#areas.within(from, span.last)), from, span.last)) {
+        const found = fit(hole);
+        if (found !== undefined) return found;
+      }
+    }
+    return -errno.ENOSPC;
+  }
+
+  /** iopt_get_pages: what is mapped there without a gap, or -errno. */
+  slices(iova: bigint, length: bigint): Slice[] | number {
+    if (length === 0n) return -errno.EINVAL;
+    const last = iova + length - 1n;
+    if (last > top) return -errno.EOVERFLOW;
+    const found: Slice[] = [];
+    let next = iova;
+    for (const area of this.#areas.within(iova, last)) {
+      if (area.start > next) return -errno.ENOENT;
+      const end = lesser(area.last, last);
+      found.push({ pages: area.pages, offset: area.offset + next - area.start, length: end - next + 1n });
+      next = end + 1n;
+    }
+    return next > last ? found : -errno.ENOENT;
+  }
+
+  /**
+   * iopt_unmap_iova_range: the bytes that were unmapped, or -errno. It goes from mapping to mapping: what comes before one
+   * that the range cuts through is unmapped all the same.
+   */
+  unmap(start: bigint, last: bigint): bigint | number {
+    let unmapped = 0n;
+    for (const area of this.#areas.within(start, last)) {
+      if (area.start < start || area.last > last) return -errno.ENOENT;
+      this.#areas.remove(area);
+      unmapped += area.last - area.start + 1n;
+    }
+    return unmapped;
+  }
+
+  override release(): void {
+    this.unmap(0n, top);
+  }
+}
+
+function lesser(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+function powerOfTwoFrom(length: bigint): bigint {
+  return 1n << BigInt((length - 1n).toString(2).length - (length === 1n ? 1 : 0));
+}
