@@ -30,6 +30,7 @@ import {
 } from '../abi/iommufd/object.js';
 import type { Descriptor } from '../kernel/descriptor.js';
 import { check, expected, KernelError } from '../kernel/error.js';
+import { hold } from '../kernel/hold.js';
 import { Resource, together } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
 import { DmaBuffer, mapMemory } from '../memory/buffer.js';
@@ -141,7 +142,7 @@ export class Ioas extends Resource implements AddressSpace {
     request.ioas_id = this.id;
     request.num_iovas = ranges.length;
     request.allowed_iovas = this.#descriptor.kernel.addressOf(list);
-    this.#ioctl(IOMMU_IOAS_ALLOW_IOVAS, request.bytes);
+    hold(list, () => this.#ioctl(IOMMU_IOAS_ALLOW_IOVAS, request.bytes));
   }
 
   /**

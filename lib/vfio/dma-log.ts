@@ -7,6 +7,7 @@ import {
   vfio_device_feature_dma_logging_report,
 } from '../abi/vfio/dma-logging.js';
 import { expected } from '../kernel/error.js';
+import { hold } from '../kernel/hold.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { Resource } from '../kernel/resource.js';
 import { DirtyBitmap } from '../memory/dirty-bitmap.js';
@@ -54,7 +55,7 @@ export class DmaLog extends Resource {
     control.page_size = pageSize;
     control.num_ranges = ranges.length;
     control.ranges = kernel.addressOf(memory);
-    features.set(VFIO_DEVICE_FEATURE_DMA_LOGGING_START, control.bytes);
+    hold(memory, () => features.set(VFIO_DEVICE_FEATURE_DMA_LOGGING_START, control.bytes));
     return new DmaLog(owner, kernel, features, control.page_size);
   }
 
