@@ -6,7 +6,7 @@ export { ClosedError, KernelError } from './kernel/error.js';
 export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';
 export { Resource } from './kernel/resource.js';
-export type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from './memory/address-space.js';
+export type { AddressSpace, AllocateOptions, AttachPoint, IovaRange, MapOptions } from './memory/address-space.js';
 export { DmaBuffer } from './memory/buffer.js';
 export { DirtyBitmap, type DirtyRange } from './memory/dirty-bitmap.js';
 export { physicalAddress } from './memory/physical-address.js';
@@ -24,6 +24,7 @@ export {
   type MediatedType,
   type PciDevice,
 } from './pci/index.js';
+export { Cdev, type CdevOptions } from './vfio/cdev.js';
 export { Container, type Type1Info } from './vfio/container.js';
 export { DirtyTracking } from './vfio/dirty-tracking.js';
 export { Device, type DeviceInfo, type ZpciInfo } from './vfio/device.js';

@@ -83,6 +83,8 @@ const homes: Readonly<Record<string, string>> = {
   container: 'container',
   'container.info()': 'container',
   'container.trackDirtyPages()': 'dirty-tracking',
+  Cdev: 'cdev',
+  cdev: 'cdev',
   group: 'group',
   'group.status()': 'group',
   device: 'device',

@@ -8,6 +8,7 @@ import * as vsva from '../lib/vfio/vsva-2020.js';
 it('vfio', () => {
   expect(Object.keys(vfio).sort()).toEqual([
     'BadAnswerError',
+    'Cdev',
     'ClosedError',
     'Container',
     'Device',

@@ -4,7 +4,7 @@ import { O_RDWR } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
-import { Resource } from '../kernel/resource.js';
+import { finishAll, Resource } from '../kernel/resource.js';
 import { Ioas } from './ioas.js';
 
 /** Whose locked memory counts against the limit: the user's, over all processes, or the process's, as with type1. */
@@ -83,6 +83,11 @@ export class Iommufd extends Resource {
     Object.assign(request, { size: iommu_option.size, option_id: option, op: operation, object_id: object, val64: value });
     this.#descriptor.ioctl(IOMMU_OPTION, request.bytes);
     return request.val64;
+  }
+
+  /** Devices go first: what they are attached to cannot be destroyed. */
+  protected override quiesce(): void {
+    finishAll(this.children.filter((child) => !(child instanceof Ioas)).map((child) => () => child.close()));
   }
 
   protected override release(): void {

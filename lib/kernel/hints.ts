@@ -159,6 +159,20 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EINVAL: 'The size is 0.',
     EOVERFLOW: 'The range goes past the end of the address space.',
   },
+  VFIO_DEVICE_BIND_IOMMUFD: {
+    EBUSY: 'Its group is open: a device is used through its group or by its own node, not both at once.',
+    EINVAL: 'It is bound already, by this file or another.',
+    EPERM: "Another has the device's group, or a host driver has a device of it, or its interrupts cannot be isolated.",
+    EACCES: 'It is a virtual function, and vfio-pci has its physical one: give the vfToken of that.',
+    EBADFD: 'The fd to bind it to is not that of /dev/iommu.',
+  },
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT: {
+    EADDRINUSE: 'Something is mapped or allowed where the device can have nothing, or off the page: unmap it, or attach the device first.',
+    EFAULT: 'A mapping reaches memory that is not there. Until a device is attached nobody looks.',
+    EINVAL: 'Another device of the same group is attached to another address space: devices of a group share one.',
+    ENOENT: 'There is no such address space any more.',
+    ENOMEM: 'What is mapped is more memory than the process may lock: raise RLIMIT_MEMLOCK.',
+  },
   VFIO_DEVICE_SET_IRQS: {
     EINVAL: 'Only one of INTx, MSI and MSI-X can be enabled at a time, and vectors must lie within the count of the index.',
     ENOTTY: 'The interrupt does not know this action; only INTx can be masked.',

@@ -1,6 +1,14 @@
 import type { DmaBuffer } from './buffer.js';
 
 /** IOVAs from `start` to `last`, inclusive. */
+/** What a device can be attached to: an object of an open /dev/iommu. An `Ioas` is one. */
+export interface AttachPoint {
+  /** The open file. */
+  readonly fd: number;
+  /** The object's id in it. */
+  readonly id: number;
+}
+
 export interface IovaRange {
   readonly start: bigint;
   readonly last: bigint;

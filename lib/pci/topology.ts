@@ -16,6 +16,8 @@ export interface PciDevice {
   readonly classCode: number;
   /** The driver that has it. */
   readonly driver: string | undefined;
+  /** Its own node, '/dev/vfio/devices/vfio0', where a VFIO driver has it and the kernel has such nodes. Linux 6.6. */
+  readonly node: string | undefined;
   /** The number of its IOMMU group; undefined without an IOMMU. */
   readonly group: number | undefined;
   /**
@@ -38,9 +40,16 @@ export function findDevice(kernel: Kernel, address: string): PciDevice {
     device: number('device'),
     classCode: number('class'),
     driver: readLinkName(kernel, `${path}/driver`),
+    node: findNode(kernel, path),
     group: group === undefined ? undefined : Number(group),
     noIommu: group !== undefined && isNoIommu(kernel, group),
   };
+}
+
+/** Without nodes of devices, the kernel lists the device and gives it no number. */
+function findNode(kernel: Kernel, path: string): string | undefined {
+  const name = list(kernel, `${path}/vfio-dev`).find((each) => kernel.files.access(`${path}/vfio-dev/${each}/dev`) === 0);
+  return name && `/dev/vfio/devices/${name}`;
 }
 
 /** The kernel names the groups that vfio makes by itself; those of an IOMMU have no name. */

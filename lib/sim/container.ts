@@ -71,7 +71,7 @@ export class ContainerFile extends OpenFile {
   attach(group: IommuGroup): number {
     const [other] = this.#groups;
     if (other !== undefined && (other.kind === 'noiommu') !== (group.kind === 'noiommu')) return -errno.EPERM;
-    if (!group.claim()) return -errno.EPERM;
+    if (!group.claim(group)) return -errno.EPERM;
     const result = this.#driver?.attach(group) ?? 0;
     if (result !== 0) {
       group.unclaim();

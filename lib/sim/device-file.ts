@@ -1,7 +1,10 @@
 /** A VFIO device fd: what all drivers share, as the kernel's vfio_main.c has it. The rest is the driver's. */
+import { errno } from '../abi/errno.js';
 import { VFIO_DEVICE_FEATURE } from '../abi/vfio/feature.js';
 import type { Mapping } from '../kernel/kernel.js';
+import { VFIO_DEVICE_BIND_IOMMUFD } from '../abi/vfio/cdev.js';
 import type { Argument } from './argument.js';
+import { takeBind } from './bind-request.js';
 import { dmaLoggingFeature } from './dma-logging.js';
 import { FeatureRequest } from './features.js';
 import { migrationFeature } from './migration.js';
@@ -21,6 +24,7 @@ export class DeviceFile extends OpenFile {
   }
 
   override ioctl(request: number, argument: Argument): number {
+    if (request === VFIO_DEVICE_BIND_IOMMUFD.number) return this.#refuseBind(argument);
     this.#device.use();
     if (request !== VFIO_DEVICE_FEATURE.number) return this.#device.ioctl(request, argument, this.#fds);
     const feature = FeatureRequest.take(argument);
@@ -30,6 +34,12 @@ export class DeviceFile extends OpenFile {
       dmaLoggingFeature(feature, this.#device.dmaLogging) ??
       this.#device.feature(feature, this.#fds)
     );
+  }
+
+  /** The group is what this fd belongs to. */
+  #refuseBind(argument: Argument): number {
+    const bind = takeBind(argument, this.#device.kernel);
+    return typeof bind === 'number' ? bind : -errno.EINVAL;
   }
 
   override pread(bytes: Uint8Array, offset: number): number {

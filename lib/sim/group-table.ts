@@ -1,6 +1,6 @@
 import { Endpoint } from './spapr/eeh.js';
 import { IommuGroup } from './iommu-group.js';
-import type { Platform } from './platform.js';
+import { hasIommufd, type Platform } from './platform.js';
 
 /** The groups of a machine: the IOMMU's, and those that vfio makes for devices without one. */
 export class GroupTable implements Iterable<IommuGroup> {
@@ -39,6 +39,11 @@ export class GroupTable implements Iterable<IommuGroup> {
     const group = new IommuGroup(this.#freeNumber(), 'emulated');
     this.#groups.set(group.number, group);
     return group;
+  }
+
+  /** Whether the devices of a group have nodes of their own, to be given to /dev/iommu. */
+  givesNodes(group: IommuGroup): boolean {
+    return group.kind === 'iommu' && hasIommufd(this.#platform);
   }
 
   remove(group: IommuGroup): void {

@@ -36,7 +36,10 @@ export class IommuGroup {
   domain: Translation['domain'];
   /** What isolates the devices after an error, on machines that do so. */
   endpoint: Endpoint | undefined;
-  #claimed = false;
+  /** Devices of it that are bound by their own nodes; its file cannot be opened then. */
+  cdevsOpen = 0;
+  #owner: object | undefined;
+  #claims = 0;
 
   constructor(number: number, kind: GroupKind = 'iommu') {
     this.number = number;
@@ -58,7 +61,7 @@ export class IommuGroup {
   }
 
   get claimed(): boolean {
-    return this.#claimed;
+    return this.#claims > 0;
   }
 
   /** A host driver in the group does DMA of its own; then nobody else may own the group. */
@@ -66,15 +69,16 @@ export class IommuGroup {
     return this.slots.some((slot) => slot.driver !== undefined && slot.vfio === undefined);
   }
 
-  /** iommu_group_claim_dma_owner, which is asked only where there is an IOMMU. */
-  claim(): boolean {
+  /** iommu_device_claim_dma_owner, which is asked only where there is an IOMMU: once, or again by the same owner. */
+  claim(owner: object): boolean {
     if (this.kind !== 'iommu') return true;
-    if (this.#claimed || this.ownedByHost) return false;
-    this.#claimed = true;
+    if (this.ownedByHost || (this.#claims > 0 && this.#owner !== owner)) return false;
+    this.#owner = owner;
+    this.#claims += 1;
     return true;
   }
 
   unclaim(): void {
-    this.#claimed = false;
+    if (this.kind === 'iommu') this.#claims -= 1;
   }
 }

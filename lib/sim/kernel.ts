@@ -4,6 +4,7 @@ import { MAP_ANONYMOUS } from '../abi/system.js';
 import { expected } from '../kernel/error.js';
 import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
 import { Argument } from './argument.js';
+import { CdevFile } from './cdev.js';
 import { ContainerFile } from './container.js';
 import { Eventfd } from './eventfd.js';
 import { GroupFile } from './group.js';
@@ -16,6 +17,7 @@ import { MemoryMapping } from './mapping.js';
 import { IommufdFile } from './iommufd/file.js';
 import { noiommuKind } from './noiommu.js';
 import type { FdTable, OpenFile } from './open-file.js';
+import type { PciSlot } from './slot.js';
 import { spaprKind } from './spapr/driver.js';
 import { type1Kind } from './type1/driver.js';
 
@@ -31,11 +33,13 @@ export class SimulatedKernel implements Kernel, FdTable {
   readonly files: Files;
   readonly #platform: Platform;
   readonly #groups: GroupTable;
+  readonly #slots: readonly PciSlot[];
   readonly #physical: PhysicalMemory;
   readonly #iommuDrivers: readonly IommuDriverKind[];
   readonly #open = new Map<number, OpenFile>();
 
-  constructor(platform: Platform, groups: GroupTable, physical: PhysicalMemory, files: Files) {
+  constructor(platform: Platform, groups: GroupTable, slots: readonly PciSlot[], physical: PhysicalMemory, files: Files) {
+    this.#slots = slots;
     this.#platform = platform;
     this.#groups = groups;
     this.#physical = physical;
@@ -49,13 +53,19 @@ export class SimulatedKernel implements Kernel, FdTable {
     if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#physical));
     const group = [...this.#groups].find((candidate) => candidate.present && path === `/dev/vfio/${candidate.node}`);
     if (group !== undefined) return this.#openGroup(group);
+    const slot = this.#slots.find(({ node }) => node !== undefined && path === `/dev/vfio/devices/${node}`);
+    if (slot !== undefined) return this.#openDevice(slot);
     const found = this.files.access(path);
     return found < 0 ? found : -errno.EACCES;
   }
 
+  #openDevice({ vfio, group }: PciSlot): number {
+    return vfio === undefined || group === undefined ? -errno.ENODEV : this.install(new CdevFile(vfio, group, this));
+  }
+
   #openGroup(group: IommuGroup): number {
     if (group.kind === 'noiommu' && !this.#platform.rawIo) return -errno.EPERM;
-    return group.opened === undefined ? this.install(new GroupFile(group, this, this.#platform)) : -errno.EBUSY;
+    return group.opened === undefined && group.cdevsOpen === 0 ? this.install(new GroupFile(group, this, this.#platform)) : -errno.EBUSY;
   }
 
   close(fd: number): number {

@@ -26,6 +26,10 @@ export interface KernelProfile {
   readonly regionInfoInCore: boolean;
   /** The device feature MIG_PRECOPY_INFOv2, of 7.1, with which the flags of `vfio_precopy_info` mean something. */
   readonly precopyInfoFlags: boolean;
+  /** ATTACH and DETACH_IOMMUFD_PT take a PASID, since 6.15. */
+  readonly attachesPasids: boolean;
+  /** BIND_IOMMUFD takes the token of a virtual function and asks for it, since 6.17. */
+  readonly bindsWithToken: boolean;
   readonly iommufd: IommufdProfile;
 }
 
@@ -53,6 +57,8 @@ const linux612: KernelProfile = {
   vsva2020: false,
   regionInfoInCore: false,
   precopyInfoFlags: false,
+  attachesPasids: false,
+  bindsWithToken: false,
   iommufd: {
     lastRequest: IOMMU_FAULT_QUEUE_ALLOC,
     changesProcess: false,
@@ -74,6 +80,8 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     vsva2020: false,
     regionInfoInCore: true,
     precopyInfoFlags: true,
+    attachesPasids: true,
+    bindsWithToken: true,
     iommufd: {
       lastRequest: IOMMU_IOAS_NOIOMMU_GET_PA,
       changesProcess: true,

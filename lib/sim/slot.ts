@@ -24,6 +24,7 @@ export class PciSlot implements PciPlace {
   #group: IommuGroup | undefined;
   #driver: string | undefined;
   #vfio: VfioPciDevice | undefined;
+  #node: number | undefined;
 
   /** `slots` are the machine's, this one among them once it is there; `group` its IOMMU group: undefined without an IOMMU. */
   constructor(
@@ -66,12 +67,18 @@ export class PciSlot implements PciPlace {
     return this.#vfio;
   }
 
+  /** What its own node in /dev/vfio/devices is called. */
+  get node(): string | undefined {
+    return this.#node === undefined ? undefined : `vfio${this.#node}`;
+  }
+
   /** The driver's probe: 0 or -errno. */
   bind(driver: string): number {
     if (driver === 'vfio-pci') {
       if (this.#group === undefined) this.#enter(this.#groups.makeUnsafe());
       if (this.#group === undefined) return -errno.EINVAL;
       this.#vfio = new VfioPciDevice(this, this.#kernel);
+      if (this.#groups.givesNodes(this.#group)) this.#node = lowestFree(this.#slots);
     }
     this.#driver = driver;
     return 0;
@@ -90,6 +97,7 @@ export class PciSlot implements PciPlace {
   unbind(): void {
     this.#driver = undefined;
     this.#vfio = undefined;
+    this.#node = undefined;
     const group = this.#group;
     if (group === undefined || group.present) return;
     group.opened?.revoke();
@@ -102,4 +110,10 @@ export class PciSlot implements PciPlace {
     this.#group = group;
     group?.slots.push(this);
   }
+}
+
+function lowestFree(slots: readonly PciSlot[]): number {
+  let number = 0;
+  while (slots.some(({ node }) => node === `vfio${number}`)) number += 1;
+  return number;
 }

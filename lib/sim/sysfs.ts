@@ -22,6 +22,7 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
       ...(hasIommufd(platform) && { iommu: { kind: 'device' as const } }),
       vfio: directory(() => ({
         vfio: { kind: 'device' },
+        ...deviceNodes(slots),
         ...Object.fromEntries([...groups].filter((group) => group.present).map((group) => [group.node, { kind: 'device' }])),
       })),
     })),
@@ -62,6 +63,11 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
       })),
     })),
   }));
+}
+
+function deviceNodes(slots: readonly PciSlot[]): Record<string, FileNode> {
+  const nodes = slots.flatMap(({ node }) => (node === undefined ? [] : [[node, { kind: 'device' as const }] as const]));
+  return nodes.length === 0 ? {} : { devices: directory(() => Object.fromEntries(nodes)) };
 }
 
 function type1Module(platform: Platform): FileNode {
@@ -122,6 +128,9 @@ function deviceDirectory(slot: PciSlot): FileNode {
       () => slot.driverOverride ?? '(null)',
       (text) => override(slot, text),
     ),
+    ...(slot.node !== undefined && {
+      'vfio-dev': directory(() => ({ [slot.node ?? '']: directory(() => ({ dev: line(() => `511:${slot.node?.slice(4)}`) })) })),
+    }),
     ...(slot.group !== undefined && { iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group?.number}`) }),
     ...(slot.driver !== undefined && { driver: link(() => `../../../bus/pci/drivers/${slot.driver}`) }),
   }));
@@ -188,10 +197,10 @@ function heldByVfio(slot: PciSlot, driver: string): boolean {
 function unbind(bound: readonly PciSlot[], text: string): number {
   const slot = bound.find(({ address }) => address === text.trim());
   if (slot === undefined) return -errno.ENODEV;
-  if (slot.vfio?.isOpen === true) {
+  if (slot.vfio?.isHeld === true) {
     // The real kernel asks the holder by the REQ interrupt and makes the writer wait until the device is let go; here
     // waiting would stop the only thread there is, so the write is refused and can be repeated. `Machine.unbind` waits.
-    slot.vfio.askBack();
+    if (slot.vfio.isOpen) slot.vfio.askBack();
     return -errno.EBUSY;
   }
   slot.unbind();

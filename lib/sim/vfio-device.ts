@@ -19,6 +19,7 @@ export abstract class VfioDevice {
   /** Whoever opened it knows that the flags of `vfio_precopy_info` mean something. */
   precopyFlags = false;
   #opens = 0;
+  #holds = 0;
   #whenReleased: (() => void)[] = [];
 
   constructor(name: string, kernel: KernelProfile) {
@@ -35,24 +36,51 @@ export abstract class VfioDevice {
     return this.#opens > 0;
   }
 
+  /** The text of a token admits whoever opens it by its own node, as no text does where there is none: 0 or -errno. */
+  admit(_token: string | undefined): number {
+    return 0;
+  }
+
+  /** Whether a token means something to it. */
+  get asksForTokens(): boolean {
+    return false;
+  }
+
+  /** Somebody has a file of it, if only one that is not bound yet: it cannot go. */
+  hold(): void {
+    this.#holds += 1;
+  }
+
+  letGo(): void {
+    this.#holds -= 1;
+    if (this.#holds > 0) return;
+    for (const action of this.#whenReleased.splice(0)) action();
+  }
+
+  get isHeld(): boolean {
+    return this.#holds > 0;
+  }
+
   open(): void {
+    this.hold();
     this.#opens += 1;
     if (this.#opens === 1) this.firstOpened();
   }
 
   close(): void {
     this.#opens -= 1;
-    if (this.#opens > 0) return;
-    this.lastClosed();
-    this.precopyFlags = false;
-    for (const action of this.#whenReleased.splice(0)) action();
+    if (this.#opens === 0) {
+      this.lastClosed();
+      this.precopyFlags = false;
+    }
+    this.letGo();
   }
 
   /** Asks who has it open to let go, and calls back when they did. At once if nobody has. */
   takeBack(released: () => void): void {
-    if (!this.isOpen) return released();
+    if (!this.isHeld) return released();
     this.#whenReleased.push(released);
-    this.askBack();
+    if (this.isOpen) this.askBack();
   }
 
   /** Something is asked of it: comes before every request and access. */

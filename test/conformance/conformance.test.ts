@@ -8,6 +8,7 @@ import {
   variants,
   virtualFunctionVariants,
 } from '../support/subject.js';
+import { cdev } from './cdev.js';
 import { bochs } from './bochs.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
@@ -34,7 +35,7 @@ import { unsafe } from './unsafe.js';
 const suites = {
   ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
-  ...{ ioas: ioasSuite, ioasChoice, iommufdApi },
+  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev },
 };
 
 for (const variant of variants) {

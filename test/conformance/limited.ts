@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KernelError } from '../../lib/kernel/error.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
+import { Cdev, findDevice, Iommufd } from '../../lib/index.js';
 import { openDevice, type OpenDevice } from '../../lib/open.js';
 import { lockedMemoryLimit, type Subject, type Variant } from '../support/subject.js';
 
@@ -48,6 +49,25 @@ export function limited(variant: Variant): void {
     it('leaves nothing behind when a mapping fails', () => {
       expect(() => opened.dma.map({ iova: base, address, size: most + page })).toThrow(/^ENOMEM/);
       expect(opened.dma.unmap({ iova: base, size: most + page })).toBe(0n);
+    });
+
+    it('counts the pages of an address space once, while a device is attached, however often they are mapped', () => {
+      opened.close();
+      using iommufd = Iommufd.open(subject.kernel);
+      const space = iommufd.createIoas();
+      space.map({ iova: base, address, size: most });
+      space.map({ iova: base + most, address: address + most, size: page });
+      const device = Cdev.open(iommufd, findDevice(subject.kernel, subject.edu.address));
+      expect(() => device.attach(space)).toThrow(/^ENOMEM: .*RLIMIT_MEMLOCK/);
+      space.unmap({ iova: base + most, size: page });
+      device.attach(space);
+      space.copyFrom(space, { from: base, size: most, iova: base * 2n + most });
+      expect(() => space.map({ iova: base + most, address: address + most, size: page })).toThrow(/^ENOMEM/);
+      // The copy holds its pages.
+      space.unmap({ iova: base, size: most });
+      expect(() => space.map({ iova: base, address: address + most, size: page })).toThrow(/^ENOMEM/);
+      space.unmapAll();
+      space.map({ iova: base, address: address + page, size: most });
     });
   });
 }

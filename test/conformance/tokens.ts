@@ -1,5 +1,6 @@
 /** The token of virtual functions, while vfio-pci has their physical one. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Cdev, findDevice, Iommufd } from '../../lib/index.js';
 import { Container } from '../../lib/vfio/container.js';
 import { answer, Seam } from '../support/seam.js';
 import type { Place, Subject, Variant } from '../support/subject.js';
@@ -54,6 +55,17 @@ export function tokens(variant: Variant): void {
       expect(open(`${address} vf_token=${other}`)).toBe('EACCES');
       expect(open(`${address} vf_token=${token}`)).toBe('an fd');
       expect(open(`${address}   vf_token=${token.toUpperCase()}  `)).toBe('an fd');
+    });
+
+    it('is given with the bind by its own node, where the kernel knows that', () => {
+      seam.close(group);
+      using iommufd = Iommufd.open(subject.kernel);
+      const listed = findDevice(subject.kernel, virtual.address);
+      const newer = subject.version === '7.3';
+      if (newer) expect(() => Cdev.open(iommufd, listed)).toThrow(/^EACCES: .*vfToken/);
+      expect(() => Cdev.open(iommufd, listed, { vfToken: other })).toThrow(newer ? /^EACCES/ : /^EINVAL/);
+      const device = Cdev.open(iommufd, listed, newer ? { vfToken: token } : {});
+      expect(device.address).toBe(virtual.address);
     });
 
     it('is all that may stand behind the name, once and whole', () => {

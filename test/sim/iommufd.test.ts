@@ -6,7 +6,10 @@ import type { Mapping } from '../../lib/kernel/kernel.js';
 import { Machine } from '../../lib/sim/index.js';
 import { Ioas, top } from '../../lib/sim/iommufd/ioas.js';
 import { IommufdObject, ObjectTable } from '../../lib/sim/iommufd/objects.js';
+import { Pages } from '../../lib/sim/iommufd/pages.js';
 import { holes, mergeSorted, usedSpans } from '../../lib/sim/iommufd/spans.js';
+import { LockedMemory, type Platform } from '../../lib/sim/platform.js';
+import { UserMemory } from '../../lib/sim/user-memory.js';
 import { IntervalMap } from '../../lib/sim/interval-map.js';
 
 class Thing extends IommufdObject {
@@ -52,12 +55,13 @@ describe('objects', () => {
 
 describe('reserved IOVAs', () => {
   const owner = {};
-  const pages = { address: 0x7000_0000_0000n, writable: true };
+  const pages = new Pages(0x7000_0000_0000n, true);
+  const platform = { memory: new UserMemory(), lockedMemory: new LockedMemory(undefined) } as Platform;
   const slice = { pages, offset: 0n, length: 0x1000n };
   const access = { readable: true, writable: true };
 
   it('are left out of the ranges, refused, and avoided', () => {
-    const ioas = new Ioas();
+    const ioas = new Ioas(platform);
     expect(ioas.reserve({ start: 0x3000n, last: 0x4fffn }, owner)).toBe(0);
     expect(ioas.reserve({ start: 0n, last: 0x1fffn }, owner)).toBe(0);
     expect(ioas.reserve({ start: 0x4000n, last: 0x5fffn }, {})).toBe(0);
@@ -77,7 +81,7 @@ describe('reserved IOVAs', () => {
   });
 
   it('may hold no mapping and nothing that is allowed', () => {
-    const ioas = new Ioas();
+    const ioas = new Ioas(platform);
     const allowed = new IntervalMap<{ start: bigint; last: bigint }>();
     allowed.insert({ start: 0x1_0000n, last: 0x1_ffffn });
     expect(ioas.allow(allowed)).toBe(0);

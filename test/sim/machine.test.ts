@@ -8,7 +8,7 @@ describe('Machine', () => {
   it('gives addresses, groups and drivers of its own accord', () => {
     const { files } = new Machine({ devices: [{ model: new Edu() }, { model: new Edu(), group: 9 }, { model: new Edu() }] }).kernel;
     expect(files.readdir('/sys/bus/pci/devices')).toEqual(['0000:00:03.0', '0000:00:04.0', '0000:00:05.0']);
-    expect(files.readdir('/dev/vfio')).toEqual(['0', '1', '9', 'vfio']);
+    expect(files.readdir('/dev/vfio')).toEqual(['0', '1', '9', 'devices', 'vfio']);
     expect(files.readlink('/sys/bus/pci/devices/0000:00:04.0/iommu_group')).toBe('../../../kernel/iommu_groups/9');
   });
 

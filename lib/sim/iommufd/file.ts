@@ -17,7 +17,9 @@ import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
 import { OpenFile } from '../open-file.js';
 import type { Platform } from '../platform.js';
+import type { IommuGroup } from '../iommu-group.js';
 import { compatibilityIoctl } from './compatibility.js';
+import { BoundDevice } from './device.js';
 import { Ioas } from './ioas.js';
 import * as ioas from './ioas-requests.js';
 import { ObjectTable } from './objects.js';
@@ -87,7 +89,7 @@ export class IommufdFile extends OpenFile {
 
   constructor(platform: Platform) {
     super();
-    this.#context = { platform, objects: new ObjectTable(), accountsToProcess: false };
+    this.#context = { platform, objects: new ObjectTable(), attachments: new Map(), accountsToProcess: false };
     this.#operations = operations(platform);
     this.#lastRequest = platform.kernel.iommufd.lastRequest;
   }
@@ -100,6 +102,11 @@ export class IommufdFile extends OpenFile {
     if (word === undefined) return -errno.EFAULT;
     const size = new DataView(word.buffer).getUint32(0, true);
     return this.#operations.get(request)?.run(this.#context, argument, size) ?? -errno.ENOTTY;
+  }
+
+  /** A device of the group becomes this file's, and one of its objects. */
+  bind(group: IommuGroup): BoundDevice | number {
+    return BoundDevice.create(this.#context, group);
   }
 
   /** Only what a queue of a virtual IOMMU gave an offset for can be mapped, and there is none. */

@@ -28,14 +28,15 @@ import {
 } from '../../abi/iommufd/object.js';
 import { IntervalMap, type Interval } from '../interval-map.js';
 import { operation, type Context } from './operation.js';
+import { Pages } from './pages.js';
 import { Ioas, top, type Access, type Slice } from './ioas.js';
 
 const pageSize = 4096n;
 const mapFlags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
 
-export const allocate = operation(IOMMU_IOAS_ALLOC, iommu_ioas_alloc, ({ objects }, alloc, caller) => {
+export const allocate = operation(IOMMU_IOAS_ALLOC, iommu_ioas_alloc, ({ objects, platform }, alloc, caller) => {
   if (alloc.flags !== 0) return -errno.EOPNOTSUPP;
-  const id = objects.add(new Ioas());
+  const id = objects.add(new Ioas(platform));
   alloc.out_ioas_id = id;
   const result = caller.respond();
   if (result !== 0) objects.destroy(id);
@@ -110,7 +111,7 @@ function userMemory({ platform }: Context, address: bigint, length: bigint, writ
   const failure = ordered.find(({ failed }) => failed);
   if (failure !== undefined) return failure.result;
   const offset = address % pageSize;
-  return { pages: { address: address - offset, writable }, offset, length };
+  return { pages: new Pages(address - offset, writable), offset, length };
 }
 
 export const copy = operation(IOMMU_IOAS_COPY, iommu_ioas_copy, ({ objects }, asked, caller) => {

@@ -1,19 +1,18 @@
 /** An I/O address space. The order of checks is that of the kernel's io_pagetable.c. */
 import { errno } from '../../abi/errno.js';
 import { IntervalMap, type Interval } from '../interval-map.js';
+import type { DmaMapping } from '../dma.js';
+import type { Platform } from '../platform.js';
+import type { IommuProfile } from '../profile.js';
+import type { Pin } from '../user-memory.js';
 import { IommufdObject } from './objects.js';
+import type { Pages } from './pages.js';
 import { holes, mergeSorted, usedSpans } from './spans.js';
 
 export const top = 0xffff_ffff_ffff_ffffn;
 const pageSize = 4096n;
 /** A chosen IOVA is aligned so that a large page of the processor can be one of the IOMMU, and no further. */
 const largePage = 0x20_0000n;
-
-/** Memory of the caller, from a page boundary on. What is copied from one address space to another is the same pages. */
-export interface Pages {
-  readonly address: bigint;
-  readonly writable: boolean;
-}
 
 /** A part of some pages, to be mapped. */
 export interface Slice {
@@ -32,6 +31,8 @@ export interface Access {
 interface IovaArea extends Interval, Access {
   readonly pages: Pages;
   readonly offset: bigint;
+  /** While a page table has it. */
+  pin: Pin | undefined;
 }
 
 interface Reserved extends Interval {
@@ -45,8 +46,77 @@ export class Ioas extends IommufdObject {
   /** What devices cannot have mapped, in order; they may overlap. */
   #reserved: readonly Reserved[] = [];
   #largePages = true;
-  /** Nothing is attached, so there are no pages to be aligned to, unless large ones are off. */
+  /** Without a page table there are no pages to be aligned to, unless large ones are off. */
   #alignment = 1n;
+  /** The page tables that follow it. */
+  readonly #tables = new Set<IommufdObject>();
+  readonly #platform: Platform;
+
+  constructor(platform: Platform) {
+    super();
+    this.#platform = platform;
+  }
+
+  /** The mapping a device's access to `iova` falls in. */
+  at(iova: bigint): DmaMapping | undefined {
+    const area = this.#areas.at(iova);
+    return area !== undefined && isPinned(area) ? area : undefined;
+  }
+
+  /** iopt_table_add_domain: 0 or -errno. From now on, what is mapped is pinned. */
+  addTable(table: IommufdObject, { apertureLast }: IommuProfile): number {
+    const aligned = this.#align(pageSize);
+    if (aligned !== 0) return aligned;
+    const refused = apertureLast === top ? 0 : this.reserve({ start: apertureLast + 1n, last: top }, table);
+    const result = refused === 0 && this.#tables.size === 0 ? this.#pinAll([...this.#areas.within(0n, top)]) : refused;
+    if (result === 0) {
+      this.#tables.add(table);
+      return 0;
+    }
+    this.unreserve(table);
+    this.#align(this.#leastAlignment);
+    return result;
+  }
+
+  removeTable(table: IommufdObject): void {
+    if (!this.#tables.delete(table)) return;
+    this.unreserve(table);
+    if (this.#tables.size === 0) for (const area of this.#areas.within(0n, top)) this.#unpin(area);
+    this.#align(this.#leastAlignment);
+  }
+
+  get #leastAlignment(): bigint {
+    return this.#tables.size > 0 || !this.#largePages ? pageSize : 1n;
+  }
+
+  /** iopt_calculate_iova_alignment: 0, or -errno where something mapped is not aligned so. */
+  #align(alignment: bigint): number {
+    if (alignment > this.#alignment) {
+      for (const { start, last, offset } of this.#areas.within(0n, top))
+        if (((start | (last + 1n - start) | (offset % pageSize)) & (alignment - 1n)) !== 0n) return -errno.EADDRINUSE;
+    }
+    this.#alignment = alignment;
+    return 0;
+  }
+
+  /** All or none: 0 or -errno. */
+  #pinAll(areas: readonly IovaArea[]): number {
+    for (const [index, area] of areas.entries()) {
+      const pin = area.pages.pin(area.offset, area.last - area.start + 1n, this.#platform);
+      if (typeof pin !== 'number') {
+        area.pin = pin;
+        continue;
+      }
+      for (const done of areas.slice(0, index)) this.#unpin(done);
+      return pin;
+    }
+    return 0;
+  }
+
+  #unpin(area: IovaArea): void {
+    area.pin?.release();
+    area.pin = undefined;
+  }
 
   get alignment(): bigint {
     return this.#alignment;
@@ -90,12 +160,12 @@ export class Ioas extends IommufdObject {
 
   /** iopt_disable_large_pages and iopt_enable_large_pages: 0 or -errno. */
   useLargePages(use: boolean): number {
-    const alignment = use ? 1n : pageSize;
-    for (const { start, last, offset } of this.#areas.within(0n, top))
-      if (((start | (last + 1n - start) | (offset % pageSize)) & (alignment - 1n)) !== 0n) return -errno.EADDRINUSE;
+    if (use === this.#largePages) return 0;
+    if (!use && this.#tables.size > 0 && this.#areas.size > 0) return -errno.EINVAL;
     this.#largePages = use;
-    this.#alignment = alignment;
-    return 0;
+    const result = this.#align(this.#leastAlignment);
+    if (result !== 0) this.#largePages = !use;
+    return result;
   }
 
   /** iopt_map_pages: the slices one behind the other, at `fixed` or where the kernel chooses. The IOVA, or -errno. */
@@ -111,10 +181,14 @@ export class Ioas extends IommufdObject {
       if ((offset & (pageSize - 1n) & (this.#alignment - 1n)) !== 0n) return -errno.EINVAL;
     }
     let start = iova;
+    const areas: IovaArea[] = [];
     for (const { pages, offset, length: part } of slices) {
-      this.#areas.insert({ start, last: start + part - 1n, pages, offset, ...access });
+      areas.push({ start, last: start + part - 1n, pages, offset, ...access, pin: undefined });
       start += part;
     }
+    const unpinned = this.#tables.size > 0 ? this.#pinAll(areas) : 0;
+    if (unpinned !== 0) return unpinned;
+    for (const area of areas) this.#areas.insert(area);
     return iova;
   }
 
@@ -175,6 +249,7 @@ export class Ioas extends IommufdObject {
     for (const area of this.#areas.within(start, last)) {
       if (area.start < start || area.last > last) return -errno.ENOENT;
       this.#areas.remove(area);
+      this.#unpin(area);
       unmapped += area.last - area.start + 1n;
     }
     return unmapped;
@@ -183,6 +258,10 @@ export class Ioas extends IommufdObject {
   override release(): void {
     this.unmap(0n, top);
   }
+}
+
+function isPinned(area: IovaArea): area is IovaArea & DmaMapping {
+  return area.pin !== undefined;
 }
 
 function lesser(a: bigint, b: bigint): bigint {

@@ -3,6 +3,8 @@ import { errno } from '../../abi/errno.js';
 
 /** What an id stands for. */
 export abstract class IommufdObject {
+  /** What it is called in its file. */
+  id = 0;
   /** Other objects that need this one: while there are any, it cannot be destroyed. */
   users = 0;
 
@@ -22,6 +24,7 @@ export class ObjectTable {
     let id = 1;
     while (this.#objects.has(id)) id += 1;
     this.#objects.set(id, object);
+    object.id = id;
     return id;
   }
 

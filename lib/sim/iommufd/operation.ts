@@ -3,13 +3,17 @@ import { errno } from '../../abi/errno.js';
 import type { Request } from '../../abi/ioctl.js';
 import type { StructType } from '../../abi/struct.js';
 import type { Argument } from '../argument.js';
+import type { IommuGroup } from '../iommu-group.js';
 import type { Platform } from '../platform.js';
 import type { ObjectTable } from './objects.js';
+import type { Attachment } from './page-table.js';
 
 /** What the requests of one open file share. */
 export interface Context {
   readonly platform: Platform;
   readonly objects: ObjectTable;
+  /** What the devices of each group are attached to. */
+  readonly attachments: Map<IommuGroup, Attachment>;
   /** IOMMU_OPTION_RLIMIT_MODE: locked memory counts against the process, and not the user. */
   accountsToProcess: boolean;
 }

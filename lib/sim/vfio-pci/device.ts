@@ -40,7 +40,7 @@ import { msixTable } from './msix.js';
 import { Power } from './power.js';
 import { locate } from './regions.js';
 import { vfioPciIoctl } from './requests.js';
-import { matchName, VfToken } from './vf-token.js';
+import { admitToken, matchName, VfToken } from './vf-token.js';
 
 const pageSize = 4096;
 
@@ -77,6 +77,16 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   override match(text: string): number {
     const { physical } = this.#place;
     return matchName(this.name, text, { own: this.#token, physical: physical && { token: physical.vfio?.vfToken } });
+  }
+
+  override admit(token: string | undefined): number {
+    const { physical } = this.#place;
+    const admitted = admitToken(token, { own: this.#token, physical: physical && { token: physical.vfio?.vfToken } });
+    return admitted === 1 ? 0 : admitted;
+  }
+
+  override get asksForTokens(): boolean {
+    return true;
   }
 
   get vfToken(): VfToken | undefined {

@@ -54,10 +54,11 @@ export function matchName(name: string, text: string, { own, physical }: TokenHo
     token = given[0];
     left = left.slice(option.length + token.length);
   }
-  return admit(token, own, physical);
+  return admitToken(token, { own, physical });
 }
 
-function admit(token: string | undefined, own: VfToken | undefined, physical: TokenHolders['physical']): number {
+/** vfio_pci_validate_vf_token: 1 or -errno. */
+export function admitToken(token: string | undefined, { own, physical }: TokenHolders): number {
   if (physical !== undefined) {
     if (physical.token === undefined) return token === undefined ? 1 : -errno.EINVAL;
     return token !== undefined && physical.token.matches(token) ? 1 : -errno.EACCES;

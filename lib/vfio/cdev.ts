@@ -1,0 +1,117 @@
+import {
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_BIND_FLAG_TOKEN,
+  VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_DEVICE_DETACH_IOMMUFD_PT,
+  vfio_device_attach_iommufd_pt,
+  vfio_device_bind_iommufd,
+  vfio_device_detach_iommufd_pt,
+} from '../abi/vfio/cdev.js';
+import { O_RDWR } from '../abi/system.js';
+import { Descriptor } from '../kernel/descriptor.js';
+import { check, CodedError, expected } from '../kernel/error.js';
+import { hold } from '../kernel/hold.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { together, type Resource } from '../kernel/resource.js';
+import type { AttachPoint } from '../memory/address-space.js';
+import { Device } from './device.js';
+import { uuidBytes } from './uuid.js';
+
+/** The open /dev/iommu that a device is bound to: an `Iommufd`. */
+interface Owner extends Resource {
+  readonly kernel: Kernel;
+  readonly fd: number;
+}
+
+/** Where a device is: a `PciDevice`. */
+interface Listed {
+  readonly address: string;
+  readonly node: string | undefined;
+}
+
+export interface CdevOptions {
+  /** The UUID that a virtual function asks for while vfio-pci has its physical one. Linux 6.17. */
+  readonly vfToken?: string;
+}
+
+/**
+ * A device opened by its own node, without its group, and bound to an open /dev/iommu. It reaches no memory until it is
+ * attached. Linux 6.6.
+ */
+export class Cdev extends Device {
+  /** Its id in the open /dev/iommu. */
+  readonly id: number;
+  readonly #owner: Owner;
+  readonly #descriptor: Descriptor;
+
+  private constructor(owner: Owner, descriptor: Descriptor, id: number) {
+    super(descriptor, owner);
+    this.id = id;
+    this.#owner = owner;
+    this.#descriptor = descriptor;
+  }
+
+  /**
+   * Opens a device that `findDevice` found by its node, and gives it to the open /dev/iommu, which owns it from now on:
+   * closing that closes the device. VFIO_DEVICE_BIND_IOMMUFD.
+   * @throws CodedError ERR_VFIO_NO_NODE when it has none; KernelError EBUSY while the device's group is open, EINVAL while the device is open, EPERM where another has
+   * its group; with a hint.
+   */
+  static open(owner: Owner, { address, node }: Listed, { vfToken }: CdevOptions = {}): Cdev {
+    owner.assertOpen();
+    if (node === undefined) {
+      throw new CodedError(
+        'ERR_VFIO_NO_NODE',
+        `Device ${address} has no node in /dev/vfio/devices. Is it bound to vfio-pci, and is the kernel built with VFIO_DEVICE_CDEV (Linux 6.6)?`,
+      );
+    }
+    const token = vfToken === undefined ? undefined : uuidBytes(vfToken, 'vfToken');
+    return together((undo) => {
+      const fd = check(owner.kernel.open(node, O_RDWR), { syscall: 'open', path: node });
+      const descriptor = undo(Descriptor.adopt(owner.kernel, fd, address));
+      return new Cdev(owner, descriptor, bind(descriptor, owner.fd, token));
+    });
+  }
+
+  /**
+   * Connects the device to an address space, or moves it to another at once: from now on it reaches what is mapped there,
+   * and nothing else. Returns the id of the page table the kernel uses for it. VFIO_DEVICE_ATTACH_IOMMUFD_PT.
+   * @throws KernelError EADDRINUSE where something is mapped at IOVAs that the device cannot have; EFAULT where mapped
+   * memory is not there.
+   */
+  attach(point: AttachPoint): number {
+    this.assertOpen();
+    if (point.fd !== this.#owner.fd) throw expected(`an address space of ${this.#owner.label}`, 'point', `fd ${point.fd}`);
+    const attach = vfio_device_attach_iommufd_pt.create();
+    // The field behind it is the PASID's, which older kernels do not know.
+    attach.argsz = VFIO_DEVICE_ATTACH_IOMMUFD_PT.minimum;
+    attach.pt_id = point.id;
+    this.#descriptor.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, attach.bytes);
+    return attach.pt_id;
+  }
+
+  /** The device reaches no memory any more. Nothing, when it was not attached. VFIO_DEVICE_DETACH_IOMMUFD_PT. */
+  detach(): void {
+    this.assertOpen();
+    const detach = vfio_device_detach_iommufd_pt.create();
+    detach.argsz = VFIO_DEVICE_DETACH_IOMMUFD_PT.minimum;
+    this.#descriptor.ioctl(VFIO_DEVICE_DETACH_IOMMUFD_PT, detach.bytes);
+  }
+}
+
+/** The id. Without a token it is the request of the first kernels, which know no more. */
+function bind(descriptor: Descriptor, iommufd: number, token: Uint8Array | undefined): number {
+  const request = vfio_device_bind_iommufd.create();
+  request.argsz = token === undefined ? VFIO_DEVICE_BIND_IOMMUFD.minimum : vfio_device_bind_iommufd.size;
+  request.iommufd = iommufd;
+  if (token === undefined) {
+    descriptor.ioctl(VFIO_DEVICE_BIND_IOMMUFD, request.bytes);
+    return request.out_devid;
+  }
+  const memory = new ArrayBuffer(token.byteLength);
+  new Uint8Array(memory).set(token);
+  request.flags = VFIO_DEVICE_BIND_FLAG_TOKEN;
+  request.token_uuid_ptr = descriptor.kernel.addressOf(memory);
+  hold(memory, () => descriptor.ioctl(VFIO_DEVICE_BIND_IOMMUFD, request.bytes));
+  return request.out_devid;
+}
