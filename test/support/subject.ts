@@ -212,6 +212,12 @@ export const noIommuVariants: readonly Variant[] = has(CAP_SYS_RAWIO)
   ? variantsOf(['none'], (version) => simulatedNoIommu(version, true))
   : [];
 
+/**
+ * Machines for the kernel's own mock devices (test/support/mock). Linux 6.12 gives those devices their IOMMU only where none
+ * of the processor's is; 7.3 everywhere.
+ */
+export const mockVariants: readonly Variant[] = noIommuVariants;
+
 /** The same, in a process without CAP_SYS_RAWIO. */
 export const noRawIoVariants: readonly Variant[] =
   lab === undefined || !has(CAP_SYS_RAWIO) ? variantsOf(['none'], (version) => simulatedNoIommu(version, false)) : [];
