@@ -1,6 +1,6 @@
 /** `vfio`: userspace device drivers in Node.js. */
 export { BadAnswerError, type Capability } from './abi/chain.js';
-export { Ioas, type CopyOptions, type IoasMapOptions } from './iommufd/ioas.js';
+export { Ioas, type CopyOptions } from './iommufd/ioas.js';
 export { Iommufd, type LockedMemoryAccount } from './iommufd/iommufd.js';
 export { ClosedError, KernelError } from './kernel/error.js';
 export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
@@ -9,6 +9,7 @@ export { Resource } from './kernel/resource.js';
 export type { AddressSpace, AllocateOptions, AttachPoint, IovaRange, MapOptions } from './memory/address-space.js';
 export { DmaBuffer } from './memory/buffer.js';
 export { DirtyBitmap, type DirtyRange } from './memory/dirty-bitmap.js';
+export type { DirtyTracking, PageRange } from './memory/dirty-tracking.js';
 export { physicalAddress } from './memory/physical-address.js';
 export { openDevice, OpenDevice, type OpenOptions } from './open.js';
 export {
@@ -26,7 +27,7 @@ export {
 } from './pci/index.js';
 export { Cdev, type CdevOptions } from './vfio/cdev.js';
 export { Container, type Type1Info } from './vfio/container.js';
-export { DirtyTracking } from './vfio/dirty-tracking.js';
+export { ContainerDirtyTracking } from './vfio/dirty-tracking.js';
 export { Device, type DeviceInfo, type ZpciInfo } from './vfio/device.js';
 export { DmaBuf, type BarRange } from './vfio/dma-buf.js';
 export { DmaLog, type DmaLogOptions } from './vfio/dma-log.js';

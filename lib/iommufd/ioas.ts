@@ -31,12 +31,10 @@ import {
 import type { Descriptor } from '../kernel/descriptor.js';
 import { check, expected, KernelError } from '../kernel/error.js';
 import { hold } from '../kernel/hold.js';
-import { Resource, together } from '../kernel/resource.js';
+import { Resource } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
-import { DmaBuffer, mapMemory } from '../memory/buffer.js';
-
-/** As for every address space, and without an IOVA, the kernel chooses one. */
-export type IoasMapOptions = Omit<MapOptions, 'iova'> & Partial<Pick<MapOptions, 'iova'>>;
+import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
+import { noIovaFor } from '../memory/iova-allocator.js';
 
 export interface CopyOptions {
   /** Where the other address space has the memory mapped. */
@@ -97,6 +95,11 @@ export class Ioas extends Resource implements AddressSpace {
     return this.#ask().alignment;
   }
 
+  /** One size: the alignment, which is all that the kernel says. It may well use larger pages. */
+  pageSizes(): readonly bigint[] {
+    return [this.alignment()];
+  }
+
   /** Asks with room for a few, and again with as many as there are. */
   #ask(): { readonly ranges: readonly IovaRange[]; readonly alignment: bigint } {
     this.assertOpen();
@@ -148,9 +151,10 @@ export class Ioas extends Resource implements AddressSpace {
   /**
    * Lets devices reach memory, at an IOVA of the kernel's choice if none is given; never at 0 then. Returns the IOVA. The
    * caller keeps the memory where it is until it is unmapped; `allocate()` does so by itself. IOMMU_IOAS_MAP. Linux 6.2.
-   * @throws KernelError EEXIST where something is mapped; EINVAL off the alignment or outside `ranges()`; ENOSPC.
+   * @throws KernelError EEXIST where something is mapped; EINVAL off the alignment or outside `ranges()`; ENOSPC; RangeError
+   * when the lowest IOVA that is free is not below `below`.
    */
-  map({ iova, address, size, read = true, write = true }: IoasMapOptions): bigint {
+  map({ iova, address, size, below = top, read = true, write = true }: MapOptions): bigint {
     const map = this.#map;
     map.size = iommu_ioas_map.size;
     map.flags = mapFlags(iova, read, write);
@@ -160,7 +164,10 @@ export class Ioas extends Resource implements AddressSpace {
     map.length = checked('size', size);
     map.iova = checked('iova', iova ?? 0n);
     this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
-    return map.iova;
+    const mapped = map.iova;
+    if (iova !== undefined || mapped + size - 1n <= below) return mapped;
+    this.#unmapRange(mapped, size);
+    throw noIovaFor(size, below);
   }
 
   /**
@@ -217,19 +224,11 @@ export class Ioas extends Resource implements AddressSpace {
    * is. `size` in bytes is rounded up to the page. Undone when the buffer or the address space is closed.
    * @throws RangeError when the IOVA is not below `below`; KernelError ENOSPC when none is free.
    */
-  allocate(size: number, { below = top, read = true, write = true }: AllocateOptions = {}): DmaBuffer {
-    this.assertOpen();
-    if (!Number.isSafeInteger(size) || size <= 0) throw expected('a positive integer', 'size', size);
+  allocate(size: number, options: AllocateOptions = {}): DmaBuffer {
     const alignment = this.alignment();
-    const granule = alignment > page ? alignment : page;
-    const bytes = (BigInt(size) + granule - 1n) & -granule;
-    return together((undo) => {
-      const mapping = mapMemory(this.#descriptor.kernel, Number(bytes));
-      undo({ close: () => mapping.unmap() });
-      const iova = this.map({ address: this.#descriptor.kernel.addressOf(mapping.memory), size: bytes, read, write });
-      undo({ close: () => this.unmap({ iova, size: bytes }) });
-      if (iova + bytes - 1n > below) throw expected(`a size for which an IOVA up to 0x${below.toString(16)} is free`, 'size', size);
-      return new DmaBuffer(this, mapping, iova, () => this.#free(iova, bytes));
+    return allocateBuffer(this, this.#descriptor.kernel, size, alignment > page ? alignment : page, {
+      map: (memory) => this.map({ ...options, ...memory }),
+      unmap: (buffer) => this.#free(buffer.iova, buffer.size),
     });
   }
 

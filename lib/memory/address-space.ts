@@ -1,6 +1,6 @@
 import type { DmaBuffer } from './buffer.js';
+import type { DirtyTracking } from './dirty-tracking.js';
 
-/** IOVAs from `start` to `last`, inclusive. */
 /** What a device can be attached to: an object of an open /dev/iommu. An `Ioas` is one. */
 export interface AttachPoint {
   /** The open file. */
@@ -9,22 +9,10 @@ export interface AttachPoint {
   readonly id: number;
 }
 
+/** IOVAs from `start` to `last`, inclusive. */
 export interface IovaRange {
   readonly start: bigint;
   readonly last: bigint;
-}
-
-export interface MapOptions {
-  /** Where devices see the memory: a multiple of the IOMMU's smallest page. */
-  readonly iova: bigint;
-  /** Where the kernel sees it: `kernel.addressOf(memory)`, on a page boundary. */
-  readonly address: bigint;
-  /** Bytes, a multiple of the page. */
-  readonly size: bigint;
-  /** The device may read it. Default: true. */
-  readonly read?: boolean;
-  /** The device may write it. Default: true. */
-  readonly write?: boolean;
 }
 
 export interface AllocateOptions {
@@ -36,14 +24,40 @@ export interface AllocateOptions {
   readonly write?: boolean;
 }
 
-/** What devices see of memory: one translation from IOVAs to pages, shared by the devices attached to it. */
+export interface MapOptions extends AllocateOptions {
+  /** Where devices see the memory: a multiple of the smallest page. Default: one that is free, up to `below`. */
+  readonly iova?: bigint;
+  /** Where the kernel sees it: `kernel.addressOf(memory)`, on a page boundary. */
+  readonly address: bigint;
+  /** Bytes, a multiple of the page. */
+  readonly size: bigint;
+}
+
+/**
+ * What devices see of memory: one translation from IOVAs to pages, shared by the devices attached to it. A `Container`
+ * and an `Ioas` are address spaces; a driver need not know which it has.
+ */
 export interface AddressSpace {
   /** The IOVAs that may be mapped, in order. They change when a device joins: read them again. */
   ranges(): readonly IovaRange[];
-  /** Lets devices reach memory. */
-  map(options: MapOptions): void;
-  /** Takes all mappings inside the range away. Returns the bytes that were unmapped. */
+  /**
+   * The sizes of pages that the kernel says it maps with, in bytes, smallest first. IOVAs, addresses and sizes are
+   * multiples of the first. They change when a device joins.
+   */
+  pageSizes(): readonly bigint[];
+  /**
+   * Lets devices reach memory, which the caller keeps where it is until it is unmapped. Returns the IOVA.
+   * @throws RangeError when it is to choose an IOVA and none up to `below` is free; KernelError.
+   */
+  map(options: MapOptions): bigint;
+  /**
+   * Takes all mappings inside the range away. Returns the bytes that were unmapped. What `allocate` mapped is unmapped by
+   * closing it.
+   * @throws KernelError where the range cuts through a mapping; from an `Ioas`, also where nothing is mapped.
+   */
   unmap(range: { iova: bigint; size: bigint }): bigint;
-  /** New memory that devices and this process share. */
+  /** New zeroed memory that devices and this process share, mapped at a free IOVA. `size` in bytes is rounded up to pages. */
   allocate(size: number, options?: AllocateOptions): DmaBuffer;
+  /** Remembers which pages devices may have written, until that is closed. Not every address space can. */
+  trackDirtyPages?(): DirtyTracking;
 }

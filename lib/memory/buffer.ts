@@ -1,7 +1,7 @@
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../abi/system.js';
-import { check, ClosedError } from '../kernel/error.js';
+import { check, ClosedError, expected } from '../kernel/error.js';
 import type { Kernel, Mapping } from '../kernel/kernel.js';
-import { Resource } from '../kernel/resource.js';
+import { Resource, together } from '../kernel/resource.js';
 
 /** Page-aligned memory of this process, outside V8's heap: it never moves. */
 export function mapMemory(kernel: Kernel, size: number): Mapping & { readonly memory: ArrayBuffer } {
@@ -52,4 +52,34 @@ export class DmaBuffer extends Resource {
     this.#unmap();
     this.#mapping.unmap();
   }
+}
+
+/** Memory of this process, as an address space maps it. */
+interface UserMemory {
+  readonly address: bigint;
+  /** Bytes. */
+  readonly size: bigint;
+}
+
+/** How an address space maps a buffer of its own, and takes it away again. */
+interface BufferMapping {
+  /** Returns the IOVA. */
+  map(memory: UserMemory): bigint;
+  unmap(buffer: UserMemory & { readonly iova: bigint }): void;
+}
+
+/** A buffer of `size` bytes, rounded up to `page`, or nothing at all. */
+export function allocateBuffer(owner: Resource, kernel: Kernel, size: number, page: bigint, { map, unmap }: BufferMapping): DmaBuffer {
+  return together((undo) => {
+    const mapping = mapMemory(kernel, Number((BigInt(checkedSize(size)) + page - 1n) & -page));
+    undo({ close: () => mapping.unmap() });
+    const memory = { address: kernel.addressOf(mapping.memory), size: BigInt(mapping.length) };
+    const iova = map(memory);
+    return new DmaBuffer(owner, mapping, iova, () => unmap({ iova, ...memory }));
+  });
+}
+
+export function checkedSize(size: number): number {
+  if (!Number.isSafeInteger(size) || size <= 0) throw expected('a positive integer', 'size', size);
+  return size;
 }

@@ -31,13 +31,13 @@ import {
 } from '../abi/vfio/type1.js';
 import { askInfo, findCapability } from '../kernel/answer.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { CodedError, expected } from '../kernel/error.js';
+import { CodedError, expected, KernelError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { finishAll, Resource } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
-import { DmaBuffer, mapMemory } from '../memory/buffer.js';
-import { IovaAllocator } from '../memory/iova-allocator.js';
-import { DirtyTracking } from './dirty-tracking.js';
+import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
+import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
+import { ContainerDirtyTracking } from './dirty-tracking.js';
 import { Group } from './group.js';
 import { isNestingCapability } from './nesting-capability.js';
 
@@ -159,19 +159,53 @@ export class Container extends Resource implements AddressSpace {
     return this.info().ranges;
   }
 
-  /** VFIO_IOMMU_MAP_DMA. The caller keeps the memory where it is until it is unmapped; `allocate()` does so by itself. */
-  map({ iova, address, size, read = true, write = true }: MapOptions): void {
-    this.#mapDma((read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0), iova, address, size);
+  /** The sizes that VFIO_IOMMU_GET_INFO lists, with which a mapping is made of as few pages as can be. */
+  pageSizes(): readonly bigint[] {
+    const { pageSizes } = this.info();
+    return Array.from({ length: 64 }, (_, bit) => 1n << BigInt(bit)).filter((size) => (pageSizes & size) !== 0n);
+  }
+
+  /**
+   * VFIO_IOMMU_MAP_DMA; without an IOVA, at the lowest that is free from 64 KiB on. The caller keeps the memory where it is
+   * until it is unmapped; `allocate()` does so by itself.
+   */
+  map({ iova, address, size, below = everything.last, read = true, write = true }: MapOptions): bigint {
+    const flags = (read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0);
+    if (iova === undefined) return this.#mapSomewhere(flags, address, size, below);
+    this.#mapDma(flags, iova, address, size);
+    return iova;
+  }
+
+  #mapSomewhere(flags: number, address: bigint, size: bigint, below: bigint): bigint {
+    const { pageSize, ranges } = this.info();
+    let from: bigint | undefined;
+    // Where the caller has mapped something itself, the kernel does not say up to where: each step is twice the last.
+    for (let step = size; ; step *= 2n) {
+      const iova = this.#iovas.allocate(size, pageSize, ranges, below, from);
+      if (iova === undefined) throw noIovaFor(size, below);
+      try {
+        this.#mapDma(flags, iova, address, size);
+        return iova;
+      } catch (error) {
+        this.#iovas.release({ start: iova, last: iova });
+        if (!(error instanceof KernelError) || error.code !== 'EEXIST') throw error;
+        from = iova + step;
+      }
+    }
   }
 
   /** VFIO_IOMMU_UNMAP_DMA of a range that covers whole mappings. Returns the bytes unmapped: 0 where nothing was. */
   unmap({ iova, size }: { iova: bigint; size: bigint }): bigint {
-    return this.#unmapDma(0, iova, size);
+    const unmapped = this.#unmapDma(0, iova, size);
+    this.#iovas.release(rangeOf({ iova, size }));
+    return unmapped;
   }
 
   /** VFIO_IOMMU_UNMAP_DMA of everything. Linux 5.12. Returns the bytes unmapped. */
   unmapAll(): bigint {
-    return this.#unmapDma(VFIO_DMA_UNMAP_FLAG_ALL, 0n, 0n);
+    const unmapped = this.#unmapDma(VFIO_DMA_UNMAP_FLAG_ALL, 0n, 0n);
+    this.#iovas.release(everything);
+    return unmapped;
   }
 
   /**
@@ -201,9 +235,9 @@ export class Container extends Resource implements AddressSpace {
    * Remembers, until it is closed, which pages devices may have written. Version 2 of type1 only. Linux 5.8.
    * @throws KernelError EACCES on version 1.
    */
-  trackDirtyPages(): DirtyTracking {
+  trackDirtyPages(): ContainerDirtyTracking {
     this.assertOpen();
-    return DirtyTracking.start(this, this.#descriptor, this.info().pageSize, () => this.groups.length === 0);
+    return ContainerDirtyTracking.start(this, this.#descriptor, this.info().pageSize, () => this.groups.length === 0);
   }
 
   /**
@@ -211,30 +245,13 @@ export class Container extends Resource implements AddressSpace {
    * the IOMMU's page. Undone when the buffer or the container is closed.
    * @throws RangeError when no IOVA below `below` is free; KernelError.
    */
-  allocate(size: number, { below = everything.last, read = true, write = true }: AllocateOptions = {}): DmaBuffer {
+  allocate(size: number, options: AllocateOptions = {}): DmaBuffer {
     this.assertOpen();
-    if (!Number.isSafeInteger(size) || size <= 0) throw expected('a positive integer', 'size', size);
-    const { pageSize, ranges } = this.info();
-    const bytes = (BigInt(size) + pageSize - 1n) & -pageSize;
-    const iova = this.#iovas.allocate(bytes, pageSize, ranges, below);
-    if (iova === undefined) throw expected(`a size for which an IOVA up to 0x${below.toString(16)} is free`, 'size', size);
-    const range = { start: iova, last: iova + bytes - 1n };
-    const undo: (() => void)[] = [() => this.#iovas.release(range)];
-    try {
-      const mapping = mapMemory(this.kernel, Number(bytes));
-      undo.push(() => mapping.unmap());
-      this.map({ iova, address: this.kernel.addressOf(mapping.memory), size: bytes, read, write });
-      return new DmaBuffer(this, mapping, iova, () => this.#free(range, bytes));
-    } catch (error) {
-      for (const step of undo.reverse()) step();
-      throw error;
-    }
-  }
-
-  #free(range: IovaRange, bytes: bigint): void {
-    // When the last group leaves, the kernel drops every mapping and forgets how to unmap.
-    if (this.groups.length > 0) this.unmap({ iova: range.start, size: bytes });
-    this.#iovas.release(range);
+    return allocateBuffer(this, this.kernel, size, this.info().pageSize, {
+      map: (memory) => this.map({ ...options, ...memory }),
+      // When the last group leaves, the kernel drops every mapping and forgets how to unmap.
+      unmap: (buffer) => (this.groups.length > 0 ? this.unmap(buffer) : this.#iovas.release(rangeOf(buffer))),
+    });
   }
 
   /** Without an IOMMU the kernel has none of the requests about mappings, and its ENOTTY does not say why. */
@@ -278,6 +295,10 @@ export class Container extends Resource implements AddressSpace {
   protected override release(): void {
     this.#descriptor.close();
   }
+}
+
+function rangeOf({ iova, size }: { readonly iova: bigint; readonly size: bigint }): IovaRange {
+  return { start: iova, last: iova + size - 1n };
 }
 
 /** For an IOVA off the page, the IOMMU of POWER machines answers 1 and does nothing. */

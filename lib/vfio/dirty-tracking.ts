@@ -13,18 +13,13 @@ import {
 import type { Descriptor } from '../kernel/descriptor.js';
 import { Resource } from '../kernel/resource.js';
 import { DirtyBitmap } from '../memory/dirty-bitmap.js';
-
-/** IOVAs and bytes, multiples of the IOMMU's smallest page. */
-interface Range {
-  readonly iova: bigint;
-  readonly size: bigint;
-}
+import type { DirtyTracking, PageRange } from '../memory/dirty-tracking.js';
 
 /**
  * A container that remembers which pages its devices may have written, from `Container.trackDirtyPages()` until it is
  * closed. For devices that do not tell by themselves, type1 says that every page they could have written is.
  */
-export class DirtyTracking extends Resource {
+export class ContainerDirtyTracking extends Resource implements DirtyTracking {
   readonly #descriptor: Descriptor;
   readonly #pageSize: bigint;
   readonly #ended: () => boolean;
@@ -40,9 +35,9 @@ export class DirtyTracking extends Resource {
    * VFIO_IOMMU_DIRTY_PAGES with START. `pageSize` is the smallest the IOMMU has: type1 takes no other. `ended` says whether
    * the kernel has forgotten it already, as it does with the container's last group.
    */
-  static start(owner: Resource, descriptor: Descriptor, pageSize: bigint, ended: () => boolean): DirtyTracking {
+  static start(owner: Resource, descriptor: Descriptor, pageSize: bigint, ended: () => boolean): ContainerDirtyTracking {
     dirtyPages(descriptor, VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
-    return new DirtyTracking(owner, descriptor, pageSize, ended);
+    return new ContainerDirtyTracking(owner, descriptor, pageSize, ended);
   }
 
   /**
@@ -50,7 +45,7 @@ export class DirtyTracking extends Resource {
    * GET_BITMAP. Linux 5.8.
    * @throws KernelError EINVAL where the range cuts through a mapping.
    */
-  read(range: Range): DirtyBitmap {
+  read(range: PageRange): DirtyBitmap {
     this.assertOpen();
     const bitmap = new DirtyBitmap({ ...range, pageSize: this.#pageSize });
     const get = vfio_iommu_type1_dirty_bitmap_get.create();
@@ -65,7 +60,7 @@ export class DirtyTracking extends Resource {
    * Unmaps the range and says which of its pages were written, with nothing lost in between. VFIO_IOMMU_UNMAP_DMA with
    * GET_DIRTY_BITMAP. Linux 5.8.
    */
-  unmap(range: Range): { readonly unmapped: bigint; readonly dirty: DirtyBitmap } {
+  unmap(range: PageRange): { readonly unmapped: bigint; readonly dirty: DirtyBitmap } {
     this.assertOpen();
     const dirty = new DirtyBitmap({ ...range, pageSize: this.#pageSize });
     const unmap = vfio_iommu_type1_dma_unmap.create(vfio_bitmap.size);

@@ -15,9 +15,10 @@ import {
   vfio_iommu_spapr_tce_remove,
 } from '../abi/vfio/spapr.js';
 import { checkedValue64, expected } from '../kernel/error.js';
+import { together } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
-import { DmaBuffer, mapMemory } from '../memory/buffer.js';
-import { IovaAllocator } from '../memory/iova-allocator.js';
+import { allocateBuffer, checkedSize, type DmaBuffer } from '../memory/buffer.js';
+import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
 import type { Container } from './container.js';
 import { Eeh } from './eeh.js';
 
@@ -52,6 +53,7 @@ export interface CreateWindowOptions {
 const defaultPageSize = 0x1000n;
 /** The page of the host's kernel, as most are built for POWER: memory is registered in multiples of it. */
 const hostPageSize = 0x1_0000n;
+const top = 0xffff_ffff_ffff_ffffn;
 
 /**
  * The IOMMU of POWER servers (sPAPR), as a container's address space. Memory is mapped inside windows; version 2, the
@@ -169,21 +171,32 @@ export class Spapr implements AddressSpace {
     return this.#windows.map(rangeOf);
   }
 
+  /** The sizes of the windows' pages. What is mapped in a window is a multiple of its own. */
+  pageSizes(): readonly bigint[] {
+    return [...new Set(this.#windows.map(({ pageSize }) => pageSize))].sort((a, b) => (a < b ? -1 : 1));
+  }
+
   /**
-   * VFIO_IOMMU_MAP_DMA, inside one window and in its pages. A page that is mapped already is replaced. On bare metal, a
-   * device that may write may read.
+   * VFIO_IOMMU_MAP_DMA, inside one window and in its pages; without an IOVA, at a free one of the first window that has
+   * one. A page that is mapped already is replaced. On bare metal, a device that may write may read.
    * @throws RangeError outside the windows: the kernel does not look at where a range ends. KernelError EPERM before
    *   `enable()` (version 1) or `registerMemory()` (version 2); EINVAL for memory that is not registered.
    */
-  map(options: MapOptions): void {
-    this.#checkRange(options);
-    this.#container.map(options);
+  map({ iova, below = top, ...memory }: MapOptions): bigint {
+    return together((undo) => {
+      const place = iova ?? this.#place(checkedValue64(memory.size), 1n, below).iova;
+      if (iova === undefined) undo({ close: () => this.#iovas.release({ start: place, last: place }) });
+      this.#checkRange({ iova: place, size: memory.size });
+      return this.#container.map({ iova: place, ...memory });
+    });
   }
 
   /** VFIO_IOMMU_UNMAP_DMA of any pages of one window. Returns `size`: the kernel does not say what was mapped. */
   unmap(range: { readonly iova: bigint; readonly size: bigint }): bigint {
     this.#checkRange(range);
-    return this.#container.unmap(range);
+    const unmapped = this.#container.unmap(range);
+    this.#iovas.release({ start: range.iova, last: range.iova + range.size - 1n });
+    return unmapped;
   }
 
   /**
@@ -192,37 +205,33 @@ export class Spapr implements AddressSpace {
    * closed.
    * @throws RangeError when no IOVA below `below` is free; KernelError.
    */
-  allocate(size: number, { below = 0xffff_ffff_ffff_ffffn, read = true, write = true }: AllocateOptions = {}): DmaBuffer {
+  allocate(size: number, { below = top, ...access }: AllocateOptions = {}): DmaBuffer {
     this.#container.assertOpen();
-    if (!Number.isSafeInteger(size) || size <= 0) throw expected('a positive integer', 'size', size);
-    const place = this.#place(BigInt(size), below);
-    if (place === undefined) throw expected(`a size for which an IOVA up to 0x${below.toString(16)} is free`, 'size', size);
-    const { iova, bytes } = place;
-    const undo: (() => void)[] = [() => this.#iovas.release({ start: iova, last: iova + bytes - 1n })];
-    try {
-      const mapping = mapMemory(this.#container.kernel, Number(bytes));
-      undo.push(() => mapping.unmap());
-      const memory = { address: this.#container.kernel.addressOf(mapping.memory), size: bytes };
-      if (this.version === 2) {
-        this.registerMemory(memory);
-        undo.push(() => this.unregisterMemory(memory));
-      }
-      this.map({ iova, ...memory, read, write });
-      return new DmaBuffer(this.#container, mapping, iova, () => this.#free(iova, memory));
-    } catch (error) {
-      for (const step of undo.reverse()) step();
-      throw error;
-    }
+    return together((undo) => {
+      const { iova, page } = this.#place(BigInt(checkedSize(size)), hostPageSize, below);
+      undo({ close: () => this.#iovas.release({ start: iova, last: iova }) });
+      return allocateBuffer(this.#container, this.#container.kernel, size, page, {
+        map: (memory) =>
+          together((undoRegistration) => {
+            if (this.version === 2) {
+              this.registerMemory(memory);
+              undoRegistration({ close: () => this.unregisterMemory(memory) });
+            }
+            return this.map({ iova, ...memory, ...access });
+          }),
+        unmap: (buffer) => this.#free(buffer.iova, buffer),
+      });
+    });
   }
 
-  #place(size: bigint, below: bigint): { iova: bigint; bytes: bigint } | undefined {
+  /** Takes IOVAs for `size` bytes, rounded up to the page of the window they are in, or to `leastPage`. */
+  #place(size: bigint, leastPage: bigint, below: bigint): { readonly iova: bigint; readonly page: bigint } {
     for (const window of this.#windows) {
-      const page = window.pageSize > hostPageSize ? window.pageSize : hostPageSize;
-      const bytes = (size + page - 1n) & -page;
-      const iova = this.#iovas.allocate(bytes, page, [rangeOf(window)], below);
-      if (iova !== undefined) return { iova, bytes };
+      const page = window.pageSize > leastPage ? window.pageSize : leastPage;
+      const iova = this.#iovas.allocate((size + page - 1n) & -page, page, [rangeOf(window)], below);
+      if (iova !== undefined) return { iova, page };
     }
-    return undefined;
+    throw noIovaFor(size, below);
   }
 
   #free(iova: bigint, memory: { readonly address: bigint; readonly size: bigint }): void {

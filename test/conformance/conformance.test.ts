@@ -8,6 +8,7 @@ import {
   variants,
   virtualFunctionVariants,
 } from '../support/subject.js';
+import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
 import { bochs } from './bochs.js';
 import { device } from './device.js';
@@ -35,7 +36,7 @@ import { unsafe } from './unsafe.js';
 const suites = {
   ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
-  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev },
+  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace },
 };
 
 for (const variant of variants) {
