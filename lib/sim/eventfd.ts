@@ -2,6 +2,7 @@ import { EFD_NONBLOCK } from '../abi/system.js';
 import { errno } from '../abi/errno.js';
 import type { Watch } from '../kernel/kernel.js';
 import { OpenFile } from './open-file.js';
+import { Watchers } from './watchers.js';
 
 const most = 0xffff_ffff_ffff_fffen;
 
@@ -9,7 +10,7 @@ const most = 0xffff_ffff_ffff_fffen;
 export class Eventfd extends OpenFile {
   #count: bigint;
   readonly #nonblocking: boolean;
-  readonly #watches = new Set<EventfdWatch>();
+  readonly #watchers = new Watchers(() => this.readable);
   readonly #consumers = new Set<() => void>();
 
   constructor(initial: number, flags: number) {
@@ -54,11 +55,8 @@ export class Eventfd extends OpenFile {
     return -errno.ESPIPE;
   }
 
-  watch(ready: () => void): Watch {
-    const watch = new EventfdWatch(this, ready, (stopped) => this.#watches.delete(stopped));
-    this.#watches.add(watch);
-    watch.wake();
-    return watch;
+  override watch(ready: () => void): Watch {
+    return this.#watchers.watch(ready);
   }
 
   /** Something in the kernel waits for the eventfd and takes its count, as VFIO's unmask does. Returns what ends it. */
@@ -73,64 +71,12 @@ export class Eventfd extends OpenFile {
       this.#count = 0n;
       action();
     }
-    if (!this.readable) return;
-    for (const watch of this.#watches) watch.wake();
+    if (this.readable) this.#watchers.wake();
   }
 
   /** Blocking would stop the only thread there is, which is also the one that could end the wait. */
   #wouldBlock(): number {
     if (this.#nonblocking) return -errno.EAGAIN;
     throw new Error('This eventfd operation would block for ever; make the eventfd with EFD_NONBLOCK');
-  }
-}
-
-/** Calls back once a turn of the event loop while the eventfd is readable. */
-class EventfdWatch implements Watch {
-  readonly #eventfd: Eventfd;
-  readonly #ready: () => void;
-  readonly #stopped: (watch: EventfdWatch) => void;
-  #turn: NodeJS.Immediate | undefined;
-  #alive: NodeJS.Timeout | undefined;
-  #referenced = false;
-  #active = true;
-
-  constructor(eventfd: Eventfd, ready: () => void, stopped: (watch: EventfdWatch) => void) {
-    this.#eventfd = eventfd;
-    this.#ready = ready;
-    this.#stopped = stopped;
-  }
-
-  wake(): void {
-    if (!this.#active || this.#turn !== undefined) return;
-    this.#turn = setImmediate(() => {
-      this.#turn = undefined;
-      if (!this.#active || !this.#eventfd.readable) return;
-      // Asked again before the callback runs: one that throws is called again all the same.
-      this.wake();
-      this.#ready();
-    });
-    if (!this.#referenced) this.#turn.unref();
-  }
-
-  ref(): void {
-    if (!this.#active || this.#referenced) return;
-    this.#referenced = true;
-    this.#turn?.ref();
-    // Nothing but a handle keeps Node's loop alive; the longest timer there is stands in for one.
-    this.#alive = setInterval(() => {}, 0x7fff_ffff);
-  }
-
-  unref(): void {
-    this.#referenced = false;
-    this.#turn?.unref();
-    clearInterval(this.#alive);
-  }
-
-  stop(): void {
-    this.unref();
-    this.#active = false;
-    if (this.#turn !== undefined) clearImmediate(this.#turn);
-    this.#turn = undefined;
-    this.#stopped(this);
   }
 }

@@ -49,7 +49,7 @@ export class SimulatedKernel implements Kernel, FdTable {
 
   open(path: string, _flags: number): number {
     if (path === '/dev/vfio/vfio') return this.install(new ContainerFile(this.#iommuDrivers));
-    if (path === '/dev/iommu' && hasIommufd(this.#platform)) return this.install(new IommufdFile(this.#platform));
+    if (path === '/dev/iommu' && hasIommufd(this.#platform)) return this.install(new IommufdFile(this.#platform, this));
     if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#physical));
     const group = [...this.#groups].find((candidate) => candidate.present && path === `/dev/vfio/${candidate.node}`);
     if (group !== undefined) return this.#openGroup(group);
@@ -115,9 +115,7 @@ export class SimulatedKernel implements Kernel, FdTable {
   }
 
   watch(fd: number, ready: () => void): Watch | number {
-    const file = this.lookup(fd);
-    if (file === undefined) return -errno.EBADF;
-    return file instanceof Eventfd ? file.watch(ready) : -errno.EPERM;
+    return this.lookup(fd)?.watch(ready) ?? -errno.EBADF;
   }
 
   lookup(fd: number): OpenFile | undefined {

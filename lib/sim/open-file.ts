@@ -1,5 +1,5 @@
 import { errno } from '../abi/errno.js';
-import type { Mapping } from '../kernel/kernel.js';
+import type { Mapping, Watch } from '../kernel/kernel.js';
 import type { Argument } from './argument.js';
 
 /**
@@ -27,6 +27,9 @@ export abstract class OpenFile {
   mmap(_length: number, _protection: number, _flags: number, _offset: number): Mapping | number {
     return -errno.ENODEV;
   }
+  watch(_ready: () => void): Watch | number {
+    return -errno.EPERM;
+  }
 
   /** Whether it is a group's, /dev/vfio/NUMBER. */
   get isGroup(): boolean {
@@ -49,4 +52,5 @@ export abstract class OpenFile {
 export interface FdTable {
   lookup(fd: number): OpenFile | undefined;
   install(file: OpenFile): number;
+  close(fd: number): number;
 }

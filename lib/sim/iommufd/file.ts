@@ -15,12 +15,13 @@ import {
 import { MAP_SHARED, PROT_EXEC } from '../../abi/system.js';
 import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
-import { OpenFile } from '../open-file.js';
+import { OpenFile, type FdTable } from '../open-file.js';
 import type { Platform } from '../platform.js';
 import type { IommuGroup } from '../iommu-group.js';
 import { compatibilityIoctl } from './compatibility.js';
 import { BoundDevice } from './device.js';
 import { Ioas } from './ioas.js';
+import { allocateFaultQueue } from './fault-queue.js';
 import * as ioas from './ioas-requests.js';
 import { ObjectTable } from './objects.js';
 import { operation, type Context, type Operation } from './operation.js';
@@ -71,7 +72,7 @@ function accountOption(context: Context, op: number, value: bigint): bigint | nu
   }
 }
 
-const always = [destroy, option, ioas.allocate, ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap];
+const always = [destroy, option, ioas.allocate, ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap, allocateFaultQueue];
 
 function operations({ kernel }: Platform): ReadonlyMap<number, Operation> {
   const known = [
@@ -87,9 +88,9 @@ export class IommufdFile extends OpenFile {
   readonly #operations: ReadonlyMap<number, Operation>;
   readonly #lastRequest: Request;
 
-  constructor(platform: Platform) {
+  constructor(platform: Platform, fds: FdTable) {
     super();
-    this.#context = { platform, objects: new ObjectTable(), attachments: new Map(), accountsToProcess: false };
+    this.#context = { platform, fds, file: this, objects: new ObjectTable(), attachments: new Map(), accountsToProcess: false };
     this.#operations = operations(platform);
     this.#lastRequest = platform.kernel.iommufd.lastRequest;
   }

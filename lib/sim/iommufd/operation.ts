@@ -4,6 +4,7 @@ import type { Request } from '../../abi/ioctl.js';
 import type { StructType } from '../../abi/struct.js';
 import type { Argument } from '../argument.js';
 import type { IommuGroup } from '../iommu-group.js';
+import type { FdTable, OpenFile } from '../open-file.js';
 import type { Platform } from '../platform.js';
 import type { ObjectTable } from './objects.js';
 import type { Attachment } from './page-table.js';
@@ -11,6 +12,10 @@ import type { Attachment } from './page-table.js';
 /** What the requests of one open file share. */
 export interface Context {
   readonly platform: Platform;
+  /** Where files go that a request makes. */
+  readonly fds: FdTable;
+  /** The open file itself, for files that need it to stay. */
+  readonly file: OpenFile;
   readonly objects: ObjectTable;
   /** What the devices of each group are attached to. */
   readonly attachments: Map<IommuGroup, Attachment>;
