@@ -1,5 +1,6 @@
 /** A device by its own node: bound to /dev/iommu, attached to an address space. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { IOMMU_IOAS_ALLOC, iommu_ioas_alloc } from '../../lib/abi/iommufd/ioas.js';
 import { IOMMU_DESTROY, iommu_destroy } from '../../lib/abi/iommufd/object.js';
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
@@ -45,6 +46,12 @@ export function cdev(variant: Variant): void {
     const request = vfio_device_detach_iommufd_pt.create();
     Object.assign(request, { argsz, flags, pasid });
     return answer(subject.kernel.ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT.number, request.bytes));
+  };
+  const alloc = (fd: number): number => {
+    const request = iommu_ioas_alloc.create();
+    request.size = iommu_ioas_alloc.size;
+    expect(answer(subject.kernel.ioctl(fd, IOMMU_IOAS_ALLOC.number, request.bytes))).toBe('0');
+    return request.out_ioas_id;
   };
   const destroy = (fd: number, id: number): string => {
     const request = iommu_destroy.create();
@@ -135,8 +142,20 @@ export function cdev(variant: Variant): void {
     it('the kernel makes a page table for the address space, and takes it away with the last device', () => {
       const [fd, iommufd] = [seam.open(node), seam.open('/dev/iommu')];
       expect(bind(fd, iommufd)).toBe('id 1');
-      const ioas = Iommufd.open(subject.kernel);
-      ioas.close();
+      const [space, other] = [alloc(iommufd), alloc(iommufd)];
+      expect([space, other]).toEqual([2, 3]);
+      expect([attach(fd, space), attach(fd, space)]).toEqual(['table 4', 'table 4']);
+      expect([destroy(iommufd, 4), destroy(iommufd, space)]).toEqual(['EBUSY', 'EBUSY']);
+      // The new one is there before the old one goes.
+      expect(attach(fd, other)).toBe('table 5');
+      expect([destroy(iommufd, 4), destroy(iommufd, space), destroy(iommufd, other)]).toEqual(['ENOENT', '0', 'EBUSY']);
+      expect(detach(fd)).toBe('0');
+      expect([destroy(iommufd, 5), destroy(iommufd, other)]).toEqual(['ENOENT', '0']);
+    });
+
+    it('is attached to address spaces and page tables only', () => {
+      const [fd, iommufd] = [seam.open(node), seam.open('/dev/iommu')];
+      expect(bind(fd, iommufd)).toBe('id 1');
       expect([attach(fd, 0), attach(fd, 1), attach(fd, 99)]).toEqual(['ENOENT', 'EINVAL', 'ENOENT']);
       expect(detach(fd)).toBe('0');
     });

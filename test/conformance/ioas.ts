@@ -1,6 +1,7 @@
 /** /dev/iommu and its address spaces at the seam, while no device is attached. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Request } from '../../lib/abi/ioctl.js';
+import { IOMMU_FAULT_QUEUE_ALLOC } from '../../lib/abi/iommufd/fault.js';
 import * as ioas from '../../lib/abi/iommufd/ioas.js';
 import * as object from '../../lib/abi/iommufd/object.js';
 import { VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from '../../lib/abi/vfio/container.js';
@@ -102,6 +103,7 @@ export function ioasSuite(variant: Variant): void {
       [ioas.IOMMU_IOAS_UNMAP, { ioas_id: 77 }, 'ENOENT'],
       [object.IOMMU_IOAS_CHANGE_PROCESS, { __reserved: 1 }, 'EOPNOTSUPP'],
       [ioas.IOMMU_IOAS_NOIOMMU_GET_PA, { flags: 1 }, 'EOPNOTSUPP'],
+      [IOMMU_FAULT_QUEUE_ALLOC, { flags: 1 }, 'EOPNOTSUPP'],
     ];
     const since: Readonly<Record<string, true>> = { IOMMU_IOAS_CHANGE_PROCESS: true, IOMMU_IOAS_NOIOMMU_GET_PA: true };
 
