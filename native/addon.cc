@@ -54,6 +54,7 @@ NAPI_MODULE_INIT() {
       function("mmap", Call<Mmap>),
       function("mappingMemory", Call<MappingMemory>),
       function("unmap", Call<Unmap>),
+      function("memfd", Call<Memfd>),
       function("addressOf", Call<AddressOf>),
       function("mmioRead8", MmioRead8),
       function("mmioRead16", MmioRead16),

@@ -79,6 +79,7 @@ Napi::Value Pwrite(const Napi::CallbackInfo& info);
 Napi::Value Mmap(const Napi::CallbackInfo& info);
 Napi::Value MappingMemory(const Napi::CallbackInfo& info);
 Napi::Value Unmap(const Napi::CallbackInfo& info);
+Napi::Value Memfd(const Napi::CallbackInfo& info);
 Napi::Value AddressOf(const Napi::CallbackInfo& info);
 
 napi_value MmioRead8(napi_env env, napi_callback_info info);

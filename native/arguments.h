@@ -110,10 +110,16 @@ class Arguments {
 
   int Fd(size_t index) { return Int(index, "fd"); }
 
+  // For the kernel, which takes what comes before the first zero byte.
   std::string String(size_t index, const char* name) {
     if (failed_) return {};
-    if (info_[index].IsString()) return info_[index].As<Napi::String>();
-    Refuse(Wrong::type, "a string", name, index);
+    if (!info_[index].IsString()) {
+      Refuse(Wrong::type, "a string", name, index);
+      return {};
+    }
+    const std::string string = info_[index].As<Napi::String>();
+    if (string.find('\0') == std::string::npos) return string;
+    Refuse(Wrong::range, "a string without zero bytes", name, index);
     return {};
   }
 

@@ -1,12 +1,14 @@
-// mmap and its end, and the address of a buffer.
+// mmap and its end, memory that is a file, and the address of a buffer.
 //
 // May assume: only this file gives mapped memory back. The rule that makes every order of events safe: memory that an
 // ArrayBuffer has shown to JavaScript is munmapped in the finalizer of that ArrayBuffer's memory and nowhere else,
 // because the engine, or a buffer it was transferred to, may still hold the pointer. Until then unmapping puts empty
 // memory in its place.
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <string>
 
 #include "arguments.h"
 
@@ -139,6 +141,22 @@ Napi::Value Unmap(const Napi::CallbackInfo& info) {
   mapping->open = false;
   mapping->address = nullptr;
   return ToResult(env, 0);
+}
+
+Napi::Value Memfd(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const std::string name = arguments.String(0, "name");
+  const off_t size = arguments.Integer(1, "size", 0, kMostSafe);
+  const unsigned int flags = static_cast<unsigned int>(arguments.Integer(2, "flags", 0, kMostWord));
+  if (arguments.failed()) return {};
+  const int fd = memfd_create(name.c_str(), flags | MFD_CLOEXEC);
+  if (fd == -1) return ToResult(info.Env(), -errno);
+  if (ftruncate(fd, size) == -1) {
+    const int refused = errno;
+    close(fd);
+    return ToResult(info.Env(), -refused);
+  }
+  return ToResult(info.Env(), fd);
 }
 
 Napi::Value AddressOf(const Napi::CallbackInfo& info) {

@@ -29,9 +29,6 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
   const std::string path = arguments.String(0, "path");
   const int flags = arguments.Int(1, "flags");
-  if (!arguments.failed() && path.find('\0') != std::string::npos) {
-    arguments.Refuse(Wrong::range, "a string without zero bytes", "path", 0);
-  }
   if (arguments.failed()) return {};
   return ToResult(info.Env(), Retry([&] { return open(path.c_str(), flags | O_CLOEXEC, 0600); }));
 }

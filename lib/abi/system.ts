@@ -1,4 +1,4 @@
-/** The flags of open(2), mmap(2) and eventfd(2) that a driver meets, as Linux numbers them on x86-64 and arm64. */
+/** The flags of open(2), mmap(2), memfd_create(2) and eventfd(2) that a driver meets, as Linux numbers them on x86-64 and arm64. */
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
@@ -14,5 +14,10 @@ export const MAP_ANONYMOUS = 0x20;
 export const MAP_HUGETLB = 0x4_0000;
 /** Pages are there when mmap returns, not at first touch. */
 export const MAP_POPULATE = 0x8000;
+
+export const MFD_CLOEXEC = 0x1;
+export const MFD_ALLOW_SEALING = 0x2;
+export const MFD_NOEXEC_SEAL = 0x8;
+export const MFD_EXEC = 0x10;
 
 export const EFD_NONBLOCK = 0x800;

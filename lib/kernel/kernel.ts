@@ -21,6 +21,11 @@ export interface Kernel {
   pwrite(fd: number, bytes: Uint8Array, offset: number): number;
   /** mmap(2) at an address of the kernel's choice. `fd` -1 with `MAP_ANONYMOUS` is memory of this process. */
   mmap(fd: number, length: number, protection: number, flags: number, offset: number): Mapping | number;
+  /**
+   * memfd_create(2), and ftruncate(2) to `size` bytes of zero: memory that has an fd, for other processes and kernels'
+   * requests to share. `MFD_CLOEXEC` is always added.
+   */
+  memfd(name: string, size: number, flags: number): number;
   /** eventfd(2). `EFD_CLOEXEC` is always added. */
   eventfd(initial: number, flags: number): number;
   /** Where this kernel sees the first byte of `memory`: the value for a `vaddr` or any other pointer field. */

@@ -23,6 +23,7 @@ interface Addon {
   mmap(fd: number, length: number, protection: number, flags: number, offset: number): MappingHandle | number;
   mappingMemory(mapping: MappingHandle): ArrayBuffer;
   unmap(mapping: MappingHandle): number;
+  memfd(name: string, size: number, flags: number): number;
   addressOf(memory: ArrayBuffer): bigint;
   mmioRead8(mapping: MappingHandle, offset: number): number;
   mmioRead16(mapping: MappingHandle, offset: number): number;
@@ -71,6 +72,7 @@ function realKernel(addon: Addon): Kernel {
       if (typeof handle === 'number') return handle;
       return new NativeMapping(addon, handle, length, ordinaryMemory(protection, flags));
     },
+    memfd: addon.memfd,
     eventfd: addon.eventfd,
     addressOf: addon.addressOf,
     watch(fd, ready) {

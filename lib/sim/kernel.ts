@@ -14,6 +14,7 @@ import type { IommuGroup } from './iommu-group.js';
 import { PagemapFile, type PhysicalMemory } from './physical-memory.js';
 import { hasIommufd, type Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
+import { MemfdFile } from './memfd.js';
 import { IommufdFile } from './iommufd/file.js';
 import { noiommuKind } from './noiommu.js';
 import type { FdTable, OpenFile } from './open-file.js';
@@ -103,6 +104,12 @@ export class SimulatedKernel implements Kernel, FdTable {
     if (length === 0 || checkOffset(offset) % pageSize !== 0) return -errno.EINVAL;
     if ((flags & MAP_ANONYMOUS) !== 0) return new MemoryMapping(this.#platform.memory, length, protection);
     return this.lookup(fd)?.mmap(length, protection, flags, offset) ?? -errno.EBADF;
+  }
+
+  memfd(name: string, size: number, flags: number): number {
+    if (!Number.isSafeInteger(size) || size < 0) throw expected('an integer from 0 to 9007199254740991', 'size', size);
+    const file = MemfdFile.create(name, size, flags);
+    return typeof file === 'number' ? file : this.install(file);
   }
 
   eventfd(initial: number, flags: number): number {

@@ -14,7 +14,7 @@ export interface Registers {
 }
 
 /** What all mappings of a simulated kernel check before an access, as the real one's accessors do. */
-abstract class CheckedMapping implements Mapping, Mmio {
+export abstract class CheckedMapping implements Mapping, Mmio {
   readonly length: number;
   abstract readonly memory: ArrayBuffer | undefined;
   readonly mmio: Mmio = this;
@@ -107,7 +107,7 @@ export class MemoryMapping extends CheckedMapping {
 }
 
 /** An access the bus refuses. On hardware the processor would raise SIGBUS. */
-class BusFaultError extends Error {
+export class BusFaultError extends Error {
   readonly code = 'ERR_VFIO_BUS_FAULT';
 
   constructor(offset: number) {

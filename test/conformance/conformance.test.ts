@@ -22,6 +22,7 @@ import { features } from './features.js';
 import { ioasChoice } from './ioas-choice.js';
 import { ioasSuite } from './ioas.js';
 import { iommufdApi } from './iommufd-api.js';
+import { files } from './files.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
 import { limited } from './limited.js';
@@ -37,6 +38,7 @@ const suites = {
   ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace },
+  ...{ files },
 };
 
 for (const variant of variants) {

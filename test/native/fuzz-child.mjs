@@ -160,6 +160,7 @@ const calls = {
   pread: () => [fd(), or(bytes), offset()],
   pwrite: () => [fd(), or(bytes), or(() => below(1 << 16))],
   eventfd: () => [or(() => below(2 ** 32)), or(() => pick(0, 0x800, 1, below(2 ** 31)))],
+  memfd: () => [or(text), or(() => pick(0, 4096, below(2 ** 53))), or(() => pick(0, 1, 2, 4, below(2 ** 32)))],
   addressOf: () => [anything()],
   mmap: () => [
     chance(0.4) ? -1 : fd(),
@@ -220,7 +221,7 @@ for (; counts.calls < total; counts.calls += 1) {
   try {
     const result = addon[name](...values);
     counts[typeof result === 'number' && result < 0 ? 'errors' : 'results'] += 1;
-    if ((name === 'open' || name === 'eventfd') && result >= 0) closeSync(result);
+    if (['open', 'eventfd', 'memfd'].includes(name) && result >= 0) closeSync(result);
     if (name === 'mmap' && typeof result === 'object') keep(mappings, result);
     if (name === 'watch' && typeof result === 'object') keep(watches, result);
     if (name === 'mappingMemory') {

@@ -290,6 +290,45 @@ describe('in a worker', () => {
   });
 });
 
+describe('memfd', () => {
+  it('is a file of zeros, of its size, that can be mapped more than once', () => {
+    const fd = addon.memfd('shared', 2 * PAGE, 0);
+    const [first, second] = [addon.mmap(fd, 2 * PAGE, READ_WRITE, MAP_SHARED, 0), addon.mmap(fd, PAGE, READ_WRITE, MAP_SHARED, PAGE)];
+    expect(addon.mmioRead64(first, 2 * PAGE - 8)).toBe(0n);
+    addon.mmioWrite32(first, PAGE + 4, 0x1234_5678);
+    expect(addon.mmioRead32(second, 4)).toBe(0x1234_5678);
+    const bytes = new Uint8Array(8);
+    expect(addon.pread(fd, bytes, PAGE)).toBe(8);
+    expect(new Uint32Array(bytes.buffer)[1]).toBe(0x1234_5678);
+    expect(addon.pread(fd, bytes, 2 * PAGE)).toBe(0);
+    addon.unmap(first);
+    addon.unmap(second);
+    addon.close(fd);
+  });
+
+  it('leaves no fd behind when it cannot be that large', () => {
+    const fd = addon.memfd('', 0, 0);
+    addon.close(fd);
+    // Of huge pages there is no half.
+    expect(addon.memfd('x', 1, 4)).toBe(EINVAL);
+    expect(addon.memfd('x', 0, 0x0800_0000)).toBe(EINVAL);
+    expect(addon.memfd('x'.repeat(300), 0, 0)).toBe(EINVAL);
+    const next = addon.memfd('', 2 ** 53 - 1, 0);
+    expect(next).toBe(fd);
+    addon.close(next);
+  });
+
+  it('takes a name, a size and flags', () => {
+    expect(() => addon.memfd(5, 0, 0)).toThrow(new TypeError('Expected a string for name but received 5'));
+    expect(() => addon.memfd('a\0b', 0, 0)).toThrow(/^Expected a string without zero bytes for name/);
+    expect(() => addon.memfd('x', -1, 0)).toThrow(
+      new RangeError('Expected an integer from 0 to 9007199254740991 for size but received -1'),
+    );
+    expect(() => addon.memfd('x', 0, 2 ** 32)).toThrow(RangeError);
+    expect(() => addon.memfd('x')).toThrow(TypeError);
+  });
+});
+
 describe('addressOf', () => {
   it('is where the kernel finds the first byte', () => {
     const memory = new ArrayBuffer(8);

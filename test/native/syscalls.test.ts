@@ -29,7 +29,7 @@ describe('open and close', () => {
   });
 
   it('every fd is closed on exec', () => {
-    for (const fd of [addon.open('/dev/null', 0), addon.eventfd(0, 0)]) {
+    for (const fd of [addon.open('/dev/null', 0), addon.eventfd(0, 0), addon.memfd('x', 0, 0)]) {
       expect(modeOf(fd) & O_CLOEXEC).toBe(O_CLOEXEC);
       addon.close(fd);
     }

@@ -41,6 +41,10 @@ export class Seam {
     return this.#keep(this.kernel.eventfd(0, flags));
   }
 
+  memfd(size: number): number {
+    return this.#keep(this.kernel.memfd('test', size, 0));
+  }
+
   setContainer(group: number, container: number): number {
     return this.kernel.ioctl(group, VFIO_GROUP_SET_CONTAINER.number, new Uint8Array(new Int32Array([container]).buffer));
   }
