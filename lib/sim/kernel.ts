@@ -16,6 +16,7 @@ import { hasIommufd, type Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
 import { MemfdFile } from './memfd.js';
 import { IommufdFile } from './iommufd/file.js';
+import type { Operation } from './iommufd/operation.js';
 import { noiommuKind } from './noiommu.js';
 import type { FdTable, OpenFile } from './open-file.js';
 import type { PciSlot } from './slot.js';
@@ -37,20 +38,30 @@ export class SimulatedKernel implements Kernel, FdTable {
   readonly #slots: readonly PciSlot[];
   readonly #physical: PhysicalMemory;
   readonly #iommuDrivers: readonly IommuDriverKind[];
+  readonly #iommufdOperations: readonly Operation[];
   readonly #open = new Map<number, OpenFile>();
 
-  constructor(platform: Platform, groups: GroupTable, slots: readonly PciSlot[], physical: PhysicalMemory, files: Files) {
+  constructor(
+    platform: Platform,
+    groups: GroupTable,
+    slots: readonly PciSlot[],
+    physical: PhysicalMemory,
+    files: Files,
+    iommufdOperations: readonly Operation[],
+  ) {
     this.#slots = slots;
     this.#platform = platform;
     this.#groups = groups;
     this.#physical = physical;
     this.#iommuDrivers = [platform.iommu.kind === 'spapr' ? spaprKind(platform) : type1Kind(platform), noiommuKind(platform)];
     this.files = files;
+    this.#iommufdOperations = iommufdOperations;
   }
 
   open(path: string, _flags: number): number {
     if (path === '/dev/vfio/vfio') return this.install(new ContainerFile(this.#iommuDrivers));
-    if (path === '/dev/iommu' && hasIommufd(this.#platform)) return this.install(new IommufdFile(this.#platform, this));
+    if (path === '/dev/iommu' && hasIommufd(this.#platform))
+      return this.install(new IommufdFile(this.#platform, this, this.#iommufdOperations));
     if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#physical));
     const group = [...this.#groups].find((candidate) => candidate.present && path === `/dev/vfio/${candidate.node}`);
     if (group !== undefined) return this.#openGroup(group);

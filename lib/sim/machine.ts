@@ -2,6 +2,7 @@ import { Clock } from './clock.js';
 import { DmaPort, type CacheContents, type DmaFault } from './dma.js';
 import { FileTree } from './files.js';
 import { GroupTable } from './group-table.js';
+import type { Operation } from './iommufd/operation.js';
 import { SimulatedKernel } from './kernel.js';
 import { mediatedDrivers, type MediatedDriver } from './mdev/drivers.js';
 import { MdevBus } from './mdev/parent.js';
@@ -55,6 +56,12 @@ export interface MachineOptions {
   readonly rawIo?: boolean;
 }
 
+/** What a kernel built for tests has beside what Linux has. */
+export interface TestKernel {
+  /** Requests of /dev/iommu. */
+  readonly iommufdOperations?: readonly Operation[];
+}
+
 /**
  * A simulated machine: an IOMMU, devices, and a kernel that answers as Linux does. Needs no privileges, no addon and no
  * particular operating system.
@@ -68,17 +75,19 @@ export class Machine {
   readonly #platform: Platform;
   readonly #mediated: MdevBus;
 
-  constructor({
-    kernel = '7.3',
-    iommu = 'intel',
-    devices = [],
-    mediated = [],
-    allowUnsafeInterrupts = false,
-    dmaEntryLimit = 65535,
-    lockedMemoryLimit,
-    unsafeNoIommu = false,
-    rawIo = true,
-  }: MachineOptions = {}) {
+  /** What a kernel for tests has more is for this package's own tests. */
+  constructor(machine: MachineOptions = {}, { iommufdOperations = [] }: TestKernel = {}) {
+    const {
+      kernel = '7.3',
+      iommu = 'intel',
+      devices = [],
+      mediated = [],
+      allowUnsafeInterrupts = false,
+      dmaEntryLimit = 65535,
+      lockedMemoryLimit,
+      unsafeNoIommu = false,
+      rawIo = true,
+    } = machine;
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
     for (const name of mediated)
@@ -131,7 +140,7 @@ export class Machine {
       groups,
     );
     const tree = fileTree({ platform, slots, groups, mediated: this.#mediated });
-    this.kernel = new SimulatedKernel(platform, groups, slots, physical, new FileTree(tree));
+    this.kernel = new SimulatedKernel(platform, groups, slots, physical, new FileTree(tree), iommufdOperations);
   }
 
   /** The process has CAP_SYS_RAWIO. It can be taken away, as setpriv(1) does, or given back. */

@@ -2,6 +2,7 @@
 import { describe } from 'vitest';
 import {
   limitedVariants,
+  mockVariants,
   noIommuVariants,
   noRawIoVariants,
   unsafeVariants,
@@ -28,6 +29,7 @@ import { lifecycle } from './lifecycle.js';
 import { limited } from './limited.js';
 import { mediated } from './mediated.js';
 import { migration } from './migration.js';
+import { mockDevices } from './mock-devices.js';
 import { noIommu, noRawIo } from './noiommu.js';
 import { serial } from './serial.js';
 import { sizes } from './sizes.js';
@@ -55,3 +57,11 @@ for (const variant of unsafeVariants) describe(variant.name, () => unsafe(varian
 
 for (const variant of noIommuVariants) describe(variant.name, () => noIommu(variant));
 for (const variant of noRawIoVariants) describe(variant.name, () => noRawIo(variant));
+
+const mockSuites = { mockDevices };
+
+for (const variant of mockVariants) {
+  describe(variant.name, () => {
+    for (const [name, suite] of Object.entries(mockSuites)) describe(name, () => suite(variant));
+  });
+}

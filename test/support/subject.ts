@@ -8,7 +8,9 @@ import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { findDevices } from '../../lib/pci/topology.js';
 import { Edu, Machine, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
+import type { TestKernel } from '../../lib/sim/machine.js';
 import { ExpressFunction } from './express.js';
+import { mockKernel } from './mock/kernel.js';
 
 /** Where a device is. */
 export interface Place {
@@ -148,13 +150,14 @@ async function unbindElsewhere(address: string): Promise<void> {
 }
 
 /** A machine without an IOMMU, in no-IOMMU mode, and two devices. */
-function simulatedNoIommu(version: KernelVersion, rawIo: boolean): Variant {
+function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKernel = {}): Variant {
+  const lesser = rawIo ? '' : ', without CAP_SYS_RAWIO';
   return {
-    name: `simulated ${version} none${rawIo ? '' : ', without CAP_SYS_RAWIO'}`,
+    name: `simulated ${version} none${lesser}${test === mockKernel ? ', with mock devices' : ''}`,
     real: false,
     make: () => {
       const devices = [1, 2].map(() => ({ model: new Edu({ dmaMask: 0xffff_ffff_ffffn }) }));
-      const machine = new Machine({ kernel: version, iommu: 'none', unsafeNoIommu: true, rawIo, devices });
+      const machine = new Machine({ kernel: version, iommu: 'none', unsafeNoIommu: true, rawIo, devices }, test);
       return {
         kernel: machine.kernel,
         version,
@@ -216,7 +219,7 @@ export const noIommuVariants: readonly Variant[] = has(CAP_SYS_RAWIO)
  * Machines for the kernel's own mock devices (test/support/mock). Linux 6.12 gives those devices their IOMMU only where none
  * of the processor's is; 7.3 everywhere.
  */
-export const mockVariants: readonly Variant[] = noIommuVariants;
+export const mockVariants: readonly Variant[] = variantsOf(['none'], (version) => simulatedNoIommu(version, true, mockKernel));
 
 /** The same, in a process without CAP_SYS_RAWIO. */
 export const noRawIoVariants: readonly Variant[] =

@@ -1,27 +1,31 @@
 /** Devices that a file of /dev/iommu owns, and what they are attached to. The order of checks is that of the kernel's device.c. */
 import { errno } from '../../abi/errno.js';
 import type { IommuGroup } from '../iommu-group.js';
+import type { DeviceIommu } from './hardware.js';
 import { Ioas } from './ioas.js';
 import { IommufdObject } from './objects.js';
 import type { Context } from './operation.js';
-import { PageTable, type Attachment } from './page-table.js';
+import { HardwarePageTable, PageTable, type Attachment } from './page-table.js';
 
 export class BoundDevice extends IommufdObject {
   /** Its driver needs it until it is unbound. */
   override users = 1;
+  /** What stands between it and memory. */
+  readonly iommu: DeviceIommu;
   readonly #context: Context;
   readonly #group: IommuGroup;
 
-  private constructor(context: Context, group: IommuGroup) {
+  private constructor(context: Context, group: IommuGroup, iommu: DeviceIommu) {
     super();
     this.#context = context;
     this.#group = group;
+    this.iommu = iommu;
   }
 
   /** iommufd_device_bind, while the module's own parameter allow_unsafe_interrupts is off: the device, or -errno. */
-  static create(context: Context, group: IommuGroup): BoundDevice | number {
-    if (!context.platform.iommu.isolatesInterrupts || !group.claim(context)) return -errno.EPERM;
-    const device = new BoundDevice(context, group);
+  static create(context: Context, group: IommuGroup, iommu: DeviceIommu): BoundDevice | number {
+    if (!iommu.isolatesInterrupts || !group.claim(context)) return -errno.EPERM;
+    const device = new BoundDevice(context, group, iommu);
     context.objects.add(device);
     return device;
   }
@@ -31,11 +35,11 @@ export class BoundDevice extends IommufdObject {
     return attachment?.devices.has(this) === true ? attachment : undefined;
   }
 
-  /** iommufd_device_attach and _replace: the id of the page table, or -errno. */
+  /** iommufd_device_attach, and _replace where it is attached: the id of the page table, or -errno. */
   attach(id: number): { readonly table: number } | number {
     const object = this.#context.objects.find(id, IommufdObject);
     if (object === undefined) return -errno.ENOENT;
-    if (object instanceof PageTable) {
+    if (object instanceof HardwarePageTable) {
       const result = this.#use(object);
       return result === 0 ? { table: id } : result;
     }
@@ -48,20 +52,22 @@ export class BoundDevice extends IommufdObject {
     return object === undefined ? -errno.ENOENT : -errno.EINVAL;
   }
 
-  /** iommufd_device_auto_get_domain: a page table that is there and fits, or a new one. */
+  /** iommufd_device_auto_get_domain: one of the kernel's own page tables that is there and fits, or a new one. */
   #attachTo(ioas: Ioas): { readonly table: number } | number {
-    const { objects, platform } = this.#context;
+    const { objects } = this.#context;
     for (const table of objects.all(PageTable)) {
-      if (table.ioas !== ioas) continue;
+      if (table.ioas !== ioas || !table.automatic) continue;
       const result = this.#use(table);
       if (result === 0) return { table: table.id };
       if (result !== -errno.EINVAL) return result;
     }
     const replaces = this.#attachment !== undefined;
-    const table = new PageTable(ioas);
+    const domain = this.iommu.allocatePaging(0, undefined);
+    if (typeof domain === 'number') return domain;
+    const table = new PageTable(ioas, domain, { automatic: true });
     const id = objects.add(table);
     // Replacing, the kernel fills the table before the device changes over; the first time, after it.
-    const fill = (): number => ioas.addTable(table, platform.iommu);
+    const fill = (): number => ioas.addTable(table);
     const change = (): number => this.#use(table);
     const [first, second] = replaces ? [fill, change] : [change, fill];
     let result = first();
@@ -75,17 +81,20 @@ export class BoundDevice extends IommufdObject {
   }
 
   /** iommufd_device_do_attach and _do_replace: 0 or -errno. */
-  #use(table: PageTable): number {
+  #use(table: HardwarePageTable): number {
     const attachment = this.#attachment;
     return attachment === undefined ? this.#join(table) : this.#replace(attachment, table);
   }
 
-  #join(table: PageTable): number {
+  #join(table: HardwarePageTable): number {
     const { attachments } = this.#context;
     const others = attachments.get(this.#group);
     if (others !== undefined && others.table !== table) return -errno.EINVAL;
-    const refused = this.#reserve(table.ioas, this);
-    if (refused !== 0) return refused;
+    const refused = this.reserve(table.paging.ioas) || (others === undefined ? this.iommu.attach(table.domain) : 0);
+    if (refused !== 0) {
+      table.paging.ioas.unreserve(this);
+      return refused;
+    }
     if (others === undefined) attachments.set(this.#group, { table, devices: new Set([this]) });
     else others.devices.add(this);
     this.#group.domain = table;
@@ -95,18 +104,16 @@ export class BoundDevice extends IommufdObject {
   }
 
   /** All devices of the group go over. */
-  #replace(attachment: Attachment, table: PageTable): number {
+  #replace(attachment: Attachment, table: HardwarePageTable): number {
     const { table: old, devices } = attachment;
     if (table === old) return 0;
-    if (table.ioas !== old.ioas) {
-      for (const device of devices) {
-        const refused = this.#reserve(table.ioas, device);
-        if (refused === 0) continue;
-        for (const each of devices) table.ioas.unreserve(each);
-        return refused;
-      }
-      for (const device of devices) old.ioas.unreserve(device);
+    const [to, from] = [table.paging.ioas, old.paging.ioas];
+    const refused = (to === from ? 0 : firstFailure(devices, (device) => device.reserve(to))) || this.iommu.attach(table.domain);
+    if (refused !== 0) {
+      if (to !== from) for (const device of devices) to.unreserve(device);
+      return refused;
     }
+    if (to !== from) for (const device of devices) from.unreserve(device);
     attachment.table = table;
     this.#group.domain = table;
     table.users += devices.size;
@@ -116,12 +123,12 @@ export class BoundDevice extends IommufdObject {
   }
 
   /** iopt_table_enforce_dev_resv_regions: what the platform keeps from a device, the device keeps from the address space. */
-  #reserve(ioas: Ioas, owner: IommufdObject): number {
-    for (const region of this.#context.platform.iommu.reserved) {
+  reserve(ioas: Ioas): number {
+    for (const region of this.iommu.reserved) {
       if (region.type === 'direct-relaxable') continue;
-      const refused = ioas.reserve(region, owner);
+      const refused = ioas.reserve(region, this);
       if (refused === 0) continue;
-      ioas.unreserve(owner);
+      ioas.unreserve(this);
       return refused;
     }
     return 0;
@@ -136,15 +143,15 @@ export class BoundDevice extends IommufdObject {
       this.#context.attachments.delete(this.#group);
       this.#group.domain = undefined;
     }
-    table.ioas.unreserve(this);
+    table.paging.ioas.unreserve(this);
     table.users -= 1;
     this.users -= 1;
     this.#letGo(table);
   }
 
   /** A page table that the kernel made goes with its last device. */
-  #letGo(table: PageTable): void {
-    if (table.users === 0) this.#context.objects.destroy(table.id);
+  #letGo(table: HardwarePageTable): void {
+    if (table.automatic && table.users === 0) this.#context.objects.destroy(table.id);
   }
 
   /** iommufd_device_unbind. */
@@ -157,4 +164,13 @@ export class BoundDevice extends IommufdObject {
   override release(): void {
     this.#group.unclaim();
   }
+}
+
+/** The first result that is not 0. */
+function firstFailure<T>(items: Iterable<T>, step: (item: T) => number): number {
+  for (const item of items) {
+    const result = step(item);
+    if (result !== 0) return result;
+  }
+  return 0;
 }

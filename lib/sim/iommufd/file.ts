@@ -1,6 +1,5 @@
 /** /dev/iommu. The order of checks is that of the kernel's main.c. */
 import { errno } from '../../abi/errno.js';
-import type { Request } from '../../abi/ioctl.js';
 import {
   IOMMUFD_CMD_BASE,
   IOMMU_DESTROY,
@@ -23,6 +22,7 @@ import { BoundDevice } from './device.js';
 import { Ioas } from './ioas.js';
 import { allocateFaultQueue } from './fault-queue.js';
 import * as ioas from './ioas-requests.js';
+import { MachineIommu } from './machine-iommu.js';
 import { ObjectTable } from './objects.js';
 import { operation, type Context, type Operation } from './operation.js';
 
@@ -74,9 +74,10 @@ function accountOption(context: Context, op: number, value: bigint): bigint | nu
 
 const always = [destroy, option, ioas.allocate, ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap, allocateFaultQueue];
 
-function operations({ kernel }: Platform): ReadonlyMap<number, Operation> {
+function operations({ kernel }: Platform, added: readonly Operation[]): ReadonlyMap<number, Operation> {
   const known = [
     ...always,
+    ...added,
     ...(kernel.iommufd.changesProcess ? [ioas.changeProcess] : []),
     ...(kernel.iommufd.tellsPhysicalAddresses ? [ioas.physicalAddress] : []),
   ];
@@ -86,18 +87,20 @@ function operations({ kernel }: Platform): ReadonlyMap<number, Operation> {
 export class IommufdFile extends OpenFile {
   readonly #context: Context;
   readonly #operations: ReadonlyMap<number, Operation>;
-  readonly #lastRequest: Request;
+  readonly #lastCommand: number;
 
-  constructor(platform: Platform, fds: FdTable) {
+  /** `added`: requests that only a kernel built for tests has. */
+  constructor(platform: Platform, fds: FdTable, added: readonly Operation[]) {
     super();
     this.#context = { platform, fds, file: this, objects: new ObjectTable(), attachments: new Map(), accountsToProcess: false };
-    this.#operations = operations(platform);
-    this.#lastRequest = platform.kernel.iommufd.lastRequest;
+    this.#operations = operations(platform, added);
+    const requests = [platform.kernel.iommufd.lastRequest, ...added.map(({ request }) => request)];
+    this.#lastCommand = Math.max(...requests.map(({ number }) => number & 0xff));
   }
 
   override ioctl(request: number, argument: Argument): number {
     const command = request & 0xff;
-    if (command < IOMMUFD_CMD_BASE || command > (this.#lastRequest.number & 0xff)) return compatibilityIoctl(request, argument);
+    if (command < IOMMUFD_CMD_BASE || command > this.#lastCommand) return compatibilityIoctl(request, argument);
     // The length word is read before the request is known to be one.
     const word = argument.copyFrom(4);
     if (word === undefined) return -errno.EFAULT;
@@ -107,7 +110,7 @@ export class IommufdFile extends OpenFile {
 
   /** A device of the group becomes this file's, and one of its objects. */
   bind(group: IommuGroup): BoundDevice | number {
-    return BoundDevice.create(this.#context, group);
+    return BoundDevice.create(this.#context, group, new MachineIommu(this.#context.platform.iommu));
   }
 
   /** Only what a queue of a virtual IOMMU gave an offset for can be mapped, and there is none. */

@@ -3,8 +3,8 @@ import { errno } from '../../abi/errno.js';
 import { IntervalMap, type Interval } from '../interval-map.js';
 import type { DmaMapping } from '../dma.js';
 import type { Platform } from '../platform.js';
-import type { IommuProfile } from '../profile.js';
 import type { Pin } from '../user-memory.js';
+import type { PagingDomain } from './hardware.js';
 import { IommufdObject } from './objects.js';
 import type { Pages } from './pages.js';
 import { holes, mergeSorted, usedSpans } from './spans.js';
@@ -39,6 +39,13 @@ interface Reserved extends Interval {
   readonly owner: object;
 }
 
+/** A page table that has what is mapped. */
+interface Follower {
+  readonly domain: PagingDomain;
+  /** What was there is not mapped any more. */
+  forget(range: Interval): void;
+}
+
 export class Ioas extends IommufdObject {
   readonly #areas = new IntervalMap<IovaArea>();
   /** Where the kernel may choose IOVAs; empty: everywhere. Nothing else is held to it. */
@@ -49,7 +56,7 @@ export class Ioas extends IommufdObject {
   /** Without a page table there are no pages to be aligned to, unless large ones are off. */
   #alignment = 1n;
   /** The page tables that follow it. */
-  readonly #tables = new Set<IommufdObject>();
+  readonly #tables = new Set<Follower>();
   readonly #platform: Platform;
 
   constructor(platform: Platform) {
@@ -64,10 +71,11 @@ export class Ioas extends IommufdObject {
   }
 
   /** iopt_table_add_domain: 0 or -errno. From now on, what is mapped is pinned. */
-  addTable(table: IommufdObject, { apertureLast }: IommuProfile): number {
-    const aligned = this.#align(pageSize);
+  addTable(table: Follower): number {
+    const { pageSize: granule, aperture } = table.domain;
+    const aligned = this.#align(granule > this.#alignment ? granule : this.#alignment);
     if (aligned !== 0) return aligned;
-    const refused = apertureLast === top ? 0 : this.reserve({ start: apertureLast + 1n, last: top }, table);
+    const refused = this.#reserveOutside(aperture, table);
     const result = refused === 0 && this.#tables.size === 0 ? this.#pinAll([...this.#areas.within(0n, top)]) : refused;
     if (result === 0) {
       this.#tables.add(table);
@@ -78,15 +86,22 @@ export class Ioas extends IommufdObject {
     return result;
   }
 
-  removeTable(table: IommufdObject): void {
+  removeTable(table: Follower): void {
     if (!this.#tables.delete(table)) return;
     this.unreserve(table);
     if (this.#tables.size === 0) for (const area of this.#areas.within(0n, top)) this.#unpin(area);
     this.#align(this.#leastAlignment);
   }
 
+  #reserveOutside({ start, last }: Interval, owner: object): number {
+    const below = start === 0n ? 0 : this.reserve({ start: 0n, last: start - 1n }, owner);
+    return below !== 0 || last === top ? below : this.reserve({ start: last + 1n, last: top }, owner);
+  }
+
   get #leastAlignment(): bigint {
-    return this.#tables.size > 0 || !this.#largePages ? pageSize : 1n;
+    let least = this.#largePages ? 1n : pageSize;
+    for (const { domain } of this.#tables) if (domain.pageSize > least) least = domain.pageSize;
+    return least;
   }
 
   /** iopt_calculate_iova_alignment: 0, or -errno where something mapped is not aligned so. */
@@ -128,6 +143,11 @@ export class Ioas extends IommufdObject {
 
   get mappings(): number {
     return this.#areas.size;
+  }
+
+  /** What is mapped, each once however often. */
+  pages(): ReadonlySet<Pages> {
+    return new Set([...this.#areas.within(0n, top)].map(({ pages }) => pages));
   }
 
   /** What is not reserved. */
@@ -250,6 +270,7 @@ export class Ioas extends IommufdObject {
       if (area.start < start || area.last > last) return -errno.ENOENT;
       this.#areas.remove(area);
       this.#unpin(area);
+      for (const table of this.#tables) table.forget(area);
       unmapped += area.last - area.start + 1n;
     }
     return unmapped;

@@ -1,20 +1,71 @@
+/** Page tables of the hardware: what devices are attached to. */
 import type { DmaMapping } from '../dma.js';
+import type { Interval } from '../interval-map.js';
+import type { NestedDomain, PagingDomain, Stage2 } from './hardware.js';
 import type { Ioas } from './ioas.js';
 import { IommufdObject } from './objects.js';
 
-/** A page table of the IOMMU that follows an address space: a HWPT the kernel made by itself, for devices to be attached to. */
-export class PageTable extends IommufdObject {
-  readonly ioas: Ioas;
+/** A page table of either kind: a HWPT. */
+export abstract class HardwarePageTable extends IommufdObject {
+  /** It was made to be attached with PASIDs, or beside page tables that are. */
+  readonly forPasids: boolean;
 
-  constructor(ioas: Ioas) {
+  constructor(forPasids: boolean) {
     super();
+    this.forPasids = forPasids;
+  }
+
+  abstract readonly domain: PagingDomain | NestedDomain;
+  /** The page table that follows an address space: this one, or the one it is nested on. */
+  abstract readonly paging: PageTable;
+  /** The kernel made it, and it goes with its last device. */
+  abstract readonly automatic: boolean;
+  /** The mapping a device's access to `iova` falls in. */
+  abstract at(iova: bigint): DmaMapping | undefined;
+}
+
+export interface PageTableOptions {
+  readonly automatic?: boolean;
+  readonly nestParent?: boolean;
+  readonly forPasids?: boolean;
+}
+
+/** A page table that follows an address space: of the kernel's own making, or asked for. */
+export class PageTable extends HardwarePageTable implements Stage2 {
+  readonly ioas: Ioas;
+  readonly domain: PagingDomain;
+  readonly automatic: boolean;
+  /** Others can be nested on it. */
+  readonly nestParent: boolean;
+
+  constructor(ioas: Ioas, domain: PagingDomain, { automatic = false, nestParent = false, forPasids = false }: PageTableOptions = {}) {
+    super(forPasids);
     this.ioas = ioas;
+    this.domain = domain;
+    this.automatic = automatic;
+    this.nestParent = nestParent;
     ioas.users += 1;
   }
 
-  /** The mapping a device's access to `iova` falls in. */
+  get paging(): PageTable {
+    return this;
+  }
+
   at(iova: bigint): DmaMapping | undefined {
-    return this.ioas.at(iova);
+    const mapping = this.ioas.at(iova);
+    const { dirtyPages } = this.domain;
+    if (mapping === undefined || dirtyPages?.tracking !== true) return mapping;
+    const { pin, start } = mapping;
+    const write = (offset: number, bytes: Uint8Array): void => {
+      dirtyPages.mark(start + BigInt(offset), bytes.byteLength);
+      pin.write(offset, bytes);
+    };
+    return { ...mapping, start, last: mapping.last, pin: { read: pin.read, write, release: pin.release } };
+  }
+
+  /** What was unmapped is dirty no more. */
+  forget(range: Interval): void {
+    this.domain.dirtyPages?.clear(range);
   }
 
   override release(): void {
@@ -23,8 +74,39 @@ export class PageTable extends IommufdObject {
   }
 }
 
+/** A page table of a guest, nested on another. */
+export class NestedPageTable extends HardwarePageTable {
+  readonly paging: PageTable;
+  readonly domain: NestedDomain;
+  readonly automatic = false;
+  readonly #base: IommufdObject;
+
+  /** `base` is what it was made of, and what it keeps from being destroyed: the parent, or a virtual IOMMU on it. */
+  constructor(parent: PageTable, base: IommufdObject, domain: NestedDomain, forPasids: boolean) {
+    super(forPasids);
+    this.paging = parent;
+    this.domain = domain;
+    this.#base = base;
+    base.users += 1;
+  }
+
+  at(iova: bigint): DmaMapping | undefined {
+    return this.domain.at(iova);
+  }
+
+  override release(): void {
+    this.#base.users -= 1;
+  }
+}
+
+/** A device, as the others of its group see it. */
+interface AttachedDevice extends IommufdObject {
+  /** Keeps from the address space what the device cannot have. 0 or -errno. */
+  reserve(ioas: Ioas): number;
+}
+
 /** What the devices of a group share: one page table, because the IOMMU cannot tell them apart. */
 export interface Attachment {
-  table: PageTable;
-  readonly devices: Set<IommufdObject>;
+  table: HardwarePageTable;
+  readonly devices: Set<AttachedDevice>;
 }

@@ -48,6 +48,12 @@ export class Pages {
     };
   }
 
+  /** Whether the page at that address of the caller is pinned by it. */
+  pins(address: bigint): boolean {
+    const at = address - this.address;
+    return [...this.#pinned].some(({ start, end }) => at >= start && at < end);
+  }
+
   /** Each page once. */
   get #bytes(): bigint {
     let [bytes, reached] = [0n, 0n];

@@ -1,0 +1,140 @@
+/** The mock's IOMMU: half a page of the processor is its page, and nested page tables are four words. */
+import { errno } from '../../../lib/abi/errno.js';
+import {
+  IOMMU_HW_INFO_TYPE_DEFAULT,
+  IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+  IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PASID,
+  IOMMU_HWPT_DATA_NONE,
+} from '../../../lib/abi/iommufd/hwpt.js';
+import { DirtyPages } from '../../../lib/sim/iommufd/dirty-pages.js';
+import type {
+  DeviceIommu,
+  HardwareInformation,
+  Invalidated,
+  NestedDomain,
+  PagingDomain,
+  Stage2,
+} from '../../../lib/sim/iommufd/hardware.js';
+import type { UserData, UserDataArray } from '../../../lib/sim/iommufd/user-data.js';
+import type { KernelProfile } from '../../../lib/sim/profile.js';
+import {
+  IOMMU_HW_INFO_SELFTEST_REGVAL,
+  IOMMU_HW_INFO_TYPE_SELFTEST,
+  IOMMU_HWPT_DATA_SELFTEST,
+  IOMMU_HWPT_INVALIDATE_DATA_SELFTEST,
+  IOMMU_TEST_INVALIDATE_FLAG_ALL,
+  MOCK_APERTURE_LAST,
+  MOCK_APERTURE_START,
+  MOCK_FLAGS_DEVICE_NO_DIRTY,
+  MOCK_FLAGS_DEVICE_PASID,
+  MOCK_IOMMUPT_DEFAULT,
+  MOCK_IOMMUPT_HUGE,
+  MOCK_NESTED_DOMAIN_IOTLB_ID_MAX,
+  MOCK_NESTED_DOMAIN_IOTLB_NUM,
+  MOCK_PAGE_SIZE,
+  MOCK_PASID_WIDTH,
+  iommu_hwpt_invalidate_selftest,
+  iommu_hwpt_selftest,
+  iommu_test_hw_info,
+} from './abi.js';
+
+const driver = { name: 'iommufd_mock' };
+const top = 0xffff_ffff_ffff_ffffn;
+const pageSize = 4096n;
+
+export class MockIommu implements DeviceIommu {
+  readonly driver = driver;
+  readonly isolatesInterrupts = true;
+  readonly reserved = [];
+  readonly tracksDirtyPages: boolean;
+  readonly translatesForDevice = false;
+  readonly maxPasidLog2: number;
+  readonly #newer: boolean;
+
+  /** `flags` are MOCK_FLAGS_DEVICE_ ones. */
+  constructor(flags: number, { version }: KernelProfile) {
+    this.#newer = version === '7.3';
+    this.tracksDirtyPages = (flags & MOCK_FLAGS_DEVICE_NO_DIRTY) === 0;
+    this.maxPasidLog2 = (flags & MOCK_FLAGS_DEVICE_PASID) === 0 ? 0 : MOCK_PASID_WIDTH;
+  }
+
+  hardwareInformation(type: number): HardwareInformation | number {
+    if (this.#newer && type !== IOMMU_HW_INFO_TYPE_DEFAULT && type !== IOMMU_HW_INFO_TYPE_SELFTEST) return -errno.EOPNOTSUPP;
+    const data = iommu_test_hw_info.create();
+    data.test_reg = IOMMU_HW_INFO_SELFTEST_REGVAL;
+    return { type: IOMMU_HW_INFO_TYPE_SELFTEST, data: data.bytes };
+  }
+
+  allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number {
+    const known = IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_DIRTY_TRACKING | (this.#newer ? IOMMU_HWPT_ALLOC_PASID : 0);
+    const tracks = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
+    if ((flags & ~known) !== 0 || (tracks && !this.tracksDirtyPages)) return -errno.EOPNOTSUPP;
+    let kind = MOCK_IOMMUPT_DEFAULT;
+    if (data !== undefined) {
+      if (!this.#newer || (data.type !== IOMMU_HWPT_DATA_SELFTEST && data.type !== IOMMU_HWPT_DATA_NONE)) return -errno.EOPNOTSUPP;
+      const configuration = data.copy(IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest, 'iotlb');
+      if (typeof configuration === 'number') return configuration;
+      kind = configuration.pagetable_type;
+    }
+    if (kind !== MOCK_IOMMUPT_DEFAULT && kind !== MOCK_IOMMUPT_HUGE) return -errno.EOPNOTSUPP;
+    const granule = BigInt(MOCK_PAGE_SIZE);
+    const dirtyPages = tracks ? new DirtyPages(granule) : undefined;
+    return kind === MOCK_IOMMUPT_HUGE
+      ? { driver, pageSize, aperture: { start: 0n, last: top }, dirtyPages }
+      : {
+          driver,
+          pageSize: granule,
+          aperture: { start: BigInt(MOCK_APERTURE_START), last: BigInt(MOCK_APERTURE_LAST) },
+          dirtyPages,
+        };
+  }
+
+  allocateNested(_parent: Stage2, flags: number, data: UserData): NestedDomain | number {
+    if ((flags & ~(this.#newer ? IOMMU_HWPT_ALLOC_PASID : 0)) !== 0) return -errno.EOPNOTSUPP;
+    return MockNestedDomain.create(data);
+  }
+
+  attach(domain: PagingDomain | NestedDomain): number {
+    return 'dirtyPages' in domain && domain.dirtyPages !== undefined && !this.tracksDirtyPages ? -errno.EINVAL : 0;
+  }
+}
+
+/** Nothing is translated by it: it has a cache of four words, to see that they are invalidated. */
+export class MockNestedDomain implements NestedDomain {
+  readonly driver = driver;
+  readonly iotlb: number[];
+
+  private constructor(word: number) {
+    this.iotlb = Array<number>(MOCK_NESTED_DOMAIN_IOTLB_NUM).fill(word);
+  }
+
+  static create(data: UserData): MockNestedDomain | number {
+    if (data.type !== IOMMU_HWPT_DATA_SELFTEST) return -errno.EOPNOTSUPP;
+    const configuration = data.copy(IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest, 'iotlb');
+    return typeof configuration === 'number' ? configuration : new MockNestedDomain(configuration.iotlb);
+  }
+
+  at(): undefined {
+    return undefined;
+  }
+
+  invalidate(entries: UserDataArray): Invalidated {
+    if (entries.type !== IOMMU_HWPT_INVALIDATE_DATA_SELFTEST) return { handled: 0, result: -errno.EINVAL };
+    for (let index = 0; index < entries.count; index += 1) {
+      const result = this.#invalidate(entries.at(index));
+      if (result !== 0) return { handled: index, result };
+    }
+    return { handled: entries.count, result: 0 };
+  }
+
+  #invalidate(data: UserData): number {
+    const entry = data.copy(IOMMU_HWPT_INVALIDATE_DATA_SELFTEST, iommu_hwpt_invalidate_selftest, 'iotlb_id');
+    if (typeof entry === 'number') return entry;
+    if ((entry.flags & ~IOMMU_TEST_INVALIDATE_FLAG_ALL) !== 0) return -errno.EOPNOTSUPP;
+    if (entry.iotlb_id > MOCK_NESTED_DOMAIN_IOTLB_ID_MAX) return -errno.EINVAL;
+    if (entry.flags === 0) this.iotlb[entry.iotlb_id] = 0;
+    else this.iotlb.fill(0);
+    return 0;
+  }
+}

@@ -1,0 +1,10 @@
+/** A simulated kernel with CONFIG_IOMMUFD_TEST: the files of its operations, one per subject. */
+import type { TestKernel } from '../../../lib/sim/machine.js';
+import { checks } from './checks.js';
+import { devices } from './devices.js';
+import { dirty } from './dirty.js';
+import { testCommand } from './operations.js';
+
+const operations = [...devices, ...checks, ...dirty];
+
+export const mockKernel: TestKernel = { iommufdOperations: [testCommand(operations)] };
