@@ -1,11 +1,13 @@
 /** `vfio`: userspace device drivers in Node.js. */
 export { BadAnswerError, type Capability } from './abi/chain.js';
+export { FaultQueue, type PageAccess, type PageRequest, type PageRequestGroup, type PageResponse } from './iommufd/fault-queue.js';
 export { Ioas, type CopyOptions } from './iommufd/ioas.js';
 export { Iommufd, type LockedMemoryAccount } from './iommufd/iommufd.js';
 export { ClosedError, KernelError } from './kernel/error.js';
 export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';
 export { Resource } from './kernel/resource.js';
+export type { WaitOptions } from './kernel/waiters.js';
 export type { AddressSpace, AllocateOptions, AttachPoint, IovaRange, MapOptions } from './memory/address-space.js';
 export { DmaBuffer } from './memory/buffer.js';
 export { DirtyBitmap, type DirtyRange } from './memory/dirty-bitmap.js';
@@ -36,7 +38,7 @@ export { Graphics, type Plane, type PlaneName, type PlaneSource } from './vfio/g
 export { Eeh, type EehError, type EehReset, type EehState, type InjectOptions } from './vfio/eeh.js';
 export { Group, type GroupStatus } from './vfio/group.js';
 export type { DependentDevice, HotResetInfo } from './vfio/hot-reset.js';
-export { Interrupt, type WaitOptions } from './vfio/interrupt.js';
+export { Interrupt } from './vfio/interrupt.js';
 export { Interrupts, type InterruptInfo, type InterruptName } from './vfio/interrupts.js';
 export { IoEventfd, type IoEventfdOptions } from './vfio/ioeventfd.js';
 export { Migration, type MigrationState } from './vfio/migration.js';

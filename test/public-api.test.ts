@@ -18,6 +18,7 @@ it('vfio', () => {
     'DmaBuffer',
     'DmaLog',
     'Eeh',
+    'FaultQueue',
     'Features',
     'Graphics',
     'Group',

@@ -5,6 +5,7 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { finishAll, Resource } from '../kernel/resource.js';
+import { FaultQueue } from './fault-queue.js';
 import { Ioas } from './ioas.js';
 
 /** Whose locked memory counts against the limit: the user's, over all processes, or the process's, as with type1. */
@@ -48,6 +49,12 @@ export class Iommufd extends Resource {
   createIoas(): Ioas {
     this.assertOpen();
     return Ioas.create(this, this.#descriptor);
+  }
+
+  /** A new queue for the page requests of devices. IOMMU_FAULT_QUEUE_ALLOC. Linux 6.11. */
+  createFaultQueue(): FaultQueue {
+    this.assertOpen();
+    return FaultQueue.create(this, this.#descriptor);
   }
 
   /**

@@ -1,21 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { EFD_NONBLOCK } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { check, ClosedError, CodedError } from '../kernel/error.js';
-import type { Kernel, Watch } from '../kernel/kernel.js';
+import { check } from '../kernel/error.js';
+import type { Kernel } from '../kernel/kernel.js';
 import { Resource } from '../kernel/resource.js';
-
-export interface WaitOptions {
-  /** Gives up after that long, with an error whose code is 'ERR_VFIO_TIMEOUT'. Default: never. */
-  readonly timeoutMilliseconds?: number;
-  /** Gives up when aborted, with the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-interface Waiter {
-  resolve(count: number): void;
-  reject(reason: unknown): void;
-}
+import { Waiters, type WaitOptions } from '../kernel/waiters.js';
 
 /**
  * One interrupt vector: an eventfd that the kernel signals. Interrupts coalesce: what arrives is how many there were
@@ -26,27 +15,24 @@ interface Waiter {
  */
 export class Interrupt extends Resource {
   readonly #eventfd: Descriptor;
-  readonly #watch: Watch;
   readonly #counter = new BigUint64Array(new ArrayBuffer(8));
   readonly #events = new EventEmitter<{ signal: [count: number] }>();
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters: Waiters<number>;
   /** Unmasks a line that the kernel masked at delivery; undefined for interrupts that need none. */
   readonly #unmask: (() => void) | undefined;
   #masked = false;
   #pending = 0;
-  #referenced = false;
 
   constructor(owner: Resource, kernel: Kernel, label: string, unmask: (() => void) | undefined) {
     super(label, owner);
     this.#unmask = unmask;
     this.#eventfd = Descriptor.adopt(kernel, check(kernel.eventfd(0, EFD_NONBLOCK), { syscall: 'eventfd' }), `eventfd of ${label}`);
-    const watch = kernel.watch(this.#eventfd.fd, () => this.#ready());
-    if (typeof watch === 'number') {
+    try {
+      this.#waiters = new Waiters(label, this.#eventfd, () => this.#ready());
+    } catch (error) {
       this.#eventfd.close();
-      check(watch, { syscall: 'epoll_ctl', path: this.#eventfd.path });
-      throw new TypeError(`watch answered ${watch}`);
+      throw error;
     }
-    this.#watch = watch;
   }
 
   /** The eventfd, for other programs and for requests that take one. */
@@ -58,34 +44,13 @@ export class Interrupt extends Resource {
    * Resolves with how many interrupts there were since the last time, at least 1. A level-triggered line is unmasked
    * first: by asking for the next interrupt, the driver says that it has served the last.
    */
-  wait({ timeoutMilliseconds, signal }: WaitOptions = {}): Promise<number> {
-    return new Promise((resolve, reject) => {
+  wait(options: WaitOptions = {}): Promise<number> {
+    return new Promise((resolve) => {
       this.assertOpen();
-      signal?.throwIfAborted();
-      if (this.#pending > 0) {
-        resolve(this.#takePending());
-        return;
-      }
+      options.signal?.throwIfAborted();
+      if (this.#pending > 0) return resolve(this.#takePending());
       this.#unmaskServed();
-      const finish = (act: () => void): void => {
-        this.#waiters.delete(waiter);
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
-        this.#keepAlive();
-        act();
-      };
-      const waiter: Waiter = {
-        resolve: (count) => finish(() => resolve(count)),
-        reject: (reason) => finish(() => reject(reason)),
-      };
-      const abort = (): void => waiter.reject(signal?.reason);
-      const timer =
-        timeoutMilliseconds === undefined
-          ? undefined
-          : setTimeout(() => waiter.reject(timeout(this.label, timeoutMilliseconds)), timeoutMilliseconds);
-      signal?.addEventListener('abort', abort);
-      this.#waiters.add(waiter);
-      this.#keepAlive();
+      resolve(this.#waiters.wait(options));
     });
   }
 
@@ -110,14 +75,12 @@ export class Interrupt extends Resource {
 
   /** Keeps the process alive while the interrupt is open. */
   ref(): this {
-    this.#referenced = true;
-    this.#keepAlive();
+    if (!this.closed) this.#waiters.ref();
     return this;
   }
 
   unref(): this {
-    this.#referenced = false;
-    this.#keepAlive();
+    if (!this.closed) this.#waiters.unref();
     return this;
   }
 
@@ -131,8 +94,7 @@ export class Interrupt extends Resource {
       this.#events.emit('signal', this.#waiters.size > 0 ? this.#pending : this.#takePending());
       this.#unmaskServed();
     }
-    const [waiter] = this.#waiters;
-    if (this.#pending > 0) waiter?.resolve(this.#takePending());
+    if (this.#pending > 0 && this.#waiters.size > 0) this.#waiters.give(this.#takePending());
   }
 
   #takePending(): number {
@@ -147,19 +109,8 @@ export class Interrupt extends Resource {
     this.#unmask?.();
   }
 
-  #keepAlive(): void {
-    if (this.closed) return;
-    if (this.#referenced || this.#waiters.size > 0) this.#watch.ref();
-    else this.#watch.unref();
-  }
-
   protected override release(): void {
-    this.#watch.stop();
-    for (const waiter of this.#waiters) waiter.reject(new ClosedError(this.label));
+    this.#waiters.close();
     this.#eventfd.close();
   }
-}
-
-function timeout(label: string, milliseconds: number): Error {
-  return new CodedError('ERR_VFIO_TIMEOUT', `${label} did not come within ${milliseconds} ms`);
 }
