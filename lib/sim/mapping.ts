@@ -81,6 +81,15 @@ export abstract class CheckedMapping implements Mapping, Mmio {
   }
 }
 
+/** A little-endian value of the memory. */
+export function loadBytes(memory: Uint8Array, offset: number, width: Width): bigint {
+  return memory.subarray(offset, offset + width).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+}
+
+export function storeBytes(memory: Uint8Array, offset: number, width: Width, value: bigint): void {
+  for (let index = 0; index < width; index += 1) memory[offset + index] = Number((value >> BigInt(8 * index)) & 0xffn);
+}
+
 /** Anonymous memory of the process. */
 export class MemoryMapping extends CheckedMapping {
   readonly memory: ArrayBuffer;
@@ -93,12 +102,11 @@ export class MemoryMapping extends CheckedMapping {
   }
 
   protected override load(offset: number, width: Width): bigint {
-    return new Uint8Array(this.memory, offset, width).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+    return loadBytes(new Uint8Array(this.memory), offset, width);
   }
 
   protected override store(offset: number, width: Width, value: bigint): void {
-    const bytes = new Uint8Array(this.memory, offset, width);
-    bytes.forEach((_, index) => (bytes[index] = Number((value >> BigInt(8 * index)) & 0xffn)));
+    storeBytes(new Uint8Array(this.memory), offset, width, value);
   }
 
   protected override release(): void {

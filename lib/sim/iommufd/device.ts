@@ -12,10 +12,12 @@ export class BoundDevice extends IommufdObject {
   override users = 1;
   /** What stands between it and memory. */
   readonly iommu: DeviceIommu;
+  /** What it is on a virtual IOMMU. */
+  virtual: IommufdObject | undefined;
   readonly #context: Context;
   readonly #group: IommuGroup;
 
-  private constructor(context: Context, group: IommuGroup, iommu: DeviceIommu) {
+  constructor(context: Context, group: IommuGroup, iommu: DeviceIommu) {
     super();
     this.#context = context;
     this.#group = group;
@@ -156,9 +158,11 @@ export class BoundDevice extends IommufdObject {
 
   /** iommufd_device_unbind. */
   unbind(): void {
+    const { objects } = this.#context;
     this.detach();
     this.users -= 1;
-    this.#context.objects.destroy(this.id);
+    if (this.virtual !== undefined) objects.entomb(this.virtual.id);
+    objects.destroy(this.id);
   }
 
   override release(): void {

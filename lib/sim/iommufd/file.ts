@@ -11,7 +11,6 @@ import {
   iommu_destroy,
   iommu_option,
 } from '../../abi/iommufd/object.js';
-import { MAP_SHARED, PROT_EXEC } from '../../abi/system.js';
 import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
 import { OpenFile, type FdTable } from '../open-file.js';
@@ -19,12 +18,15 @@ import type { Platform } from '../platform.js';
 import type { IommuGroup } from '../iommu-group.js';
 import { compatibilityIoctl } from './compatibility.js';
 import { BoundDevice } from './device.js';
+import { ExposedPages } from './exposed-pages.js';
 import { Ioas } from './ioas.js';
 import { allocateFaultQueue } from './fault-queue.js';
 import * as ioas from './ioas-requests.js';
 import { MachineIommu } from './machine-iommu.js';
 import { ObjectTable } from './objects.js';
 import { operation, type Context, type Operation } from './operation.js';
+import { allocateVirtualEventQueue } from './virtual-event-queue.js';
+import { allocateVirtualDevice, allocateVirtualIommu } from './virtual-iommu.js';
 
 const destroy = operation(IOMMU_DESTROY, iommu_destroy, ({ objects }, { id }) => objects.destroy(id));
 
@@ -80,6 +82,7 @@ function operations({ kernel }: Platform, added: readonly Operation[]): Readonly
     ...added,
     ...(kernel.iommufd.changesProcess ? [ioas.changeProcess] : []),
     ...(kernel.iommufd.tellsPhysicalAddresses ? [ioas.physicalAddress] : []),
+    ...(kernel.iommufd.maps ? [allocateVirtualIommu, allocateVirtualDevice, allocateVirtualEventQueue] : []),
   ];
   return new Map(known.map((each) => [each.request.number, each]));
 }
@@ -92,7 +95,10 @@ export class IommufdFile extends OpenFile {
   /** `added`: requests that only a kernel built for tests has. */
   constructor(platform: Platform, fds: FdTable, added: readonly Operation[]) {
     super();
-    this.#context = { platform, fds, file: this, objects: new ObjectTable(), attachments: new Map(), accountsToProcess: false };
+    this.#context = {
+      ...{ platform, fds, file: this, objects: new ObjectTable(), exposed: new ExposedPages() },
+      ...{ attachments: new Map(), accountsToProcess: false },
+    };
     this.#operations = operations(platform, added);
     const requests = [platform.kernel.iommufd.lastRequest, ...added.map(({ request }) => request)];
     this.#lastCommand = Math.max(...requests.map(({ number }) => number & 0xff));
@@ -113,11 +119,10 @@ export class IommufdFile extends OpenFile {
     return BoundDevice.create(this.#context, group, new MachineIommu(this.#context.platform.iommu));
   }
 
-  /** Only what a queue of a virtual IOMMU gave an offset for can be mapped, and there is none. */
-  override mmap(_length: number, protection: number, flags: number): Mapping | number {
-    if (!this.#context.platform.kernel.iommufd.maps) return -errno.ENODEV;
-    if ((flags & MAP_SHARED) === 0) return -errno.EINVAL;
-    return (protection & PROT_EXEC) === 0 ? -errno.ENXIO : -errno.EPERM;
+  /** Only what a virtual IOMMU shows can be mapped. */
+  override mmap(length: number, protection: number, flags: number, offset: number): Mapping | number {
+    const { platform, exposed } = this.#context;
+    return platform.kernel.iommufd.maps ? exposed.map(this, length, protection, flags, offset) : -errno.ENODEV;
   }
 
   protected override release(): void {

@@ -49,6 +49,31 @@ export interface HardwareInformation {
   readonly data: Uint8Array;
 }
 
+/** What a virtual IOMMU is to the driver that makes it. */
+export interface VirtualIommuHost {
+  /** The device that the guest calls so. */
+  device(virtualId: bigint): DeviceIommu | undefined;
+  /** What the guest calls the device. */
+  virtualId(device: DeviceIommu): bigint | undefined;
+  /** iommufd_viommu_alloc_mmap: where user space finds these pages in /dev/iommu. */
+  expose(pages: Uint8Array): number;
+  /** iommufd_viommu_report_event: 0, or -EOPNOTSUPP without a queue for that type of event. */
+  report(type: number, event: Uint8Array): number;
+}
+
+/** A virtual IOMMU as the hardware has it: the kernel's iommufd_viommu_ops. What is absent, it cannot do. */
+export interface VirtualIommuHardware {
+  /** alloc_domain_nested. */
+  allocateNested?(flags: number, data: UserData): NestedDomain | number;
+  /** cache_invalidate, for all devices on it. */
+  invalidate?(entries: UserDataArray): Invalidated;
+  /** vdevice_init: 0 or -errno. */
+  admit?(device: DeviceIommu): number;
+}
+
+/** viommu_init. */
+export type MakeVirtualIommu = (host: VirtualIommuHost, parent: Stage2, data: UserData | undefined) => VirtualIommuHardware | number;
+
 /** The IOMMU that a device is behind, asked for that device. Numbers that are results are 0 or -errno. */
 export interface DeviceIommu {
   readonly driver: object;
@@ -68,6 +93,8 @@ export interface DeviceIommu {
   allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number;
   /** domain_alloc_nested. Absent: it has none. */
   allocateNested?(parent: Stage2, flags: number, data: UserData): NestedDomain | number;
+  /** get_viommu_size: what makes virtual IOMMUs of a type, if anything does. */
+  virtualIommus?(type: number): MakeVirtualIommu | undefined;
   /** attach_dev: whether the device can use it. */
   attach(domain: PagingDomain | NestedDomain): number;
 }

@@ -14,6 +14,8 @@ export abstract class IommufdObject {
 
 export class ObjectTable {
   readonly #objects = new Map<number, IommufdObject>();
+  /** Ids whose object went without the caller's doing: no other gets them. */
+  readonly #tombstones = new Set<number>();
 
   get size(): number {
     return this.#objects.size;
@@ -22,7 +24,7 @@ export class ObjectTable {
   /** Gives the object the lowest free id from 1 on. */
   add(object: IommufdObject): number {
     let id = 1;
-    while (this.#objects.has(id)) id += 1;
+    while (this.#objects.has(id) || this.#tombstones.has(id)) id += 1;
     this.#objects.set(id, object);
     object.id = id;
     return id;
@@ -46,6 +48,12 @@ export class ObjectTable {
     this.#objects.delete(id);
     object.release();
     return 0;
+  }
+
+  /** iommufd_object_tombstone_user: the caller may still destroy by an id that must not be another's by then. */
+  entomb(id: number): void {
+    this.destroy(id);
+    this.#tombstones.add(id);
   }
 
   /** When the file goes: those that nobody needs first, until none is left. */

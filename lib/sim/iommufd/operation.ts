@@ -7,6 +7,7 @@ import type { IommuGroup } from '../iommu-group.js';
 import type { FdTable, OpenFile } from '../open-file.js';
 import type { Platform } from '../platform.js';
 import type { ObjectTable } from './objects.js';
+import type { ExposedPages } from './exposed-pages.js';
 import type { Attachment } from './page-table.js';
 
 /** What the requests of one open file share. */
@@ -17,6 +18,8 @@ export interface Context {
   /** The open file itself, for files that need it to stay. */
   readonly file: OpenFile;
   readonly objects: ObjectTable;
+  /** What of the file can be mapped. */
+  readonly exposed: ExposedPages;
   /** What the devices of each group are attached to. */
   readonly attachments: Map<IommuGroup, Attachment>;
   /** IOMMU_OPTION_RLIMIT_MODE: locked memory counts against the process, and not the user. */

@@ -52,6 +52,21 @@ export class UserDataArray {
     this.#address = data.address;
   }
 
+  /** iommu_copy_struct_from_full_user_array: every entry, or -errno. A short one ends in zeros, and so has a long one to. */
+  all<T extends StructType>(type: number, struct: T): readonly ReturnType<T['create']>[] | number {
+    if (this.type !== type || this.count === 0) return -errno.EINVAL;
+    const all: ReturnType<T['create']>[] = [];
+    for (let index = 0; index < this.count; index += 1) {
+      const bytes = this.#argument.readAt(BigInt.asUintN(64, this.#address + BigInt(index * this.#length)), this.#length);
+      if (bytes === undefined) return -errno.EFAULT;
+      if (bytes.subarray(struct.size).some((byte) => byte !== 0)) return -errno.E2BIG;
+      const view = struct.create();
+      view.bytes.set(bytes.subarray(0, struct.size));
+      all.push(view as ReturnType<T['create']>);
+    }
+    return all;
+  }
+
   /** iommu_copy_struct_from_user_array: one entry. */
   at(index: number): UserData {
     const address = BigInt.asUintN(64, this.#address + BigInt(index * this.#length));

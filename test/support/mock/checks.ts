@@ -9,7 +9,7 @@ import {
   IOMMU_TEST_OP_MD_CHECK_REFS,
   MOCK_NESTED_DOMAIN_IOTLB_ID_MAX,
 } from './abi.js';
-import { MockNestedDomain } from './iommu.js';
+import { MockNestedDomain } from './nested.js';
 import type { Command, MockOperation } from './operations.js';
 
 const pageSize = 4096n;

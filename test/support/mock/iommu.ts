@@ -1,4 +1,4 @@
-/** The mock's IOMMU: half a page of the processor is its page, and nested page tables are four words. */
+/** The mock's IOMMU: half a page of the processor is its page. */
 import { errno } from '../../../lib/abi/errno.js';
 import {
   IOMMU_HW_INFO_TYPE_DEFAULT,
@@ -11,35 +11,34 @@ import { DirtyPages } from '../../../lib/sim/iommufd/dirty-pages.js';
 import type {
   DeviceIommu,
   HardwareInformation,
-  Invalidated,
+  MakeVirtualIommu,
   NestedDomain,
   PagingDomain,
   Stage2,
 } from '../../../lib/sim/iommufd/hardware.js';
-import type { UserData, UserDataArray } from '../../../lib/sim/iommufd/user-data.js';
+import type { UserData } from '../../../lib/sim/iommufd/user-data.js';
 import type { KernelProfile } from '../../../lib/sim/profile.js';
 import {
   IOMMU_HW_INFO_SELFTEST_REGVAL,
   IOMMU_HW_INFO_TYPE_SELFTEST,
   IOMMU_HWPT_DATA_SELFTEST,
-  IOMMU_HWPT_INVALIDATE_DATA_SELFTEST,
-  IOMMU_TEST_INVALIDATE_FLAG_ALL,
+  IOMMU_VIOMMU_TYPE_SELFTEST,
   MOCK_APERTURE_LAST,
   MOCK_APERTURE_START,
   MOCK_FLAGS_DEVICE_NO_DIRTY,
   MOCK_FLAGS_DEVICE_PASID,
   MOCK_IOMMUPT_DEFAULT,
   MOCK_IOMMUPT_HUGE,
-  MOCK_NESTED_DOMAIN_IOTLB_ID_MAX,
-  MOCK_NESTED_DOMAIN_IOTLB_NUM,
   MOCK_PAGE_SIZE,
   MOCK_PASID_WIDTH,
-  iommu_hwpt_invalidate_selftest,
   iommu_hwpt_selftest,
   iommu_test_hw_info,
 } from './abi.js';
 
-const driver = { name: 'iommufd_mock' };
+import { driver } from './driver.js';
+import { MockNestedDomain } from './nested.js';
+import { MockVirtualDevice, MockVirtualIommu } from './virtual.js';
+
 const top = 0xffff_ffff_ffff_ffffn;
 const pageSize = 4096n;
 
@@ -50,6 +49,7 @@ export class MockIommu implements DeviceIommu {
   readonly tracksDirtyPages: boolean;
   readonly translatesForDevice = false;
   readonly maxPasidLog2: number;
+  readonly virtual = new MockVirtualDevice();
   readonly #newer: boolean;
 
   /** `flags` are MOCK_FLAGS_DEVICE_ ones. */
@@ -95,46 +95,12 @@ export class MockIommu implements DeviceIommu {
     return MockNestedDomain.create(data);
   }
 
+  virtualIommus(type: number): MakeVirtualIommu | undefined {
+    return type === IOMMU_VIOMMU_TYPE_SELFTEST ? MockVirtualIommu.create : undefined;
+  }
+
   attach(domain: PagingDomain | NestedDomain): number {
-    return 'dirtyPages' in domain && domain.dirtyPages !== undefined && !this.tracksDirtyPages ? -errno.EINVAL : 0;
-  }
-}
-
-/** Nothing is translated by it: it has a cache of four words, to see that they are invalidated. */
-export class MockNestedDomain implements NestedDomain {
-  readonly driver = driver;
-  readonly iotlb: number[];
-
-  private constructor(word: number) {
-    this.iotlb = Array<number>(MOCK_NESTED_DOMAIN_IOTLB_NUM).fill(word);
-  }
-
-  static create(data: UserData): MockNestedDomain | number {
-    if (data.type !== IOMMU_HWPT_DATA_SELFTEST) return -errno.EOPNOTSUPP;
-    const configuration = data.copy(IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest, 'iotlb');
-    return typeof configuration === 'number' ? configuration : new MockNestedDomain(configuration.iotlb);
-  }
-
-  at(): undefined {
-    return undefined;
-  }
-
-  invalidate(entries: UserDataArray): Invalidated {
-    if (entries.type !== IOMMU_HWPT_INVALIDATE_DATA_SELFTEST) return { handled: 0, result: -errno.EINVAL };
-    for (let index = 0; index < entries.count; index += 1) {
-      const result = this.#invalidate(entries.at(index));
-      if (result !== 0) return { handled: index, result };
-    }
-    return { handled: entries.count, result: 0 };
-  }
-
-  #invalidate(data: UserData): number {
-    const entry = data.copy(IOMMU_HWPT_INVALIDATE_DATA_SELFTEST, iommu_hwpt_invalidate_selftest, 'iotlb_id');
-    if (typeof entry === 'number') return entry;
-    if ((entry.flags & ~IOMMU_TEST_INVALIDATE_FLAG_ALL) !== 0) return -errno.EOPNOTSUPP;
-    if (entry.iotlb_id > MOCK_NESTED_DOMAIN_IOTLB_ID_MAX) return -errno.EINVAL;
-    if (entry.flags === 0) this.iotlb[entry.iotlb_id] = 0;
-    else this.iotlb.fill(0);
-    return 0;
+    if ('dirtyPages' in domain && domain.dirtyPages !== undefined && !this.tracksDirtyPages) return -errno.EINVAL;
+    return this.virtual.attach(this, domain instanceof MockNestedDomain ? domain.host : undefined);
   }
 }

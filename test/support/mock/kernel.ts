@@ -3,8 +3,9 @@ import type { TestKernel } from '../../../lib/sim/machine.js';
 import { checks } from './checks.js';
 import { devices } from './devices.js';
 import { dirty } from './dirty.js';
+import { events } from './events.js';
 import { testCommand } from './operations.js';
 
-const operations = [...devices, ...checks, ...dirty];
+const operations = [...devices, ...checks, ...dirty, ...events];
 
 export const mockKernel: TestKernel = { iommufdOperations: [testCommand(operations)] };
