@@ -183,7 +183,9 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENODEV: 'The bus cannot be reset: the device is on a root bus?',
   },
   VFIO_DEVICE_PCI_HOT_RESET: {
-    EINVAL: 'Every device on the bus must be with vfio-pci and this process: pass the groups of all in hotResetInfo().',
+    EINVAL:
+      'Every device on the bus must be with vfio-pci and this process: pass the groups of all in hotResetInfo(). ' +
+      'A device opened by its own node takes none: its /dev/iommu must own them all.',
     ENODEV: 'The bus cannot be reset: the device is on a root bus?',
     EBUSY: 'Another operation has one of the devices; try again.',
     ENOTTY: 'The bus was reset, but a device on it did not come back in time?',

@@ -87,12 +87,14 @@ export class CdevFile extends DeviceFile {
     }
     iommufd.retain();
     this.#group.cdevsOpen += 1;
+    this.#device.binding = { iommufd, id: bound.id };
     this.#bound = { iommufd, device: bound };
     return 0;
   }
 
   #release(): void {
     if (this.#bound !== undefined) {
+      this.#device.binding = undefined;
       this.#device.close();
       this.#bound.device.unbind();
       this.#bound.iommufd.drop();

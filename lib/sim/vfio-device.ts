@@ -7,6 +7,12 @@ import type { Migration } from './migration.js';
 import type { FdTable } from './open-file.js';
 import type { KernelProfile } from './profile.js';
 
+/** What a device that was opened by its own node is bound to: an open /dev/iommu, and its id there. */
+export interface DeviceBinding {
+  readonly iommufd: { hasGroup(group: object): boolean };
+  readonly id: number;
+}
+
 /** A device as its VFIO driver gives it to user space. One per device, however many fds are open. */
 export abstract class VfioDevice {
   /** Its name in sysfs, by which the group gives it out. */
@@ -18,6 +24,8 @@ export abstract class VfioDevice {
   readonly dmaLogging: DmaLogging | undefined = undefined;
   /** Whoever opened it knows that the flags of `vfio_precopy_info` mean something. */
   precopyFlags = false;
+  /** While it is open by its own node. */
+  binding: DeviceBinding | undefined;
   #opens = 0;
   #holds = 0;
   #whenReleased: (() => void)[] = [];

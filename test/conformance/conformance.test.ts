@@ -20,6 +20,7 @@ import { dmaLogging } from './dma-logging.js';
 import { driver } from './driver.js';
 import { express } from './express.js';
 import { features } from './features.js';
+import { hotReset, hotResetOfFunctions } from './hot-reset.js';
 import { ioasChoice } from './ioas-choice.js';
 import { ioasSuite } from './ioas.js';
 import { iommufdApi } from './iommufd-api.js';
@@ -39,7 +40,7 @@ import { unsafe } from './unsafe.js';
 const suites = {
   ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
-  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace },
+  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset },
   ...{ files },
 };
 
@@ -49,7 +50,12 @@ for (const variant of variants) {
   });
 }
 
-for (const variant of virtualFunctionVariants) describe(variant.name, () => tokens(variant));
+for (const variant of virtualFunctionVariants) {
+  describe(variant.name, () => {
+    tokens(variant);
+    hotResetOfFunctions(variant);
+  });
+}
 
 for (const variant of limitedVariants) describe(variant.name, () => limited(variant));
 

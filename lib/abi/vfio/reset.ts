@@ -9,9 +9,9 @@ export const VFIO_DEVICE_RESET = request('VFIO_DEVICE_RESET', _IO(VFIO_TYPE, VFI
   argument: 'none',
 });
 
-/** `devid` of a device that is bound to the caller's iommufd without an id of its own. */
+/** `devid` of a device that is not open, and whose group the caller's iommufd has, so that nobody else can open it. */
 export const VFIO_PCI_DEVID_OWNED = 0;
-/** `devid` of a device that somebody else has, or nobody. */
+/** `devid` of a device that somebody else has or could have, or that no VFIO driver has. */
 export const VFIO_PCI_DEVID_NOT_OWNED = 0xffff_ffff;
 
 /** A function the reset takes along: by group number, or by iommufd's id where the flags say so. */

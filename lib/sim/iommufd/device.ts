@@ -32,6 +32,10 @@ export class BoundDevice extends IommufdObject {
     return device;
   }
 
+  isOf(group: object): boolean {
+    return this.#group === group;
+  }
+
   get #attachment(): Attachment | undefined {
     const attachment = this.#context.attachments.get(this.#group);
     return attachment?.devices.has(this) === true ? attachment : undefined;

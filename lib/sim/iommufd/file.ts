@@ -23,7 +23,7 @@ import { Ioas } from './ioas.js';
 import { allocateFaultQueue } from './fault-queue.js';
 import * as ioas from './ioas-requests.js';
 import { MachineIommu } from './machine-iommu.js';
-import { ObjectTable } from './objects.js';
+import { IommufdObject, ObjectTable } from './objects.js';
 import { operation, type Context, type Operation } from './operation.js';
 import { allocateVirtualEventQueue } from './virtual-event-queue.js';
 import { allocateVirtualDevice, allocateVirtualIommu } from './virtual-iommu.js';
@@ -117,6 +117,11 @@ export class IommufdFile extends OpenFile {
   /** A device of the group becomes this file's, and one of its objects. */
   bind(group: IommuGroup): BoundDevice | number {
     return BoundDevice.create(this.#context, group, new MachineIommu(this.#context.platform.iommu));
+  }
+
+  /** iommufd_ctx_has_group. */
+  hasGroup(group: object): boolean {
+    return [...this.#context.objects.all(IommufdObject)].some((object) => object instanceof BoundDevice && object.isOf(group));
   }
 
   /** Only what a virtual IOMMU shows can be mapped. */

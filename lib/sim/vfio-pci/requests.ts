@@ -34,7 +34,7 @@ import type { Argument } from '../argument.js';
 import { takeIrqSet } from '../irq-set.js';
 import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';
-import { getHotResetInfo, hotReset, type Neighbour } from './hot-reset.js';
+import { getHotResetInfo, hotReset, type ResetCaller } from './hot-reset.js';
 import type { IoEventfds } from './ioeventfds.js';
 import type { Irqs } from './irqs.js';
 import { regionSpan } from './regions.js';
@@ -42,11 +42,10 @@ import { regionSpan } from './regions.js';
 const pageSize = 4096;
 
 /** What the requests ask of the device: a `VfioPciDevice`. */
-interface Target {
+interface Target extends ResetCaller {
   readonly hardware: PciFunction;
   readonly irqs: Irqs;
   readonly ioeventfds: IoEventfds;
-  readonly bus: readonly Neighbour[] | undefined;
   readonly configSize: number;
   barSize(bar: number): number;
   irqCount(index: number): number;
@@ -65,9 +64,9 @@ export function vfioPciIoctl(device: Target, request: number, argument: Argument
     case VFIO_DEVICE_RESET.number:
       return resetFunction(device);
     case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO.number:
-      return getHotResetInfo(device.bus, argument);
+      return getHotResetInfo(device, argument);
     case VFIO_DEVICE_PCI_HOT_RESET.number:
-      return hotReset(device.bus, argument, fds);
+      return hotReset(device, argument, fds);
     case VFIO_DEVICE_IOEVENTFD.number:
       return device.ioeventfds.set(argument, fds);
     default:
