@@ -80,6 +80,11 @@ export class Ioas extends Resource implements AddressSpace {
     return new Ioas(owner, descriptor, alloc.out_ioas_id);
   }
 
+  /** One that the kernel made; `Iommufd.compatibilityIoas` is the way to it. */
+  static adopt(owner: Resource, descriptor: Descriptor, id: number): Ioas {
+    return new Ioas(owner, descriptor, id);
+  }
+
   /** The fd of the file it has its id in. */
   get fd(): number {
     return this.#descriptor.fd;

@@ -1,8 +1,20 @@
 import type { Request } from '../abi/ioctl.js';
-import { IOMMU_OPTION, IOMMU_OPTION_OP_GET, IOMMU_OPTION_OP_SET, IOMMU_OPTION_RLIMIT_MODE, iommu_option } from '../abi/iommufd/object.js';
+import { errno } from '../abi/errno.js';
+import {
+  IOMMU_OPTION,
+  IOMMU_OPTION_OP_GET,
+  IOMMU_OPTION_OP_SET,
+  IOMMU_OPTION_RLIMIT_MODE,
+  IOMMU_VFIO_IOAS,
+  IOMMU_VFIO_IOAS_CLEAR,
+  IOMMU_VFIO_IOAS_GET,
+  IOMMU_VFIO_IOAS_SET,
+  iommu_option,
+  iommu_vfio_ioas,
+} from '../abi/iommufd/object.js';
 import { O_RDWR } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { expected } from '../kernel/error.js';
+import { check, expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { finishAll, Resource } from '../kernel/resource.js';
 import { FaultQueue } from './fault-queue.js';
@@ -58,6 +70,30 @@ export class Iommufd extends Resource {
   }
 
   /**
+   * The address space that VFIO's own requests are about when they are made on this file, as a `Container` over it makes
+   * them: the one that was set, or that the kernel made when the first group was put into the file; undefined while there
+   * is none. It is owned from now on: closing this destroys it. IOMMU_VFIO_IOAS. Linux 6.2.
+   */
+  compatibilityIoas(): Ioas | undefined {
+    this.assertOpen();
+    const request = vfioIoas(IOMMU_VFIO_IOAS_GET);
+    const result = this.kernel.ioctl(this.fd, IOMMU_VFIO_IOAS.number, request.bytes);
+    if (result === -errno.ENODEV) return undefined;
+    check(result, { syscall: 'ioctl', request: IOMMU_VFIO_IOAS, path: this.#descriptor.path });
+    return this.addressSpaces.find(({ id }) => id === request.ioas_id) ?? Ioas.adopt(this, this.#descriptor, request.ioas_id);
+  }
+
+  /**
+   * Sets the address space of VFIO's own requests, or with undefined that there is none. Devices that are open stay where
+   * they are. IOMMU_VFIO_IOAS. Linux 6.2.
+   */
+  setCompatibilityIoas(ioas: Ioas | undefined): void {
+    ioas?.assertOpen();
+    if (ioas !== undefined && ioas.fd !== this.fd) throw expected(`an address space of this ${this.label}`, 'ioas', ioas.label);
+    this.#descriptor.ioctl(IOMMU_VFIO_IOAS, vfioIoas(ioas === undefined ? IOMMU_VFIO_IOAS_CLEAR : IOMMU_VFIO_IOAS_SET, ioas?.id).bytes);
+  }
+
+  /**
    * A value of IOMMU_OPTION: `option` is an IOMMU_OPTION_ constant, `object` the id it is about, 0 for the whole file.
    * Linux 6.2.
    * @throws KernelError EOPNOTSUPP for an option the kernel does not know.
@@ -100,4 +136,9 @@ export class Iommufd extends Resource {
   protected override release(): void {
     this.#descriptor.close();
   }
+}
+
+function vfioIoas(op: number, id = 0): ReturnType<typeof iommu_vfio_ioas.create> {
+  const request = iommu_vfio_ioas.create();
+  return Object.assign(request, { size: iommu_vfio_ioas.size, op, ioas_id: id });
 }

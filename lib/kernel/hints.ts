@@ -1,3 +1,5 @@
+const noCompatibilityIoas = 'The open /dev/iommu has no address space for this: put a group in it, or set one with setCompatibilityIoas().';
+
 /**
  * What to do about an error: by ioctl (or system call) and error name, one sentence. A table and nothing else, so that
  * an expected error stays cheap. What the rows know comes from the kernel's handlers and from what users met.
@@ -21,10 +23,13 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       'Or is it VFIO_NOIOMMU_IOMMU, which takes CAP_SYS_RAWIO?',
     ENODEV:
       'No IOMMU driver of this type: load vfio_iommu_type1, or pick a type that CHECK_EXTENSION confirms. ' +
+      'On /dev/iommu, put a group in it first. ' +
       'Groups without an IOMMU take VFIO_NOIOMMU_IOMMU alone, and only while enable_unsafe_noiommu_mode is on.',
   },
   VFIO_GROUP_SET_CONTAINER: {
-    EINVAL: 'The group is in a container already; UNSET_CONTAINER first.',
+    EINVAL:
+      'The group is in a container already; UNSET_CONTAINER first. ' +
+      'Or does a /dev/iommu have groups with an IOMMU, and this one has none, or the other way round?',
     EPERM:
       'The group is not viable: another of its devices is still with a host driver; bind all of them to vfio-pci. ' +
       'Or is it a group without an IOMMU, which takes CAP_SYS_RAWIO and a container of its own?',
@@ -39,12 +44,19 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EINVAL: 'Put the group in a container and choose an IOMMU type first. Or was a vfToken given for a device that has none?',
     EACCES: "The device's physical function is with vfio-pci: give the vfToken that was set there.",
     ENODEV: 'The group has no VFIO device of this name; is it bound to vfio-pci?',
-    EPERM: 'The device has no IOMMU: opening it takes CAP_SYS_RAWIO.',
+    EPERM:
+      'The device has no IOMMU: opening it takes CAP_SYS_RAWIO. ' +
+      "Or, on /dev/iommu: another has the device's group, a host driver has a device of it, or its interrupts cannot be isolated?",
+    EADDRINUSE: 'On /dev/iommu, something is mapped where the device can have nothing, or off the page: unmap it first.',
+    EFAULT: 'On /dev/iommu, a mapping reaches memory that is not there: nobody looks until a device is opened.',
+    ENOMEM: 'On /dev/iommu, what is mapped is more memory than the process may lock: raise RLIMIT_MEMLOCK.',
   },
   VFIO_IOMMU_GET_INFO: {
+    ENODEV: noCompatibilityIoas,
     ENOTTY: 'The container has no IOMMU that could be asked: its devices reach memory by physical address.',
   },
   VFIO_IOMMU_MAP_DMA: {
+    ENODEV: noCompatibilityIoas,
     ENOTTY: 'The container has no IOMMU that could map: its devices reach memory by physical address.',
     EEXIST: 'The range overlaps a mapping that exists; unmap it first.',
     EINVAL:
@@ -58,7 +70,10 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   VFIO_IOMMU_UNMAP_DMA: {
     ENOTTY: 'The container has no IOMMU, and so no mappings.',
-    EINVAL: 'A range may cover whole mappings only, in multiples of the page size.',
+    EINVAL:
+      'A range may cover whole mappings only, in multiples of the page size. Or is it iommufd, which keeps addresses and dirty pages otherwise?',
+    ENODEV: noCompatibilityIoas,
+    ENOENT: 'The range cuts through a mapping: only whole ones can be unmapped, and those before it are.',
     EBUSY: 'A mediated device is in the container, and cannot wait for new addresses.',
     EPERM: 'On a POWER machine, the container must be enabled (version 1) or have registered memory (version 2) first.',
     ENXIO: 'On a POWER machine, the IOVA must lie in a window: in the one of info(), or in one that was created.',
@@ -124,6 +139,10 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   IOMMU_DESTROY: {
     EBUSY: 'Another object needs it, or a device is attached to it: close or detach that first.',
     ENOENT: 'It is destroyed already, or the id is of another open /dev/iommu.',
+  },
+  IOMMU_VFIO_IOAS: {
+    ENODEV: 'None was chosen, and no group was put into the file.',
+    ENOENT: 'There is no address space with this id.',
   },
   IOMMU_OPTION: {
     EBUSY: 'Choose whose locked memory counts before the first address space is created.',

@@ -39,7 +39,7 @@ const silenceSeconds = 30;
 export async function runInGuest(guest: Guest, command: readonly string[]): Promise<number> {
   const started = performance.now();
   say(
-    `Linux ${guest.kernel.version}, ${guest.iommu === 'none' ? 'no' : guest.iommu} IOMMU, ${guest.devices.join(' + ') || 'no device'}: ${command.join(' ')}`,
+    `Linux ${guest.kernel.version}${guest.kernel.variant === 'default' ? '' : ` (${guest.kernel.variant})`}, ${guest.iommu === 'none' ? 'no' : guest.iommu} IOMMU, ${guest.devices.join(' + ') || 'no device'}: ${command.join(' ')}`,
   );
   let status: number | undefined;
   for (let attempt = 1; status === undefined; attempt += 1)
@@ -54,7 +54,8 @@ async function runOnce(guest: Guest, command: readonly string[], work: string, l
     join(work, 'settings'),
     `bind=${quote(guest.bind ? drivenIds(guest.devices).join(' ') : '')}\noutput=${quote(guest.output ?? '')}\n`,
   );
-  writeFileSync(join(work, 'command'), commandScript(command, process.cwd(), { ...process.env, VFIO_LAB_IOMMU: guest.iommu }));
+  const machine = { VFIO_LAB_IOMMU: guest.iommu, VFIO_LAB_CONTAINER: guest.kernel.variant === 'default' ? 'vfio' : 'iommufd' };
+  writeFileSync(join(work, 'command'), commandScript(command, process.cwd(), { ...process.env, ...machine }));
   const ending = await boot(guest, work);
   if (ending === 'late') return timedOut;
   if (ending === 'over' && commandBegan(work)) return readStatus(work);

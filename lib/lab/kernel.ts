@@ -10,6 +10,7 @@ import { withTemporaryFolder } from './temporary.js';
 /** A kernel that is ready to boot. */
 export interface BuiltKernel {
   readonly version: string;
+  readonly variant: Variant;
   readonly image: string;
   /** Its headers for user space: the folder that holds linux/vfio.h. */
   readonly headers: string;
@@ -32,7 +33,7 @@ export async function prepareKernel(wanted: string, variant: Variant): Promise<B
     say(`Linux ${version} is not in ${cacheFolder} yet; building it takes about five minutes and 3 GB for as long`);
     await withTemporaryFolder(join(cacheFolder, 'build-'), (work) => build(version, variant, folder, work));
   }
-  return { version, image: join(folder, 'bzImage'), headers: join(folder, 'include') };
+  return { version, variant, image: join(folder, 'bzImage'), headers: join(folder, 'include') };
 }
 
 /** The newest that Debian had when the lab first asked. Remove the file to ask again. */

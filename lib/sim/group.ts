@@ -13,6 +13,7 @@ import type { Argument } from './argument.js';
 import { ContainerFile } from './container.js';
 import { DeviceFile } from './device-file.js';
 import type { IommuGroup } from './iommu-group.js';
+import { IommufdFile } from './iommufd/file.js';
 import { OpenFile, type FdTable } from './open-file.js';
 import type { VfioDevice } from './vfio-device.js';
 
@@ -21,7 +22,10 @@ const pageSize = 4096;
 export class GroupFile extends OpenFile {
   readonly #group: IommuGroup;
   readonly #fds: FdTable;
+  /** What it was put into: a container of VFIO's own, or /dev/iommu in its place. */
   #container: ContainerFile | undefined;
+  #iommufd: IommufdFile | undefined;
+  /** While it was in a container of VFIO's own. */
   #devicesOpen = 0;
   #revoked = false;
   readonly #privileges: { readonly rawIo: boolean };
@@ -54,7 +58,7 @@ export class GroupFile extends OpenFile {
     if (status === undefined) return -errno.EFAULT;
     if (status.argsz < VFIO_GROUP_GET_STATUS.minimum) return -errno.EINVAL;
     if (this.#revoked) return -errno.ENODEV;
-    if (this.#container !== undefined) status.flags = VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE;
+    if (this.#hasContainer) status.flags = VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE;
     else status.flags = this.#group.claimed || this.#group.ownedByHost ? 0 : VFIO_GROUP_FLAGS_VIABLE;
     return argument.copyTo(status.bytes) ? 0 : -errno.EFAULT;
   }
@@ -64,8 +68,9 @@ export class GroupFile extends OpenFile {
     if (bytes === undefined) return -errno.EFAULT;
     const file = this.#fds.lookup(new Int32Array(bytes.buffer)[0] ?? -1);
     if (file === undefined) return -errno.EBADF;
-    if (this.#container !== undefined) return -errno.EINVAL;
+    if (this.#hasContainer) return -errno.EINVAL;
     if (this.#revoked) return -errno.ENODEV;
+    if (file instanceof IommufdFile) return this.#join(file);
     if (!(file instanceof ContainerFile)) return -errno.EBADFD;
     if (this.#forbidden) return -errno.EPERM;
     const result = file.attach(this.#group);
@@ -73,10 +78,24 @@ export class GroupFile extends OpenFile {
     return result;
   }
 
+  get #hasContainer(): boolean {
+    return this.#container !== undefined || this.#iommufd !== undefined;
+  }
+
+  #join(iommufd: IommufdFile): number {
+    const result = iommufd.join(this.#group.kind);
+    if (result !== 0) return result;
+    iommufd.retain();
+    this.#iommufd = iommufd;
+    return 0;
+  }
+
+  /** /dev/iommu lets a group go while its devices are open. */
   #unsetContainer(): number {
-    if (this.#container === undefined) return -errno.EINVAL;
-    if (this.#devicesOpen > 0) return -errno.EBUSY;
+    if (!this.#hasContainer) return -errno.EINVAL;
+    if (this.#container !== undefined && this.#devicesOpen > 0) return -errno.EBUSY;
     this.#leaveContainer();
+    this.#leaveIommufd();
     return 0;
   }
 
@@ -85,11 +104,15 @@ export class GroupFile extends OpenFile {
     if (typeof name === 'number') return name;
     const device = this.#revoked ? -errno.ENODEV : this.#find(name);
     if (typeof device === 'number') return device;
+    return this.#iommufd === undefined ? this.#openOfContainer(device) : this.#openOfIommufd(device, this.#iommufd);
+  }
+
+  /** An open device holds the group's file: the group is released when both are closed. */
+  #openOfContainer(device: VfioDevice): number {
     if (this.#container?.driver === undefined) return -errno.EINVAL;
     if (this.#forbidden) return -errno.EPERM;
     device.open();
     this.#devicesOpen += 1;
-    // An open device holds the group's file: the group is released when both are closed.
     this.retain();
     return this.#fds.install(
       new DeviceFile(device, this.#fds, () => {
@@ -98,6 +121,26 @@ export class GroupFile extends OpenFile {
         this.drop();
       }),
     );
+  }
+
+  /** The first open of a device gives it to the file of /dev/iommu, and the group is free to be closed. */
+  #openOfIommufd(device: VfioDevice, iommufd: IommufdFile): number {
+    const unbind = device.isOpen ? () => {} : this.#bind(iommufd);
+    if (typeof unbind === 'number') return unbind;
+    device.open(unbind);
+    return this.#fds.install(new DeviceFile(device, this.#fds, () => device.close()));
+  }
+
+  /** What undoes it, or -errno. */
+  #bind(iommufd: IommufdFile): (() => void) | number {
+    if (this.#group.kind === 'noiommu') return this.#forbidden || iommufd.translatesForGroups ? -errno.EPERM : () => {};
+    const bound = iommufd.bindAndAttach(this.#group);
+    if (typeof bound === 'number') return bound;
+    iommufd.retain();
+    return () => {
+      bound.unbind();
+      iommufd.drop();
+    };
   }
 
   /** The first that the text names; a device may refuse it. */
@@ -130,7 +173,13 @@ export class GroupFile extends OpenFile {
     this.#container = undefined;
   }
 
+  #leaveIommufd(): void {
+    this.#iommufd?.drop();
+    this.#iommufd = undefined;
+  }
+
   protected override release(): void {
     if (!this.#revoked) this.revoke();
+    this.#leaveIommufd();
   }
 }

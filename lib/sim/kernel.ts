@@ -59,7 +59,7 @@ export class SimulatedKernel implements Kernel, FdTable {
   }
 
   open(path: string, _flags: number): number {
-    if (path === '/dev/vfio/vfio') return this.install(new ContainerFile(this.#iommuDrivers));
+    if (path === '/dev/vfio/vfio') return this.install(this.#makeContainer());
     if (path === '/dev/iommu' && hasIommufd(this.#platform))
       return this.install(new IommufdFile(this.#platform, this, this.#iommufdOperations));
     if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#physical));
@@ -69,6 +69,13 @@ export class SimulatedKernel implements Kernel, FdTable {
     if (slot !== undefined) return this.#openDevice(slot);
     const found = this.files.access(path);
     return found < 0 ? found : -errno.EACCES;
+  }
+
+  /** iommufd counts locked memory as VFIO does when it stands in for it. */
+  #makeContainer(): OpenFile {
+    return this.#platform.container === 'vfio'
+      ? new ContainerFile(this.#iommuDrivers)
+      : new IommufdFile(this.#platform, this, this.#iommufdOperations, { accountsToProcess: true });
   }
 
   #openDevice({ vfio, group }: PciSlot): number {

@@ -7,7 +7,7 @@ import { SimulatedKernel } from './kernel.js';
 import { mediatedDrivers, type MediatedDriver } from './mdev/drivers.js';
 import { MdevBus } from './mdev/parent.js';
 import type { PciFunction } from './pci/function.js';
-import { LockedMemory, type Platform } from './platform.js';
+import { LockedMemory, type ContainerProvider, type Platform } from './platform.js';
 import { iommuKinds, iommuProfile, kernels, type IommuKind, type KernelVersion } from './profile.js';
 import { PhysicalMemory } from './physical-memory.js';
 import { PciSlot } from './slot.js';
@@ -38,6 +38,8 @@ export interface MachineOptions {
   readonly kernel?: KernelVersion;
   /** The machine's IOMMU. Default: 'intel'. */
   readonly iommu?: IommuKind;
+  /** Who answers as /dev/vfio/vfio: VFIO, or iommufd, on a kernel built without VFIO's own container. Default: 'vfio'. */
+  readonly container?: ContainerProvider;
   readonly devices?: readonly DeviceOptions[];
   /** Drivers of mediated devices, those of the kernel's samples: ['mtty', 'mdpy']. Default: none. */
   readonly mediated?: readonly MediatedDriver[];
@@ -80,6 +82,7 @@ export class Machine {
     const {
       kernel = '7.3',
       iommu = 'intel',
+      container = 'vfio',
       devices = [],
       mediated = [],
       allowUnsafeInterrupts = false,
@@ -90,6 +93,8 @@ export class Machine {
     } = machine;
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
+    const containers: readonly ContainerProvider[] = iommu === 'spapr' ? ['vfio'] : ['vfio', 'iommufd'];
+    if (!containers.includes(container)) throw expected(`one of ${containers.join(', ')}`, 'container', container);
     for (const name of mediated)
       if (!Object.hasOwn(mediatedDrivers, name)) throw expected(`one of ${Object.keys(mediatedDrivers).join(', ')}`, 'mediated', name);
     const platform: Platform = {
@@ -97,6 +102,7 @@ export class Machine {
       iommu: iommuProfile(iommu, kernels[kernel]),
       // Most kernels for POWER have pages of 64 KiB.
       memory: new UserMemory(iommu === 'spapr' ? 0x1_0000n : undefined),
+      container,
       allowUnsafeInterrupts,
       entryLimit: dmaEntryLimit,
       lockedMemory: new LockedMemory(lockedMemoryLimit),

@@ -2,11 +2,16 @@ import type { IommuProfile, KernelProfile } from './profile.js';
 import type { UserMemory } from './user-memory.js';
 import type { Vsva2020 } from './vsva-2020/machine.js';
 
+/** VFIO's own container, or iommufd in its compatibility mode, as kernels without VFIO_CONTAINER are built. */
+export type ContainerProvider = 'vfio' | 'iommufd';
+
 /** What the parts of a machine share. */
 export interface Platform {
   readonly kernel: KernelProfile;
   readonly iommu: IommuProfile;
   readonly memory: UserMemory;
+  /** Who answers as /dev/vfio/vfio. */
+  readonly container: ContainerProvider;
   readonly allowUnsafeInterrupts: boolean;
   /** The module's parameter dma_entry_limit, which can be changed: containers take it when they get their type. */
   entryLimit: number;

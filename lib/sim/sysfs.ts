@@ -49,9 +49,7 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
         ),
       })),
       module: directory(() => ({
-        ...(platform.iommu.kind === 'spapr'
-          ? { vfio_iommu_spapr_tce: directory(() => ({})) }
-          : { vfio_iommu_type1: type1Module(platform) }),
+        ...iommuModules(platform),
         vfio: directory(() => ({
           parameters: directory(() => ({
             enable_unsafe_noiommu_mode: line(
@@ -68,6 +66,12 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
 function deviceNodes(slots: readonly PciSlot[]): Record<string, FileNode> {
   const nodes = slots.flatMap(({ node }) => (node === undefined ? [] : [[node, { kind: 'device' as const }] as const]));
   return nodes.length === 0 ? {} : { devices: directory(() => Object.fromEntries(nodes)) };
+}
+
+/** Where iommufd is the container there is no type1. */
+function iommuModules(platform: Platform): Record<string, FileNode> {
+  if (platform.iommu.kind === 'spapr') return { vfio_iommu_spapr_tce: directory(() => ({})) };
+  return platform.container === 'vfio' ? { vfio_iommu_type1: type1Module(platform) } : {};
 }
 
 function type1Module(platform: Platform): FileNode {

@@ -29,6 +29,7 @@ export abstract class VfioDevice {
   #opens = 0;
   #holds = 0;
   #whenReleased: (() => void)[] = [];
+  #whenClosed: (() => void) | undefined;
 
   constructor(name: string, kernel: KernelProfile) {
     this.name = name;
@@ -69,10 +70,13 @@ export abstract class VfioDevice {
     return this.#holds > 0;
   }
 
-  open(): void {
+  /** `closed` is called when nobody has it open any more, by whom it was opened first. */
+  open(closed?: () => void): void {
     this.hold();
     this.#opens += 1;
-    if (this.#opens === 1) this.firstOpened();
+    if (this.#opens > 1) return;
+    this.#whenClosed = closed;
+    this.firstOpened();
   }
 
   close(): void {
@@ -80,6 +84,7 @@ export abstract class VfioDevice {
     if (this.#opens === 0) {
       this.lastClosed();
       this.precopyFlags = false;
+      this.#whenClosed?.();
     }
     this.letGo();
   }

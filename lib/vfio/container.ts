@@ -59,9 +59,15 @@ export interface Type1Info {
 
 const everything: IovaRange = { start: 0n, last: 0xffff_ffff_ffff_ffffn };
 
+/** An open /dev/iommu: an `Iommufd`. */
+interface OpenIommufd extends Resource {
+  readonly kernel: Kernel;
+  readonly fd: number;
+}
+
 /**
- * /dev/vfio/vfio: one IOMMU address space, for the devices of the groups in it. It owns its groups and the memory
- * allocated from it. Closing it closes them.
+ * /dev/vfio/vfio, or /dev/iommu in its place: one IOMMU address space, for the devices of the groups in it. It owns its
+ * groups and the memory allocated from it. Closing it closes them.
  */
 export class Container extends Resource implements AddressSpace {
   readonly kernel: Kernel;
@@ -69,17 +75,28 @@ export class Container extends Resource implements AddressSpace {
   readonly #map = vfio_iommu_type1_dma_map.create();
   readonly #unmap = vfio_iommu_type1_dma_unmap.create();
   readonly #iovas = new IovaAllocator();
+  /** The file is another's, who closes it. */
+  readonly #borrowed: boolean;
   #type: number | undefined;
 
-  private constructor(descriptor: Descriptor) {
-    super(`Container ${descriptor.path}`);
+  private constructor(descriptor: Descriptor, iommufd?: OpenIommufd) {
+    super(`Container ${descriptor.path}`, iommufd);
     this.kernel = descriptor.kernel;
     this.#descriptor = descriptor;
+    this.#borrowed = iommufd !== undefined;
   }
 
-  /** Opens a new container. @throws KernelError */
+  /** Opens a new container: VFIO's own or, with '/dev/iommu' as the path, one of iommufd's (Linux 6.2). @throws KernelError */
   static open(kernel: Kernel, path = '/dev/vfio/vfio'): Container {
     return new Container(Descriptor.open(kernel, path, O_RDWR));
+  }
+
+  /**
+   * An open /dev/iommu as a container. What is mapped here and what is mapped in `iommufd.compatibilityIoas()` is the same;
+   * closing the container closes its groups, and leaves the file open. Linux 6.2.
+   */
+  static over(iommufd: OpenIommufd): Container {
+    return new Container(Descriptor.adopt(iommufd.kernel, iommufd.fd, '/dev/iommu'), iommufd);
   }
 
   /** The fd, for requests this class has no method for. */
@@ -170,6 +187,8 @@ export class Container extends Resource implements AddressSpace {
    * until it is unmapped; `allocate()` does so by itself.
    */
   map({ iova, address, size, below = everything.last, read = true, write = true }: MapOptions): bigint {
+    // The kernel refuses it too, but iommufd only when a device is there, and with a warning in the log.
+    if (!read && !write) throw expected('true', 'read or write', false);
     const flags = (read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0);
     if (iova === undefined) return this.#mapSomewhere(flags, address, size, below);
     this.#mapDma(flags, iova, address, size);
@@ -249,9 +268,18 @@ export class Container extends Resource implements AddressSpace {
     this.assertOpen();
     return allocateBuffer(this, this.kernel, size, this.info().pageSize, {
       map: (memory) => this.map({ ...options, ...memory }),
-      // When the last group leaves, the kernel drops every mapping and forgets how to unmap.
-      unmap: (buffer) => (this.groups.length > 0 ? this.unmap(buffer) : this.#iovas.release(rangeOf(buffer))),
+      unmap: (buffer) => this.#free(buffer),
     });
+  }
+
+  /** When the last group leaves, VFIO's own container drops every mapping and forgets how to unmap. iommufd keeps them. */
+  #free(buffer: { readonly iova: bigint; readonly size: bigint }): void {
+    try {
+      this.unmap(buffer);
+    } catch (error) {
+      if (this.groups.length > 0 || !(error instanceof KernelError) || error.code !== 'EINVAL') throw error;
+      this.#iovas.release(rangeOf(buffer));
+    }
   }
 
   /** Without an IOMMU the kernel has none of the requests about mappings, and its ENOTTY does not say why. */
@@ -293,7 +321,8 @@ export class Container extends Resource implements AddressSpace {
   }
 
   protected override release(): void {
-    this.#descriptor.close();
+    if (this.#borrowed) this.#descriptor.disown();
+    else this.#descriptor.close();
   }
 }
 

@@ -1,6 +1,7 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
 import {
+  compatibilityVariants,
   limitedVariants,
   mockVariants,
   noIommuVariants,
@@ -12,6 +13,7 @@ import {
 import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
 import { bochs } from './bochs.js';
+import { compatibility } from './compatibility.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
 import { dma } from './dma.js';
@@ -37,8 +39,10 @@ import { sizes } from './sizes.js';
 import { tokens } from './tokens.js';
 import { unsafe } from './unsafe.js';
 
+/** What reaches devices through a container. */
+const containerSuites = { compatibility };
 const suites = {
-  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
+  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features, compatibility },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset },
   ...{ files },
@@ -47,6 +51,12 @@ const suites = {
 for (const variant of variants) {
   describe(variant.name, () => {
     for (const [name, suite] of Object.entries(suites)) describe(name, () => suite(variant));
+  });
+}
+
+for (const variant of compatibilityVariants) {
+  describe(variant.name, () => {
+    for (const [name, suite] of Object.entries(containerSuites)) describe(name, () => suite(variant));
   });
 }
 

@@ -7,7 +7,7 @@ import { check } from '../../lib/kernel/error.js';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { findDevices } from '../../lib/pci/topology.js';
-import { Edu, Machine, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
+import { Edu, Machine, type ContainerProvider, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
 import type { TestKernel } from '../../lib/sim/machine.js';
 import { ExpressFunction } from './express.js';
 import { mockKernel } from './mock/kernel.js';
@@ -23,6 +23,8 @@ export interface Subject {
   readonly kernel: Kernel;
   readonly version: KernelVersion;
   readonly iommu: IommuKind;
+  /** Who answers as /dev/vfio/vfio. */
+  readonly container: ContainerProvider;
   /** An edu device, alone in its group, with vfio-pci. */
   readonly edu: Place;
   // And the parents of mediated devices, mtty, mdpy and mbochs, which every machine has.
@@ -42,14 +44,22 @@ export interface Variant {
   /** What results are filed under: 'simulated 7.3 intel'. */
   readonly name: string;
   readonly real: boolean;
+  /** Who answers as /dev/vfio/vfio. */
+  readonly container: ContainerProvider;
   /** A machine nobody used; on a real kernel, the one there is. */
   readonly make: () => Subject;
 }
 
-function simulated(version: KernelVersion, iommu: IommuKind, options: Pick<MachineOptions, 'lockedMemoryLimit'> = {}): Variant {
+function simulated(
+  version: KernelVersion,
+  iommu: IommuKind,
+  options: Pick<MachineOptions, 'lockedMemoryLimit' | 'container'> = {},
+): Variant {
+  const { container = 'vfio' } = options;
   return {
-    name: `simulated ${version} ${iommu}${options.lockedMemoryLimit === undefined ? '' : ', without CAP_IPC_LOCK'}`,
+    name: `simulated ${version} ${iommu}${byIommufd(container)}${options.lockedMemoryLimit === undefined ? '' : ', without CAP_IPC_LOCK'}`,
     real: false,
+    container,
     make: () => {
       const edu = { address: '0000:00:03.0', group: 3 };
       const shared = { address: '0000:01:01.0', group: 5 };
@@ -74,6 +84,7 @@ function simulated(version: KernelVersion, iommu: IommuKind, options: Pick<Machi
         kernel: machine.kernel,
         version,
         iommu,
+        container,
         edu,
         shared,
         express,
@@ -85,13 +96,16 @@ function simulated(version: KernelVersion, iommu: IommuKind, options: Pick<Machi
   };
 }
 
+const byIommufd = (container: ContainerProvider): string => (container === 'iommufd' ? ', container by iommufd' : '');
+
 /** In the lab: the kernel the test runs on. The lab says which machine it is. */
-function real(iommu: IommuKind): Variant {
+function real(iommu: IommuKind, container: ContainerProvider): Variant {
   const release = readFileSync('/proc/sys/kernel/osrelease', 'utf8');
   const version = /^\d+\.\d+/.exec(release)?.[0] as KernelVersion;
   return {
-    name: `Linux ${version} ${iommu}`,
+    name: `Linux ${version} ${iommu}${byIommufd(container)}`,
     real: true,
+    container,
     make: () => {
       const kernel = native();
       const found = findDevices(kernel, { vendor: 0x1234, device: 0x11e8 });
@@ -106,6 +120,7 @@ function real(iommu: IommuKind): Variant {
         kernel,
         version,
         iommu,
+        container,
         get edu() {
           return place(false);
         },
@@ -155,6 +170,7 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKern
   return {
     name: `simulated ${version} none${lesser}${test === mockKernel ? ', with mock devices' : ''}`,
     real: false,
+    container: 'vfio',
     make: () => {
       const devices = [1, 2].map(() => ({ model: new Edu({ dmaMask: 0xffff_ffff_ffffn }) }));
       const machine = new Machine({ kernel: version, iommu: 'none', unsafeNoIommu: true, rawIo, devices }, test);
@@ -162,6 +178,7 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKern
         kernel: machine.kernel,
         version,
         iommu: 'none',
+        container: 'vfio',
         edu: { address: '0000:00:03.0', group: 0 },
         get shared(): Place {
           throw new Error('Without an IOMMU no devices share a group');
@@ -180,12 +197,17 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKern
 }
 
 const lab = process.env['VFIO_LAB_IOMMU'] as IommuKind | undefined;
+const labContainer = (process.env['VFIO_LAB_CONTAINER'] ?? 'vfio') as ContainerProvider;
 const versions = ['6.12', '7.3'] as const;
 
 /** On the host: the simulated kernels. In the lab: the real one, if the machine is of the kind. */
-function variantsOf(iommus: readonly IommuKind[], make: (version: KernelVersion, iommu: IommuKind) => Variant = simulated): Variant[] {
+function variantsOf(
+  iommus: readonly IommuKind[],
+  make: (version: KernelVersion, iommu: IommuKind) => Variant = simulated,
+  container: ContainerProvider = 'vfio',
+): Variant[] {
   if (lab === undefined) return versions.flatMap((version) => iommus.map((iommu) => make(version, iommu)));
-  return iommus.includes(lab) ? [real(lab)] : [];
+  return iommus.includes(lab) && container === labContainer ? [real(lab, container)] : [];
 }
 
 /** In the lab, the process has a capability or has not, and runs the suites for it as it is. */
@@ -194,6 +216,11 @@ const CAP_IPC_LOCK = 14;
 const CAP_SYS_RAWIO = 17;
 
 export const variants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel', 'amd']) : [];
+
+/** Kernels built without VFIO's own container: iommufd answers as /dev/vfio/vfio. */
+export const compatibilityVariants: readonly Variant[] = has(CAP_IPC_LOCK)
+  ? variantsOf(['intel'], (version, iommu) => simulated(version, iommu, { container: 'iommufd' }), 'iommufd')
+  : [];
 
 /** Machines with a function that has virtual ones. */
 export const virtualFunctionVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel']) : [];

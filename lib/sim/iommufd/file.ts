@@ -15,8 +15,9 @@ import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
 import { OpenFile, type FdTable } from '../open-file.js';
 import type { Platform } from '../platform.js';
-import type { IommuGroup } from '../iommu-group.js';
-import { compatibilityIoctl } from './compatibility.js';
+import type { GroupKind, IommuGroup } from '../iommu-group.js';
+import { Compatibility } from './compatibility.js';
+import { chooseIoas, compatibilityIoctl } from './compatibility-ioctl.js';
 import { BoundDevice } from './device.js';
 import { ExposedPages } from './exposed-pages.js';
 import { Ioas } from './ioas.js';
@@ -74,7 +75,10 @@ function accountOption(context: Context, op: number, value: bigint): bigint | nu
   }
 }
 
-const always = [destroy, option, ioas.allocate, ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap, allocateFaultQueue];
+const always = [
+  ...[destroy, option, chooseIoas, allocateFaultQueue],
+  ...[ioas.allocate, ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap],
+];
 
 function operations({ kernel }: Platform, added: readonly Operation[]): ReadonlyMap<number, Operation> {
   const known = [
@@ -92,12 +96,18 @@ export class IommufdFile extends OpenFile {
   readonly #operations: ReadonlyMap<number, Operation>;
   readonly #lastCommand: number;
 
-  /** `added`: requests that only a kernel built for tests has. */
-  constructor(platform: Platform, fds: FdTable, added: readonly Operation[]) {
+  /** `added`: requests that only a kernel built for tests has. `accountsToProcess`: whose locked memory counts at first. */
+  constructor(
+    platform: Platform,
+    fds: FdTable,
+    added: readonly Operation[],
+    { accountsToProcess }: Pick<Context, 'accountsToProcess'> = { accountsToProcess: false },
+  ) {
     super();
+    const objects = new ObjectTable();
     this.#context = {
-      ...{ platform, fds, file: this, objects: new ObjectTable(), exposed: new ExposedPages() },
-      ...{ attachments: new Map(), accountsToProcess: false },
+      ...{ platform, fds, file: this, objects, exposed: new ExposedPages() },
+      ...{ attachments: new Map(), compatibility: new Compatibility(platform, objects), accountsToProcess },
     };
     this.#operations = operations(platform, added);
     const requests = [platform.kernel.iommufd.lastRequest, ...added.map(({ request }) => request)];
@@ -106,7 +116,7 @@ export class IommufdFile extends OpenFile {
 
   override ioctl(request: number, argument: Argument): number {
     const command = request & 0xff;
-    if (command < IOMMUFD_CMD_BASE || command > this.#lastCommand) return compatibilityIoctl(request, argument);
+    if (command < IOMMUFD_CMD_BASE || command > this.#lastCommand) return compatibilityIoctl(this.#context, request, argument);
     // The length word is read before the request is known to be one.
     const word = argument.copyFrom(4);
     if (word === undefined) return -errno.EFAULT;
@@ -122,6 +132,27 @@ export class IommufdFile extends OpenFile {
   /** iommufd_ctx_has_group. */
   hasGroup(group: object): boolean {
     return [...this.#context.objects.all(IommufdObject)].some((object) => object instanceof BoundDevice && object.isOf(group));
+  }
+
+  /** VFIO_GROUP_SET_CONTAINER with this file: 0 or -errno. */
+  join(kind: GroupKind): number {
+    return this.#context.compatibility.join(kind);
+  }
+
+  /** Whether there is an address space for the devices of groups that joined. */
+  get translatesForGroups(): boolean {
+    return this.#context.compatibility.ioas !== undefined;
+  }
+
+  /** A device of a group that joined is opened: it is bound, and attached to the address space of VFIO's requests. */
+  bindAndAttach(group: IommuGroup): BoundDevice | number {
+    const device = this.bind(group);
+    if (typeof device === 'number') return device;
+    const { ioas } = this.#context.compatibility;
+    const attached = ioas === undefined ? -errno.ENODEV : device.attach(ioas.id);
+    if (typeof attached !== 'number') return device;
+    device.unbind();
+    return attached;
   }
 
   /** Only what a virtual IOMMU shows can be mapped. */

@@ -27,7 +27,8 @@ import {
   iommu_ioas_change_process,
 } from '../../abi/iommufd/object.js';
 import { IntervalMap, type Interval } from '../interval-map.js';
-import { operation, type Context } from './operation.js';
+import type { Platform } from '../platform.js';
+import { operation } from './operation.js';
 import { Pages } from './pages.js';
 import { Ioas, top, type Access, type Slice } from './ioas.js';
 
@@ -87,7 +88,7 @@ export const map = operation(IOMMU_IOAS_MAP, iommu_ioas_map, (context, asked, ca
   if (access === undefined) return -errno.EINVAL;
   const ioas = context.objects.find(ioas_id, Ioas);
   if (ioas === undefined) return -errno.ENOENT;
-  const slice = userMemory(context, user_va, length, access.writable);
+  const slice = userMemory(context.platform, user_va, length, access.writable);
   if (typeof slice === 'number') return slice;
   const mapped = ioas.map([slice], length, (flags & IOMMU_IOAS_MAP_FIXED_IOVA) === 0 ? undefined : iova, access);
   if (typeof mapped === 'number') return mapped;
@@ -102,12 +103,12 @@ function accessOf(flags: number): Access | undefined {
 }
 
 /** What iopt_map_user_pages makes of the address, or -errno. Whether there is memory shows when a device comes. */
-function userMemory({ platform }: Context, address: bigint, length: bigint, writable: boolean): Slice | number {
+export function userMemory({ kernel }: Platform, address: bigint, length: bigint, writable: boolean): Slice | number {
   const checks = [
     { failed: address + length > top, result: -errno.EOVERFLOW },
     { failed: length > top - pageSize || length === 0n, result: -errno.EINVAL },
   ];
-  const ordered = platform.kernel.iommufd.checksAddressFirst ? checks : checks.reverse();
+  const ordered = kernel.iommufd.checksAddressFirst ? checks : checks.reverse();
   const failure = ordered.find(({ failed }) => failed);
   if (failure !== undefined) return failure.result;
   const offset = address % pageSize;
@@ -142,10 +143,10 @@ export const unmap = operation(IOMMU_IOAS_UNMAP, iommu_ioas_unmap, ({ objects },
     if (length === 0n) return -errno.EINVAL;
     if (iova + length - 1n > top) return -errno.EOVERFLOW;
   }
-  const unmapped = ioas.unmap(iova, everything ? top : iova + length - 1n);
-  if (typeof unmapped === 'number') return unmapped;
-  if (unmapped === 0n && !everything) return -errno.ENOENT;
-  asked.length = unmapped;
+  const { bytes, result } = ioas.unmap(iova, everything ? top : iova + length - 1n);
+  if (result !== 0) return result;
+  if (bytes === 0n && !everything) return -errno.ENOENT;
+  asked.length = bytes;
   return caller.respond();
 });
 

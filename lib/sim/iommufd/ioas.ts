@@ -3,10 +3,9 @@ import { errno } from '../../abi/errno.js';
 import { IntervalMap, type Interval } from '../interval-map.js';
 import type { DmaMapping } from '../dma.js';
 import type { Platform } from '../platform.js';
-import type { Pin } from '../user-memory.js';
 import type { PagingDomain } from './hardware.js';
 import { IommufdObject } from './objects.js';
-import type { Pages } from './pages.js';
+import type { Pages, PinnedPages } from './pages.js';
 import { holes, mergeSorted, usedSpans } from './spans.js';
 
 export const top = 0xffff_ffff_ffff_ffffn;
@@ -32,7 +31,13 @@ interface IovaArea extends Interval, Access {
   readonly pages: Pages;
   readonly offset: bigint;
   /** While a page table has it. */
-  pin: Pin | undefined;
+  pin: PinnedPages | undefined;
+}
+
+/** What an unmapping did: the bytes, and 0 or -errno. It may have done some before it failed. */
+export interface Unmapped {
+  readonly bytes: bigint;
+  readonly result: number;
 }
 
 interface Reserved extends Interval {
@@ -117,14 +122,23 @@ export class Ioas extends IommufdObject {
   /** All or none: 0 or -errno. */
   #pinAll(areas: readonly IovaArea[]): number {
     for (const [index, area] of areas.entries()) {
-      const pin = area.pages.pin(area.offset, area.last - area.start + 1n, this.#platform);
-      if (typeof pin !== 'number') {
-        area.pin = pin;
-        continue;
-      }
+      const refused = this.#pin(area);
+      if (refused === 0) continue;
       for (const done of areas.slice(0, index)) this.#unpin(done);
-      return pin;
+      return refused;
     }
+    return 0;
+  }
+
+  /** A page table has no entry for what nobody may read or write. */
+  #pin(area: IovaArea): number {
+    const pin = area.pages.pin(area.offset, area.last - area.start + 1n, this.#platform);
+    if (typeof pin === 'number') return pin;
+    if (!area.readable && !area.writable) {
+      pin.release();
+      return -errno.EINVAL;
+    }
+    area.pin = pin;
     return 0;
   }
 
@@ -139,6 +153,11 @@ export class Ioas extends IommufdObject {
 
   get largePages(): boolean {
     return this.#largePages;
+  }
+
+  /** How many page tables follow it. */
+  get tables(): number {
+    return this.#tables.size;
   }
 
   get mappings(): number {
@@ -261,19 +280,32 @@ export class Ioas extends IommufdObject {
   }
 
   /**
-   * iopt_unmap_iova_range: the bytes that were unmapped, or -errno. It goes from mapping to mapping: what comes before one
-   * that the range cuts through is unmapped all the same.
+   * iopt_unmap_iova_range. It goes from mapping to mapping: what comes before one that the range cuts through is unmapped
+   * all the same.
    */
-  unmap(start: bigint, last: bigint): bigint | number {
-    let unmapped = 0n;
+  unmap(start: bigint, last: bigint): Unmapped {
+    let bytes = 0n;
     for (const area of this.#areas.within(start, last)) {
-      if (area.start < start || area.last > last) return -errno.ENOENT;
+      if (area.start < start || area.last > last) return { bytes, result: -errno.ENOENT };
       this.#areas.remove(area);
       this.#unpin(area);
       for (const table of this.#tables) table.forget(area);
-      unmapped += area.last - area.start + 1n;
+      bytes += area.last - area.start + 1n;
     }
-    return unmapped;
+    return { bytes, result: 0 };
+  }
+
+  /** iopt_area_split, of the mapping `last` is in: one that ends there, and the rest. 0 or -errno. */
+  cutBehind(last: bigint): number {
+    const area = this.#areas.at(last);
+    if (area === undefined || last === area.start || last === area.last) return 0;
+    const size = last + 1n - area.start;
+    if ((((last + 1n) | (area.offset + size)) & (this.#alignment - 1n)) !== 0n) return -errno.EINVAL;
+    const [pin, restPin] = area.pin?.split(size) ?? [];
+    this.#areas.remove(area);
+    this.#areas.insert({ ...area, last, pin });
+    this.#areas.insert({ ...area, start: last + 1n, offset: area.offset + size, pin: restPin });
+    return 0;
   }
 
   override release(): void {

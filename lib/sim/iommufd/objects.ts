@@ -36,6 +36,10 @@ export class ObjectTable {
     return object instanceof kind ? object : undefined;
   }
 
+  has(object: IommufdObject): boolean {
+    return this.#objects.get(object.id) === object;
+  }
+
   *all<T extends IommufdObject>(kind: abstract new (...given: never[]) => T): Generator<T, void> {
     for (const object of this.#objects.values()) if (object instanceof kind) yield object;
   }

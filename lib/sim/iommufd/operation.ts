@@ -6,6 +6,7 @@ import type { Argument } from '../argument.js';
 import type { IommuGroup } from '../iommu-group.js';
 import type { FdTable, OpenFile } from '../open-file.js';
 import type { Platform } from '../platform.js';
+import type { Compatibility } from './compatibility.js';
 import type { ObjectTable } from './objects.js';
 import type { ExposedPages } from './exposed-pages.js';
 import type { Attachment } from './page-table.js';
@@ -22,6 +23,7 @@ export interface Context {
   readonly exposed: ExposedPages;
   /** What the devices of each group are attached to. */
   readonly attachments: Map<IommuGroup, Attachment>;
+  readonly compatibility: Compatibility;
   /** IOMMU_OPTION_RLIMIT_MODE: locked memory counts against the process, and not the user. */
   accountsToProcess: boolean;
 }

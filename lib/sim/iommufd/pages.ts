@@ -1,5 +1,5 @@
 import { errno } from '../../abi/errno.js';
-import type { Platform } from '../platform.js';
+import type { LockedMemory, Platform } from '../platform.js';
 import type { Pin } from '../user-memory.js';
 
 const pageSize = 4096n;
@@ -7,6 +7,19 @@ const pageSize = 4096n;
 interface Span {
   readonly start: bigint;
   readonly end: bigint;
+}
+
+/** Pinned memory that can be cut in two, each to be released by itself. */
+export interface PinnedPages extends Pin {
+  /** It is not to be used any more; the first part has `size` bytes. */
+  split(size: bigint): readonly [PinnedPages, PinnedPages];
+}
+
+/** One pinning, and how many parts there are of it. */
+interface SharedPin {
+  readonly pin: Pin;
+  parts: number;
+  readonly lockedMemory: LockedMemory;
 }
 
 /**
@@ -25,25 +38,39 @@ export class Pages {
   }
 
   /** Pins the pages a part lies in; offsets in the pin are from the part's start. -EFAULT, or -ENOMEM over the limit. */
-  pin(offset: bigint, length: bigint, { memory, lockedMemory }: Platform): Pin | number {
+  pin(offset: bigint, length: bigint, { memory, lockedMemory }: Platform): PinnedPages | number {
     const pin = memory.pin(this.address + offset, length);
     if (pin === undefined) return -errno.EFAULT;
-    const span = { start: offset & -pageSize, end: (offset + length + pageSize - 1n) & -pageSize };
     const before = this.#bytes;
+    const pinned = this.#hold({ pin, parts: 1, lockedMemory }, { start: offset, end: offset + length }, 0);
+    if (lockedMemory.take(this.#bytes - before)) return pinned;
+    // It goes beyond the limit for a moment, to be given back with the rest.
+    lockedMemory.give(before - this.#bytes);
+    pinned.release();
+    return -errno.ENOMEM;
+  }
+
+  /** A part of what was pinned at once, `base` bytes behind its start. */
+  #hold(shared: SharedPin, { start, end }: Span, base: number): PinnedPages {
+    const { pin, lockedMemory } = shared;
+    const span = { start: start & -pageSize, end: (end + pageSize - 1n) & -pageSize };
     this.#pinned.add(span);
-    if (!lockedMemory.take(this.#bytes - before)) {
-      this.#pinned.delete(span);
-      pin.release();
-      return -errno.ENOMEM;
-    }
     return {
-      read: pin.read,
-      write: pin.write,
+      read: (offset, into) => pin.read(base + offset, into),
+      write: (offset, from) => pin.write(base + offset, from),
+      split: (size) => {
+        shared.parts += 1;
+        const first = this.#hold(shared, { start, end: start + size }, base);
+        const second = this.#hold(shared, { start: start + size, end }, base + Number(size));
+        this.#pinned.delete(span);
+        return [first, second];
+      },
       release: () => {
         const pinned = this.#bytes;
         this.#pinned.delete(span);
         lockedMemory.give(pinned - this.#bytes);
-        pin.release();
+        shared.parts -= 1;
+        if (shared.parts === 0) pin.release();
       },
     };
   }

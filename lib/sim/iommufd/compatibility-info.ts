@@ -1,0 +1,50 @@
+/** VFIO_IOMMU_GET_INFO on /dev/iommu. The order of checks is that of the kernel's vfio_compat.c. */
+import { errno } from '../../abi/errno.js';
+import { VFIO_IOMMU_GET_INFO, VFIO_IOMMU_INFO_CAPS, VFIO_IOMMU_INFO_PGSIZES, vfio_iommu_type1_info } from '../../abi/vfio/type1.js';
+import type { Argument } from '../argument.js';
+import type { Platform } from '../platform.js';
+import { dmaAvailableCapability, iovaRangesCapability } from '../type1/info.js';
+import type { Ioas } from './ioas.js';
+
+const pageSize = 4096n;
+const everyPageSize = -pageSize;
+/** Memory is what limits mappings, so their number is the largest there is. */
+const mostMappings = 0xffff_ffff;
+/** Where a capability's header says where the next one is. */
+const nextOffset = 4;
+
+export function compatibilityInfo(platform: Platform, ioas: Ioas | undefined, argument: Argument): number {
+  const { minimum } = VFIO_IOMMU_GET_INFO;
+  const info = argument.struct(vfio_iommu_type1_info, minimum);
+  if (info === undefined) return -errno.EFAULT;
+  if (info.argsz < minimum) return -errno.EINVAL;
+  if (ioas === undefined) return -errno.ENODEV;
+  const room = info.argsz;
+  info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
+  info.iova_pgsizes = pageSizes(platform, ioas);
+  const total = writeCapabilities([dmaAvailableCapability(mostMappings), iovaRangesCapability(ioas.ranges())], room, argument);
+  if (total < 0) return total;
+  info.cap_offset = room >= total ? vfio_iommu_type1_info.size : 0;
+  info.argsz = total;
+  return argument.copyTo(info.bytes.subarray(0, Math.min(room, vfio_iommu_type1_info.size))) ? 0 : -errno.EFAULT;
+}
+
+/** Each where there is room for it, even where there is none for all. The bytes that all take, or -errno. */
+function writeCapabilities(capabilities: readonly Uint8Array[], room: number, argument: Argument): number {
+  let total = vfio_iommu_type1_info.size;
+  let previous: number | undefined;
+  for (const capability of capabilities) {
+    if (room - total >= capability.byteLength && !argument.copyTo(capability, total)) return -errno.EFAULT;
+    const next = new Uint8Array(new Uint32Array([total]).buffer);
+    if (previous !== undefined && room >= total && !argument.copyTo(next, previous + nextOffset)) return -errno.EFAULT;
+    previous = total;
+    total += (capability.byteLength + 7) & ~7;
+  }
+  return total;
+}
+
+/** What every page table has, the small pages of the processor, and larger ones. */
+function pageSizes({ iommu }: Platform, ioas: Ioas): bigint {
+  const sizes = BigInt.asUintN(64, ioas.tables === 0 ? everyPageSize : iommu.pageSizes);
+  return sizes > ioas.alignment ? sizes : ioas.alignment;
+}
