@@ -1,7 +1,7 @@
 /** `vfio`: userspace device drivers in Node.js. */
 export { BadAnswerError, type Capability } from './abi/chain.js';
 export { FaultQueue, type PageAccess, type PageRequest, type PageRequestGroup, type PageResponse } from './iommufd/fault-queue.js';
-export { Ioas, type CopyOptions } from './iommufd/ioas.js';
+export { Ioas, type CopyOptions, type MapFileOptions } from './iommufd/ioas.js';
 export { Iommufd, type LockedMemoryAccount } from './iommufd/iommufd.js';
 export { ClosedError, KernelError } from './kernel/error.js';
 export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
@@ -12,6 +12,7 @@ export type { AddressSpace, AllocateOptions, AttachPoint, IovaRange, MapOptions 
 export { DmaBuffer } from './memory/buffer.js';
 export { DirtyBitmap, type DirtyRange } from './memory/dirty-bitmap.js';
 export type { DirtyTracking, PageRange } from './memory/dirty-tracking.js';
+export { MemoryFile } from './memory/memory-file.js';
 export { physicalAddress } from './memory/physical-address.js';
 export { openDevice, OpenDevice, type OpenOptions } from './open.js';
 export {

@@ -28,6 +28,7 @@ it('vfio', () => {
     'Ioas',
     'Iommufd',
     'KernelError',
+    'MemoryFile',
     'Migration',
     'MigrationData',
     'OpenDevice',

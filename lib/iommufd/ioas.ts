@@ -7,6 +7,7 @@ import {
   IOMMU_IOAS_COPY,
   IOMMU_IOAS_IOVA_RANGES,
   IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FILE,
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
@@ -16,6 +17,7 @@ import {
   iommu_ioas_copy,
   iommu_ioas_iova_ranges,
   iommu_ioas_map,
+  iommu_ioas_map_file,
   iommu_ioas_unmap,
   iommu_iova_range,
 } from '../abi/iommufd/ioas.js';
@@ -49,9 +51,21 @@ export interface CopyOptions {
   readonly write?: boolean;
 }
 
+export interface MapFileOptions extends AllocateOptions {
+  /** Of memory, as `MemoryFile` is or memfd_create(2) gives it; or of a dma-buf over a BAR. */
+  readonly fd: number;
+  /** Where in the file it begins, in bytes. Default: 0. */
+  readonly start?: bigint;
+  /** Bytes. */
+  readonly size: bigint;
+  /** Where devices see it. Default: one that is free, up to `below`. */
+  readonly iova?: bigint;
+}
+
 const top = 0xffff_ffff_ffff_ffffn;
 /** Of memory of this process, which is mapped in whole pages. */
 const page = 4096n;
+const mostFd = 0x7fff_ffff;
 /** A kernel that has more ranges each time it is asked is not one. */
 const mostRounds = 8;
 
@@ -169,9 +183,34 @@ export class Ioas extends Resource implements AddressSpace {
     map.length = checked('size', size);
     map.iova = checked('iova', iova ?? 0n);
     this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
-    const mapped = map.iova;
-    if (iova !== undefined || mapped + size - 1n <= below) return mapped;
-    this.#unmapRange(mapped, size);
+    return iova ?? this.#keepBelow(below, map.iova, size);
+  }
+
+  /**
+   * Lets devices reach memory that is a file, whether or not it is mapped in this process. It stays as long as it is mapped
+   * for them, even when its fd is closed; another process that has the fd can replace this one (`Iommufd.changeProcess`).
+   * Returns the IOVA. IOMMU_IOAS_MAP_FILE. Linux 6.13; dma-bufs over BARs (`device.exportBar`) since 6.19.
+   * @throws KernelError EBADF; EINVAL past the end of the file, or for a file of another kind, once a device is attached;
+   * otherwise as `map`.
+   */
+  mapFile({ fd, start = 0n, size, iova, below = top, read = true, write = true }: MapFileOptions): bigint {
+    if (!Number.isInteger(fd) || fd < 0 || fd > mostFd) throw expected(`an integer from 0 to ${mostFd}`, 'fd', fd);
+    const map = iommu_ioas_map_file.create();
+    map.size = iommu_ioas_map_file.size;
+    map.flags = mapFlags(iova, read, write);
+    map.ioas_id = this.id;
+    map.fd = fd;
+    map.start = checked('start', start);
+    map.length = checked('size', size);
+    map.iova = checked('iova', iova ?? 0n);
+    this.#ioctl(IOMMU_IOAS_MAP_FILE, map.bytes);
+    return iova ?? this.#keepBelow(below, map.iova, size);
+  }
+
+  /** The IOVA that the kernel chose, unless it is too high. */
+  #keepBelow(below: bigint, iova: bigint, size: bigint): bigint {
+    if (iova + size - 1n <= below) return iova;
+    this.#unmapRange(iova, size);
     throw noIovaFor(size, below);
   }
 

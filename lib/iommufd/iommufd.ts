@@ -1,6 +1,7 @@
 import type { Request } from '../abi/ioctl.js';
 import { errno } from '../abi/errno.js';
 import {
+  IOMMU_IOAS_CHANGE_PROCESS,
   IOMMU_OPTION,
   IOMMU_OPTION_OP_GET,
   IOMMU_OPTION_OP_SET,
@@ -9,6 +10,7 @@ import {
   IOMMU_VFIO_IOAS_CLEAR,
   IOMMU_VFIO_IOAS_GET,
   IOMMU_VFIO_IOAS_SET,
+  iommu_ioas_change_process,
   iommu_option,
   iommu_vfio_ioas,
 } from '../abi/iommufd/object.js';
@@ -91,6 +93,17 @@ export class Iommufd extends Resource {
     ioas?.assertOpen();
     if (ioas !== undefined && ioas.fd !== this.fd) throw expected(`an address space of this ${this.label}`, 'ioas', ioas.label);
     this.#descriptor.ioctl(IOMMU_VFIO_IOAS, vfioIoas(ioas === undefined ? IOMMU_VFIO_IOAS_CLEAR : IOMMU_VFIO_IOAS_SET, ioas?.id).bytes);
+  }
+
+  /**
+   * This process takes over the account of the locked memory of everything that is mapped in the open file: what is left to
+   * do when it got the fd from the process before it. IOMMU_IOAS_CHANGE_PROCESS. Linux 6.13.
+   * @throws KernelError EINVAL when something is mapped that is not memory of a file; ENOMEM over RLIMIT_MEMLOCK.
+   */
+  changeProcess(): void {
+    const request = iommu_ioas_change_process.create();
+    request.size = iommu_ioas_change_process.size;
+    this.#descriptor.ioctl(IOMMU_IOAS_CHANGE_PROCESS, request.bytes);
   }
 
   /**

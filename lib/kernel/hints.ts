@@ -164,6 +164,24 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
     EFAULT: 'The memory is not mapped in this process, or not writable where the device may write.',
   },
+  IOMMU_IOAS_MAP_FILE: {
+    ENOTTY: 'Mapping files needs Linux 6.13.',
+    EBADF: 'The fd is closed.',
+    EEXIST: 'The range overlaps one that is mapped already.',
+    EINVAL:
+      'The file must be a memfd, and whole pages of it inside its end; start, IOVA and size multiples of alignment(), in one of ranges(). ' +
+      'Of a dma-buf, the range must lie inside it.',
+    ENODEV: "The device's memory is turned off: enable memory decode in its command register, and end its low power state.",
+    EOPNOTSUPP: 'Of dma-bufs, only one over a single range of a BAR of vfio-pci can be mapped.',
+    ENOSPC: 'No IOVA is free for this size in the ranges that are there and allowed.',
+    EOVERFLOW: 'The range goes past the end of the address space.',
+    ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
+  },
+  IOMMU_IOAS_CHANGE_PROCESS: {
+    ENOTTY: 'Changing the process needs Linux 6.13.',
+    EINVAL: 'Memory of a process is mapped: only that of files (mapFile) can change hands.',
+    ENOMEM: 'What is mapped is more memory than this process may lock: raise RLIMIT_MEMLOCK.',
+  },
   IOMMU_IOAS_COPY: {
     ENOENT: 'Not all of the range is mapped in the address space to copy from.',
     EPERM: 'There, devices may only read it: copy it with write: false.',

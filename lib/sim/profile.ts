@@ -37,6 +37,8 @@ export interface KernelProfile {
 export interface IommufdProfile {
   /** The request with the highest number. */
   readonly lastRequest: Request;
+  /** IOAS_MAP_FILE, of 6.13. */
+  readonly mapsFiles: boolean;
   /** IOAS_CHANGE_PROCESS, of 6.13. */
   readonly changesProcess: boolean;
   /** An address that the length wraps around is refused before a length that is none. Before 6.13: after it. */
@@ -61,6 +63,7 @@ const linux612: KernelProfile = {
   bindsWithToken: false,
   iommufd: {
     lastRequest: IOMMU_FAULT_QUEUE_ALLOC,
+    mapsFiles: false,
     changesProcess: false,
     checksAddressFirst: false,
     maps: false,
@@ -84,6 +87,7 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     bindsWithToken: true,
     iommufd: {
       lastRequest: IOMMU_IOAS_NOIOMMU_GET_PA,
+      mapsFiles: true,
       changesProcess: true,
       checksAddressFirst: true,
       maps: true,

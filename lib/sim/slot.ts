@@ -91,6 +91,7 @@ export class PciSlot implements PciPlace {
   }
 
   resetRegisters(): void {
+    this.#vfio?.revokeMemory();
     this.pciFunction.resetRegisters();
   }
 

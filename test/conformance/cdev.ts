@@ -12,6 +12,7 @@ import {
 } from '../../lib/abi/vfio/cdev.js';
 import { VFIO_DEVICE_GET_INFO, vfio_device_info } from '../../lib/abi/vfio/device.js';
 import { Cdev, findDevice, Iommufd, openDevice, type Ioas } from '../../lib/index.js';
+import { eduCopies } from '../support/edu-dma.js';
 import { answer, Seam } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
 
@@ -205,23 +206,6 @@ export function cdev(variant: Variant): void {
     });
     afterEach(() => iommufd.close());
 
-    /** Sends bytes to the device's memory and back again: at these IOVAs. */
-    const copies = async (from: bigint, to: bigint): Promise<void> => {
-      device.enableBusMaster();
-      const registers = device.region(0).mmio;
-      for (const [source, destination, command] of [
-        [from, 0x4_0000n, 1n],
-        [0x4_0000n, to, 3n],
-      ] as const) {
-        registers.write64(0x80, source);
-        registers.write64(0x88, destination);
-        registers.write64(0x90, 64n);
-        registers.write64(0x98, command);
-        for (let waited = 0; (registers.read32(0x98) & 1) === 1 && waited < 5000; waited += 5)
-          await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    };
-
     it('attaching takes IOVAs away from the address space, and detaching gives them back', () => {
       expect([device.address, device.id, space.id]).toEqual([subject.edu.address, 1, 2]);
       expect(device.attach(space)).toBe(3);
@@ -241,11 +225,11 @@ export function cdev(variant: Variant): void {
       device.attach(space);
       const late = space.allocate(4096);
       early.bytes.fill(0x5a, 0, 64);
-      await copies(early.iova, late.iova);
+      await eduCopies(device, early.iova, late.iova);
       expect(late.bytes.subarray(0, 64)).toEqual(early.bytes.subarray(0, 64));
       late.bytes.fill(0);
       device.detach();
-      await copies(early.iova, late.iova);
+      await eduCopies(device, early.iova, late.iova);
       expect(late.bytes.subarray(0, 64).every((byte) => byte === 0)).toBe(true);
     });
 
@@ -259,7 +243,7 @@ export function cdev(variant: Variant): void {
       expect(space.ranges()).toEqual([{ start: 0n, last: top }]);
       from.bytes.fill(0x77, 0, 64);
       here.bytes.fill(0x11, 0, 64);
-      await copies(from.iova, to.iova);
+      await eduCopies(device, from.iova, to.iova);
       expect([...to.bytes.subarray(0, 64)].every((byte) => byte === 0x77)).toBe(true);
     });
 

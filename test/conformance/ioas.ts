@@ -99,13 +99,18 @@ export function ioasSuite(variant: Variant): void {
       [ioas.IOMMU_IOAS_IOVA_RANGES, { ioas_id: 77 }, 'ENOENT'],
       [ioas.IOMMU_IOAS_ALLOW_IOVAS, { ioas_id: 77 }, 'ENOENT'],
       [ioas.IOMMU_IOAS_MAP, { flags: 8 }, 'EOPNOTSUPP'],
+      [ioas.IOMMU_IOAS_MAP_FILE, { flags: 8 }, 'EOPNOTSUPP'],
       [ioas.IOMMU_IOAS_COPY, { flags: 8 }, 'EOPNOTSUPP'],
       [ioas.IOMMU_IOAS_UNMAP, { ioas_id: 77 }, 'ENOENT'],
       [object.IOMMU_IOAS_CHANGE_PROCESS, { __reserved: 1 }, 'EOPNOTSUPP'],
       [ioas.IOMMU_IOAS_NOIOMMU_GET_PA, { flags: 1 }, 'EOPNOTSUPP'],
       [IOMMU_FAULT_QUEUE_ALLOC, { flags: 1 }, 'EOPNOTSUPP'],
     ];
-    const since: Readonly<Record<string, true>> = { IOMMU_IOAS_CHANGE_PROCESS: true, IOMMU_IOAS_NOIOMMU_GET_PA: true };
+    const since: Readonly<Record<string, true>> = {
+      IOMMU_IOAS_MAP_FILE: true,
+      IOMMU_IOAS_CHANGE_PROCESS: true,
+      IOMMU_IOAS_NOIOMMU_GET_PA: true,
+    };
 
     it.each(refused.map((row) => [row[0].name, ...row] as const))('of %s', (name, request, fields, own) => {
       const known = newer() || since[name] === undefined;

@@ -6,7 +6,7 @@ import type { Mapping } from '../../lib/kernel/kernel.js';
 import { Machine } from '../../lib/sim/index.js';
 import { Ioas, top } from '../../lib/sim/iommufd/ioas.js';
 import { IommufdObject, ObjectTable } from '../../lib/sim/iommufd/objects.js';
-import { Pages } from '../../lib/sim/iommufd/pages.js';
+import { UserPages } from '../../lib/sim/iommufd/pages.js';
 import { holes, mergeSorted, usedSpans } from '../../lib/sim/iommufd/spans.js';
 import { LockedMemory, type Platform } from '../../lib/sim/platform.js';
 import { UserMemory } from '../../lib/sim/user-memory.js';
@@ -55,7 +55,7 @@ describe('objects', () => {
 
 describe('reserved IOVAs', () => {
   const owner = {};
-  const pages = new Pages(0x7000_0000_0000n, true);
+  const pages = new UserPages(0x7000_0000_0000n, true);
   const platform = { memory: new UserMemory(), lockedMemory: new LockedMemory(undefined) } as Platform;
   const slice = { pages, offset: 0n, length: 0x1000n };
   const access = { readable: true, writable: true };

@@ -1,7 +1,13 @@
 /** Requests about address spaces at the seam, each answered in words: the errno's name, or what came back. */
 import type { Request } from '../../lib/abi/ioctl.js';
 import * as ioas from '../../lib/abi/iommufd/ioas.js';
-import { IOMMU_DESTROY, IOMMU_OPTION, iommu_option } from '../../lib/abi/iommufd/object.js';
+import {
+  IOMMU_DESTROY,
+  IOMMU_IOAS_CHANGE_PROCESS,
+  IOMMU_OPTION,
+  iommu_ioas_change_process,
+  iommu_option,
+} from '../../lib/abi/iommufd/object.js';
 import type { StructType } from '../../lib/abi/struct.js';
 import type { Kernel, Mapping } from '../../lib/kernel/kernel.js';
 import { answer } from './seam.js';
@@ -56,6 +62,17 @@ export class IoasSeam {
     const usual = { flags: 7, user_va: 0x7000_0000_0000n, length: 4096n, iova: 0x1_0000n };
     const result = this.#ioctl(ioas.IOMMU_IOAS_MAP, map, { ...usual, ...fields });
     return result === '0' ? hex(map.iova) : result;
+  }
+
+  /** The IOVA. By default fixed at 64 KiB, the first page of the file, to be read and written. */
+  mapFile(fields: Fields): string {
+    const map = ioas.iommu_ioas_map_file.create();
+    const result = this.#ioctl(ioas.IOMMU_IOAS_MAP_FILE, map, { flags: 7, length: 4096n, iova: 0x1_0000n, ...fields });
+    return result === '0' ? hex(map.iova) : result;
+  }
+
+  changeProcess(fields: Fields = {}): string {
+    return this.#ioctl(IOMMU_IOAS_CHANGE_PROCESS, iommu_ioas_change_process.create(), fields);
   }
 
   /** The bytes. */

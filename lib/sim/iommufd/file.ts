@@ -84,6 +84,7 @@ function operations({ kernel }: Platform, added: readonly Operation[]): Readonly
   const known = [
     ...always,
     ...added,
+    ...(kernel.iommufd.mapsFiles ? [ioas.mapFile] : []),
     ...(kernel.iommufd.changesProcess ? [ioas.changeProcess] : []),
     ...(kernel.iommufd.tellsPhysicalAddresses ? [ioas.physicalAddress] : []),
     ...(kernel.iommufd.maps ? [allocateVirtualIommu, allocateVirtualDevice, allocateVirtualEventQueue] : []),

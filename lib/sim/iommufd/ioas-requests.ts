@@ -6,6 +6,7 @@ import {
   IOMMU_IOAS_COPY,
   IOMMU_IOAS_IOVA_RANGES,
   IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FILE,
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
@@ -16,6 +17,7 @@ import {
   iommu_ioas_copy,
   iommu_ioas_iova_ranges,
   iommu_ioas_map,
+  iommu_ioas_map_file,
   iommu_ioas_noiommu_get_pa,
   iommu_ioas_unmap,
   iommu_iova_range,
@@ -26,10 +28,12 @@ import {
   IOMMU_OPTION_OP_SET,
   iommu_ioas_change_process,
 } from '../../abi/iommufd/object.js';
+import { DmaBufFile } from '../dma-buf.js';
 import { IntervalMap, type Interval } from '../interval-map.js';
 import type { Platform } from '../platform.js';
-import { operation } from './operation.js';
-import { Pages } from './pages.js';
+import { DmaBufPages, FilePages } from './file-pages.js';
+import { operation, type Caller, type Context } from './operation.js';
+import { UserPages } from './pages.js';
 import { Ioas, top, type Access, type Slice } from './ioas.js';
 
 const pageSize = 4096n;
@@ -80,21 +84,40 @@ function elementAt(address: bigint, index: number): bigint {
   return BigInt.asUintN(64, address + BigInt(index * iommu_iova_range.size));
 }
 
-export const map = operation(IOMMU_IOAS_MAP, iommu_ioas_map, (context, asked, caller) => {
-  const { flags, ioas_id, user_va, length, iova } = asked;
-  if ((flags & ~mapFlags) !== 0 || asked.__reserved !== 0) return -errno.EOPNOTSUPP;
+export const map = operation(IOMMU_IOAS_MAP, iommu_ioas_map, (context, asked, caller) =>
+  asked.__reserved === 0
+    ? mapPages(context, asked, caller, (writable) => userMemory(context.platform, asked.user_va, asked.length, writable))
+    : -errno.EOPNOTSUPP,
+);
+
+export const mapFile = operation(IOMMU_IOAS_MAP_FILE, iommu_ioas_map_file, (context, asked, caller) =>
+  mapPages(context, asked, caller, (writable) => fileMemory(context, asked, writable)),
+);
+
+interface MapRequest {
+  readonly flags: number;
+  readonly ioas_id: number;
+  readonly length: bigint;
+  iova: bigint;
+}
+
+/** `find` gives new pages, or -errno. */
+function mapPages({ objects }: Context, asked: MapRequest, caller: Caller, find: (writable: boolean) => Slice | number): number {
+  const { flags, ioas_id, length, iova } = asked;
+  if ((flags & ~mapFlags) !== 0) return -errno.EOPNOTSUPP;
   if (iova >= top || length >= top) return -errno.EOVERFLOW;
   const access = accessOf(flags);
   if (access === undefined) return -errno.EINVAL;
-  const ioas = context.objects.find(ioas_id, Ioas);
+  const ioas = objects.find(ioas_id, Ioas);
   if (ioas === undefined) return -errno.ENOENT;
-  const slice = userMemory(context.platform, user_va, length, access.writable);
+  const slice = find(access.writable);
   if (typeof slice === 'number') return slice;
   const mapped = ioas.map([slice], length, (flags & IOMMU_IOAS_MAP_FIXED_IOVA) === 0 ? undefined : iova, access);
+  slice.pages.drop();
   if (typeof mapped === 'number') return mapped;
   asked.iova = mapped;
   return caller.respond();
-});
+}
 
 /** Undefined without a direction. */
 function accessOf(flags: number): Access | undefined {
@@ -112,7 +135,27 @@ export function userMemory({ kernel }: Platform, address: bigint, length: bigint
   const failure = ordered.find(({ failed }) => failed);
   if (failure !== undefined) return failure.result;
   const offset = address % pageSize;
-  return { pages: new Pages(address - offset, writable), offset, length };
+  return { pages: new UserPages(address - offset, writable), offset, length };
+}
+
+/** iopt_map_file_pages: what of the file, or -errno. */
+function fileMemory({ fds }: Context, { fd, start, length }: FilePart, writable: boolean): Slice | number {
+  if (length === 0n) return -errno.EINVAL;
+  if (start + length - 1n > top) return -errno.EOVERFLOW;
+  const file = fds.lookup(fd);
+  if (file === undefined) return -errno.EBADF;
+  const offset = start % pageSize;
+  if (file instanceof DmaBufFile) {
+    const pages = DmaBufPages.create(file, start, length, writable);
+    return typeof pages === 'number' ? pages : { pages, offset, length };
+  }
+  return length > top - pageSize ? -errno.EINVAL : { pages: new FilePages(file, start, writable), offset, length };
+}
+
+interface FilePart {
+  readonly fd: number;
+  readonly start: bigint;
+  readonly length: bigint;
 }
 
 export const copy = operation(IOMMU_IOAS_COPY, iommu_ioas_copy, ({ objects }, asked, caller) => {
@@ -150,10 +193,10 @@ export const unmap = operation(IOMMU_IOAS_UNMAP, iommu_ioas_unmap, ({ objects },
   return caller.respond();
 });
 
-/** Memory of a process cannot change hands, only a file's; where nothing is mapped, there is nothing to take over. */
+/** Memory of a process cannot change hands, only a file's. There is no other process here that it could go to. */
 export const changeProcess = operation(IOMMU_IOAS_CHANGE_PROCESS, iommu_ioas_change_process, ({ objects }, asked) => {
   if (asked.__reserved !== 0) return -errno.EOPNOTSUPP;
-  for (const ioas of objects.all(Ioas)) if (ioas.mappings > 0) return -errno.EINVAL;
+  for (const ioas of objects.all(Ioas)) for (const pages of ioas.pages()) if (!pages.ofFile) return -errno.EINVAL;
   return 0;
 });
 

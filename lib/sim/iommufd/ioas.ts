@@ -3,6 +3,7 @@ import { errno } from '../../abi/errno.js';
 import { IntervalMap, type Interval } from '../interval-map.js';
 import type { DmaMapping } from '../dma.js';
 import type { Platform } from '../platform.js';
+import { DmaBufPages } from './file-pages.js';
 import type { PagingDomain } from './hardware.js';
 import { IommufdObject } from './objects.js';
 import type { Pages, PinnedPages } from './pages.js';
@@ -72,7 +73,7 @@ export class Ioas extends IommufdObject {
   /** The mapping a device's access to `iova` falls in. */
   at(iova: bigint): DmaMapping | undefined {
     const area = this.#areas.at(iova);
-    return area !== undefined && isPinned(area) ? area : undefined;
+    return area !== undefined && area.pages.reachable && isPinned(area) ? area : undefined;
   }
 
   /** iopt_table_add_domain: 0 or -errno. From now on, what is mapped is pinned. */
@@ -160,10 +161,6 @@ export class Ioas extends IommufdObject {
     return this.#tables.size;
   }
 
-  get mappings(): number {
-    return this.#areas.size;
-  }
-
   /** What is mapped, each once however often. */
   pages(): ReadonlySet<Pages> {
     return new Set([...this.#areas.within(0n, top)].map(({ pages }) => pages));
@@ -227,7 +224,10 @@ export class Ioas extends IommufdObject {
     }
     const unpinned = this.#tables.size > 0 ? this.#pinAll(areas) : 0;
     if (unpinned !== 0) return unpinned;
-    for (const area of areas) this.#areas.insert(area);
+    for (const area of areas) {
+      area.pages.retain();
+      this.#areas.insert(area);
+    }
     return iova;
   }
 
@@ -289,6 +289,7 @@ export class Ioas extends IommufdObject {
       if (area.start < start || area.last > last) return { bytes, result: -errno.ENOENT };
       this.#areas.remove(area);
       this.#unpin(area);
+      area.pages.drop();
       for (const table of this.#tables) table.forget(area);
       bytes += area.last - area.start + 1n;
     }
@@ -300,9 +301,11 @@ export class Ioas extends IommufdObject {
     const area = this.#areas.at(last);
     if (area === undefined || last === area.start || last === area.last) return 0;
     const size = last + 1n - area.start;
+    if (area.pages instanceof DmaBufPages) return -errno.EOPNOTSUPP;
     if ((((last + 1n) | (area.offset + size)) & (this.#alignment - 1n)) !== 0n) return -errno.EINVAL;
     const [pin, restPin] = area.pin?.split(size) ?? [];
     this.#areas.remove(area);
+    area.pages.retain();
     this.#areas.insert({ ...area, last, pin });
     this.#areas.insert({ ...area, start: last + 1n, offset: area.offset + size, pin: restPin });
     return 0;

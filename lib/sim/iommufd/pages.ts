@@ -23,24 +23,59 @@ interface SharedPin {
 }
 
 /**
- * Memory of the caller, from a page boundary on. What is copied from one address space to another is the same pages: they
- * count as locked once, however many mappings reach them.
+ * What mappings reach, from a page boundary on. What is copied from one address space to another is the same pages. They are
+ * there as long as somebody uses them: at first who made them.
  */
-export class Pages {
+export abstract class Pages {
+  /** Where they begin: an address of the caller, or an offset in a file. */
   readonly address: bigint;
   readonly writable: boolean;
-  /** What mappings have pinned of it; they may overlap. */
-  readonly #pinned = new Set<Span>();
+  #users = 1;
 
   constructor(address: bigint, writable: boolean) {
     this.address = address;
     this.writable = writable;
   }
 
-  /** Pins the pages a part lies in; offsets in the pin are from the part's start. -EFAULT, or -ENOMEM over the limit. */
-  pin(offset: bigint, length: bigint, { memory, lockedMemory }: Platform): PinnedPages | number {
-    const pin = memory.pin(this.address + offset, length);
-    if (pin === undefined) return -errno.EFAULT;
+  retain(): void {
+    this.#users += 1;
+  }
+
+  drop(): void {
+    this.#users -= 1;
+    if (this.#users === 0) this.release();
+  }
+
+  /** What is pinned can be reached. */
+  get reachable(): boolean {
+    return true;
+  }
+
+  /** They are of a file, which any process can account for. */
+  get ofFile(): boolean {
+    return false;
+  }
+
+  /** Pins the pages a part lies in; offsets in the pin are from the part's start. Or -errno. */
+  abstract pin(offset: bigint, length: bigint, platform: Platform): PinnedPages | number;
+  /** Whether the page there is pinned: `address` counts as `this.address` does. */
+  abstract pins(address: bigint): boolean;
+  protected release(): void {}
+}
+
+/** Memory that is locked while it is pinned. It counts once, however many mappings reach it. */
+export abstract class LockedPages extends Pages {
+  /** What mappings have pinned of it; they may overlap. */
+  readonly #pinned = new Set<Span>();
+
+  /** The memory that lies `offset` behind the start, or -errno. */
+  protected abstract reach(offset: bigint, length: bigint, platform: Platform): Pin | number;
+
+  /** -ENOMEM over the limit. */
+  override pin(offset: bigint, length: bigint, platform: Platform): PinnedPages | number {
+    const { lockedMemory } = platform;
+    const pin = this.reach(offset, length, platform);
+    if (typeof pin === 'number') return pin;
     const before = this.#bytes;
     const pinned = this.#hold({ pin, parts: 1, lockedMemory }, { start: offset, end: offset + length }, 0);
     if (lockedMemory.take(this.#bytes - before)) return pinned;
@@ -75,8 +110,7 @@ export class Pages {
     };
   }
 
-  /** Whether the page at that address of the caller is pinned by it. */
-  pins(address: bigint): boolean {
+  override pins(address: bigint): boolean {
     const at = address - this.address;
     return [...this.#pinned].some(({ start, end }) => at >= start && at < end);
   }
@@ -90,5 +124,12 @@ export class Pages {
       if (end > reached) reached = end;
     }
     return bytes;
+  }
+}
+
+/** Memory of the caller. Whether it is there shows when it is pinned: -EFAULT. */
+export class UserPages extends LockedPages {
+  protected override reach(offset: bigint, length: bigint, { memory }: Platform): Pin | number {
+    return memory.pin(this.address + offset, length) ?? -errno.EFAULT;
   }
 }

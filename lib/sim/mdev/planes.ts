@@ -8,7 +8,8 @@ import {
   vfio_device_gfx_plane_info,
 } from '../../abi/vfio/gfx.js';
 import type { Argument } from '../argument.js';
-import { OpenFile, type FdTable } from '../open-file.js';
+import { DmaBufFile } from '../dma-buf.js';
+import type { FdTable } from '../open-file.js';
 import type { Mode } from './dispi.js';
 
 const pageSize = 4096;
@@ -17,7 +18,15 @@ const format = 0x3432_5258;
 const primary = 1;
 
 /** A dma-buf, for other devices to reach the picture. */
-class DmaBufFile extends OpenFile {
+class PictureFile extends DmaBufFile {
+  readonly size: number;
+
+  /** In whole pages. */
+  constructor({ size }: Mode) {
+    super();
+    this.size = Math.ceil(size / pageSize) * pageSize;
+  }
+
   /** The file is for reading only, the driver asks for a shared mapping, and of such a file Linux calls none shared. */
   override mmap(_length: number, protection: number, flags: number): number {
     return (flags & MAP_SHARED) !== 0 && (protection & PROT_WRITE) !== 0 ? -errno.EACCES : -errno.EINVAL;
@@ -64,7 +73,7 @@ export class Planes {
     const mode = this.#known.get(id);
     if (mode === undefined) return -errno.ENOENT;
     if (mode.offset % pageSize !== 0) return -errno.EINVAL;
-    return fds.install(new DmaBufFile());
+    return fds.install(new PictureFile(mode));
   }
 
   forget(): void {

@@ -40,6 +40,8 @@ const msiCapabilitySize = 14;
 export interface ConfigEvents {
   /** The command register's INTx-disable bit changed. */
   intxDisabled(disabled: boolean): void;
+  /** The command register was written, and memory decode is off. */
+  memoryDisabled(): void;
   /** The interrupt index that SET_IRQS enabled is MSI. */
   readonly usesMsi: boolean;
   /** log2 of the MSI vectors SET_IRQS enabled. */
@@ -114,6 +116,7 @@ export class VirtualConfig {
     const decode = PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
     const command = (this.#copy.getUint16(PCI_COMMAND, true) & ~decode) | (this.#hardware.command & decode);
     this.#copy.setUint16(PCI_COMMAND, command, true);
+    if (!this.memoryEnabled) this.#events.memoryDisabled();
     const disabled = (command & PCI_COMMAND_INTX_DISABLE) !== 0;
     if (disabled === this.#intxDisabled) return;
     this.#intxDisabled = disabled;

@@ -32,7 +32,7 @@ import type { KernelProfile } from '../profile.js';
 import type { FeatureRequest } from '../features.js';
 import { VfioDevice } from '../vfio-device.js';
 import { VirtualConfig } from './config.js';
-import { exportDmaBuf } from './dma-buf.js';
+import { BarExports } from './dma-buf.js';
 import type { Neighbour } from './hot-reset.js';
 import { IoEventfds } from './ioeventfds.js';
 import { Irqs } from './irqs.js';
@@ -58,12 +58,13 @@ interface OpenState {
   readonly config: VirtualConfig;
   readonly irqs: Irqs;
   readonly ioeventfds: IoEventfds;
+  readonly exports: BarExports;
 }
 
 export class VfioPciDevice extends VfioDevice implements Registers {
   readonly hardware: PciFunction;
   readonly #place: PciPlace;
-  readonly #power = new Power();
+  readonly #power = new Power(() => this.revokeMemory());
   readonly #token: VfToken | undefined;
   #state: OpenState | undefined;
 
@@ -114,7 +115,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
       case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
         return this.#power.exit(request);
       case VFIO_DEVICE_FEATURE_DMA_BUF:
-        return this.kernel.exportsDmaBufs ? exportDmaBuf(this, request, fds) : -errno.ENOTTY;
+        return this.kernel.exportsDmaBufs ? this.#open.exports.export(request, fds) : -errno.ENOTTY;
       default:
         return -errno.ENOTTY;
     }
@@ -141,6 +142,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     const irqs = new Irqs(this.hardware, this.kernel.growsMsix);
     const config = new VirtualConfig(this.hardware, {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),
+      memoryDisabled: () => this.revokeMemory(),
       get usesMsi() {
         return irqs.usesMsi;
       },
@@ -148,7 +150,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
         return irqs.msiQueue;
       },
     });
-    this.#state = { config, irqs, ioeventfds: new IoEventfds(this) };
+    this.#state = { config, irqs, ioeventfds: new IoEventfds(this), exports: new BarExports(this) };
     const physical = this.#place.physical?.vfio?.vfToken;
     if (physical !== undefined) physical.users += 1;
   }
@@ -156,11 +158,17 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   protected override lastClosed(): void {
     this.#state?.irqs.release();
     this.#state?.ioeventfds.release();
+    this.#state?.exports.release();
     this.#state = undefined;
     this.#power.release();
     const physical = this.#place.physical?.vfio?.vfToken;
     if (physical !== undefined) physical.users -= 1;
     this.hardware.command &= ~PCI_COMMAND_MASTER;
+  }
+
+  /** Its memory does not answer any more, if only for now: nobody else reaches it from now on. */
+  revokeMemory(): void {
+    this.#state?.exports.revoke();
   }
 
   override askBack(): void {
@@ -241,7 +249,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   }
 
   get decoding(): boolean {
-    return this.config.memoryEnabled;
+    return this.config.memoryEnabled && !this.#power.allowed;
   }
 
   writeRegister(bar: number, offset: number, width: Width, value: bigint): void {

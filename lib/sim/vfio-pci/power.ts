@@ -10,6 +10,17 @@ export class Power {
   /** The user let it sleep. */
   #allowed = false;
   #wakeup: Eventfd | undefined;
+  readonly #entered: () => void;
+
+  /** `entered` is called each time it is let sleep. */
+  constructor(entered: () => void) {
+    this.#entered = entered;
+  }
+
+  /** It may sleep now, and its memory does not answer. */
+  get allowed(): boolean {
+    return this.#allowed;
+  }
 
   enter(request: FeatureRequest): number {
     const checked = request.check(VFIO_DEVICE_FEATURE_SET, 0);
@@ -51,6 +62,7 @@ export class Power {
   #allow(wakeup: Eventfd | undefined): number {
     if (this.#allowed) return -errno.EINVAL;
     this.#allowed = true;
+    this.#entered();
     this.#wakeup = wakeup;
     return 0;
   }

@@ -49,6 +49,7 @@ interface Target extends ResetCaller {
   readonly configSize: number;
   barSize(bar: number): number;
   irqCount(index: number): number;
+  revokeMemory(): void;
 }
 
 export function vfioPciIoctl(device: Target, request: number, argument: Argument, fds: FdTable): number {
@@ -128,6 +129,7 @@ function msixMappable(): Uint8Array {
 
 function resetFunction(device: Target): number {
   if (device.hardware.identity.functionReset !== true) return -errno.EINVAL;
+  device.revokeMemory();
   device.hardware.resetRegisters();
   return 0;
 }
