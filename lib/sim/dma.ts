@@ -24,11 +24,19 @@ export interface PasidOptions {
   readonly ats?: boolean;
 }
 
-export interface PasidAccess extends Required<PasidOptions> {
+export interface Access {
   readonly device: string;
   readonly direction: 'read' | 'write';
   readonly iova: bigint;
   readonly size: number;
+  /** Undefined: in the device's own address space. */
+  readonly pasid: number | undefined;
+  readonly privileged: boolean;
+  readonly ats: boolean;
+}
+
+export interface PasidAccess extends Access {
+  readonly pasid: number;
 }
 
 /** How much an IOMMU and a device hold in their caches. */
@@ -41,18 +49,31 @@ export interface CacheContents {
   readonly deviceTranslations: number;
 }
 
-/** Translates accesses that carry a PASID. */
+/** The memory of a whole access; or why it has none. */
+export type Translated = readonly Piece[] | DmaFault['reason'];
+
+/** Translates accesses that carry a PASID. What has no memory is reported to whoever owns the tables. */
 export interface PasidTranslation {
-  /** The memory of the whole access; or why it has none, which is reported to whoever owns the tables. */
-  translate(access: PasidAccess): readonly Piece[] | DmaFault['reason'];
+  translate(access: PasidAccess): Translated;
   /** The same for a device that can ask for a page and wait. `done` may be called much later. */
-  translateOnDemand(access: PasidAccess, done: (found: readonly Piece[] | DmaFault['reason']) => void): void;
-  cached(device: string): CacheContents;
+  translateOnDemand(access: PasidAccess, done: (found: Translated) => void): void;
+  cached?(device: string): CacheContents;
+}
+
+/** One address space: the mapping that an IOVA lies in. */
+interface Mapped {
+  at(iova: bigint): DmaMapping | undefined;
+}
+
+interface Domain extends Mapped {
+  readonly pasids?: PasidTranslation | undefined;
+  /** For accesses without a PASID, where devices can ask for their pages. */
+  translateOnDemand?(access: Access, done: (found: Translated) => void): void;
 }
 
 /** What stands between devices and memory; without a domain, nothing passes. */
 export interface Translation {
-  readonly domain: { at(iova: bigint): DmaMapping | undefined; readonly pasids?: PasidTranslation | undefined } | undefined;
+  readonly domain: Domain | undefined;
   /** The hardware has cut the devices off after an error. */
   readonly dmaStopped: boolean;
 }
@@ -101,14 +122,12 @@ export class DmaPort {
 
   /** The device reads memory, of its own address space or of a PASID's. False when nothing was read. */
   read(iova: bigint, into: Uint8Array, options?: PasidOptions): boolean {
-    return options === undefined ? this.#access('read', iova, into) : this.#pasidAccess(this.#describe('read', iova, into, options), into);
+    return this.#access('read', iova, into, options);
   }
 
   /** The device writes memory. False when nothing was written. */
   write(iova: bigint, from: Uint8Array, options?: PasidOptions): boolean {
-    return options === undefined
-      ? this.#access('write', iova, from)
-      : this.#pasidAccess(this.#describe('write', iova, from, options), from);
+    return this.#access('write', iova, from, options);
   }
 
   /**
@@ -119,28 +138,43 @@ export class DmaPort {
     direction: 'read' | 'write',
     iova: bigint,
     bytes: Uint8Array,
-    options: PasidOptions,
+    options: PasidOptions | undefined,
     done: (moved: boolean) => void,
   ): void {
     const access = this.#describe(direction, iova, bytes, options);
-    const pasids = this.#translation.domain?.pasids;
-    if (!this.#mastering() || pasids === undefined) return done(this.#pasidAccess(access, bytes));
-    pasids.translateOnDemand(access, (found) => done(this.#finish(access, bytes, this.#mastering() ? found : 'bus mastering is off')));
+    const finish = (found: Translated): void => done(this.#move(access, bytes, this.#refusal ?? found));
+    const { domain } = this.#translation;
+    if (this.#refusal === undefined && hasPasid(access) && domain?.pasids !== undefined) domain.pasids.translateOnDemand(access, finish);
+    else if (this.#refusal === undefined && !hasPasid(access) && domain?.translateOnDemand !== undefined)
+      domain.translateOnDemand(access, finish);
+    else finish(this.#refusal ?? this.#translate(access));
   }
 
-  #describe(direction: 'read' | 'write', iova: bigint, bytes: Uint8Array, options: PasidOptions): PasidAccess {
-    const { pasid, privileged = false, ats = false } = options;
+  #describe(direction: 'read' | 'write', iova: bigint, bytes: Uint8Array, options?: PasidOptions): Access {
+    const { pasid, privileged = false, ats = false } = options ?? {};
     return { device: this.#device, direction, iova, size: bytes.byteLength, pasid, privileged, ats };
   }
 
-  #pasidAccess(access: PasidAccess, bytes: Uint8Array): boolean {
-    if (!this.#mastering()) return this.#finish(access, bytes, 'bus mastering is off');
-    return this.#finish(access, bytes, this.#translation.domain?.pasids?.translate(access) ?? 'PASID not bound');
+  #access(direction: 'read' | 'write', iova: bigint, bytes: Uint8Array, options?: PasidOptions): boolean {
+    const access = this.#describe(direction, iova, bytes, options);
+    return this.#move(access, bytes, this.#refusal ?? this.#translate(access));
   }
 
-  #finish({ device, iova, size, direction, pasid }: PasidAccess, bytes: Uint8Array, found: readonly Piece[] | DmaFault['reason']): boolean {
+  /** Why nothing leaves the device, wherever to. */
+  get #refusal(): DmaFault['reason'] | undefined {
+    if (!this.#mastering()) return 'bus mastering is off';
+    return this.stopped ? 'frozen after an error' : undefined;
+  }
+
+  #translate(access: Access): Translated {
+    const { domain } = this.#translation;
+    if (hasPasid(access)) return domain?.pasids?.translate(access) ?? 'PASID not bound';
+    return domain === undefined ? 'not mapped' : findPieces(domain, access);
+  }
+
+  #move({ device, iova, size, direction, pasid }: Access, bytes: Uint8Array, found: Translated): boolean {
     if (typeof found === 'string') {
-      this.#faults.push({ device, iova, size, direction, pasid, reason: found });
+      this.#faults.push({ device, iova, size, direction, ...(pasid !== undefined && { pasid }), reason: found });
       return false;
     }
     let done = 0;
@@ -152,36 +186,24 @@ export class DmaPort {
     }
     return true;
   }
+}
 
-  #access(direction: 'read' | 'write', iova: bigint, bytes: Uint8Array): boolean {
-    const problem = this.#mastering() ? this.#refusal(direction, iova, bytes.byteLength) : 'bus mastering is off';
-    if (problem !== undefined) {
-      this.#faults.push({ device: this.#device, iova, size: bytes.byteLength, direction, reason: problem });
-      return false;
-    }
-    for (let done = 0; done < bytes.byteLength;) {
-      const mapping = this.#translation.domain?.at(iova + BigInt(done));
-      if (mapping === undefined) return false;
-      const offset = Number(iova + BigInt(done) - mapping.start);
-      const size = Math.min(bytes.byteLength - done, Number(mapping.last - mapping.start) + 1 - offset);
-      const part = bytes.subarray(done, done + size);
-      if (direction === 'read') mapping.pin.read(offset, part);
-      else mapping.pin.write(offset, part);
-      done += size;
-    }
-    return true;
-  }
+function hasPasid(access: Access): access is PasidAccess {
+  return access.pasid !== undefined;
+}
 
-  #refusal(direction: 'read' | 'write', iova: bigint, size: number): DmaFault['reason'] | undefined {
-    if (this.stopped) return 'frozen after an error';
-    const end = iova + BigInt(size);
-    for (let at = iova; at < end;) {
-      const mapping = this.#translation.domain?.at(at);
-      if (mapping === undefined) return 'not mapped';
-      if (direction === 'read' && !mapping.readable) return 'not readable';
-      if (direction === 'write' && !mapping.writable) return 'not writable';
-      at = mapping.last + 1n;
-    }
-    return undefined;
+/** The memory of the whole access, as far as an address space permits it. */
+export function findPieces(space: Mapped, { direction, iova, size }: Access): Translated {
+  const pieces: Piece[] = [];
+  const end = iova + BigInt(size);
+  for (let at = iova; at < end;) {
+    const mapping = space.at(at);
+    if (mapping === undefined) return 'not mapped';
+    if (direction === 'read' && !mapping.readable) return 'not readable';
+    if (direction === 'write' && !mapping.writable) return 'not writable';
+    const stop = mapping.last + 1n < end ? mapping.last + 1n : end;
+    pieces.push({ mapping, offset: Number(at - mapping.start), size: Number(stop - at) });
+    at = stop;
   }
+  return pieces;
 }

@@ -188,7 +188,7 @@ export class Machine {
   /** How much is cached of what a guest's page tables say, in the device and in the IOMMU of its container. */
   cachedTranslations(address: string): CacheContents {
     const { group } = this.#slot(address);
-    return group?.domain?.pasids?.cached(address) ?? { pasids: 0, translations: 0, deviceTranslations: 0 };
+    return group?.domain?.pasids?.cached?.(address) ?? { pasids: 0, translations: 0, deviceTranslations: 0 };
   }
 
   #slot(address: string): PciSlot {

@@ -10,34 +10,12 @@ import {
 } from '../../abi/iommufd/fault.js';
 import { EventQueue, installQueue } from './event-queue.js';
 import { operation } from './operation.js';
-
-/** What a device asks for, in the numbers of its record. */
-export interface PageRequest {
-  /** IOMMU_PGFAULT_FLAGS_* */
-  readonly flags: number;
-  /** 0 without one. */
-  readonly pasid: number;
-  readonly group: number;
-  /** IOMMU_PGFAULT_PERM_* */
-  readonly permission: number;
-  readonly address: bigint;
-}
-
-/** Page requests that are answered as one. */
-export interface PageRequestGroup {
-  /** The id of the device. */
-  readonly device: number;
-  /** By what the device is attached: when that ends, the request does. */
-  readonly attachment: object;
-  readonly requests: readonly PageRequest[];
-  /** Takes IOMMUFD_PAGE_RESP_*. */
-  answered(code: number): void;
-}
+import type { PageRequestGroup, PageRequestQueue } from './page-request.js';
 
 const recordSize = iommu_hwpt_pgfault.size;
 const responseSize = iommu_hwpt_page_response.size;
 
-export class FaultQueue extends EventQueue {
+export class FaultQueue extends EventQueue implements PageRequestQueue {
   #unread: PageRequestGroup[] = [];
   /** Those that were read, by cookie. */
   readonly #read = new Map<number, PageRequestGroup>();

@@ -108,7 +108,7 @@ export class IommufdFile extends OpenFile {
     const objects = new ObjectTable();
     this.#context = {
       ...{ platform, fds, file: this, objects, exposed: new ExposedPages() },
-      ...{ attachments: new Map(), compatibility: new Compatibility(platform, objects), accountsToProcess },
+      ...{ attachments: new WeakMap(), compatibility: new Compatibility(platform, objects), accountsToProcess },
     };
     this.#operations = operations(platform, added);
     const requests = [platform.kernel.iommufd.lastRequest, ...added.map(({ request }) => request)];

@@ -95,6 +95,12 @@ export interface DeviceIommu {
   allocateNested?(parent: Stage2, flags: number, data: UserData): NestedDomain | number;
   /** get_viommu_size: what makes virtual IOMMUs of a type, if anything does. */
   virtualIommus?(type: number): MakeVirtualIommu | undefined;
-  /** attach_dev: whether the device can use it. */
-  attach(domain: PagingDomain | NestedDomain): number;
+  /** It leaves tables of PASIDs to guests: what one without a page table here asks for is asked of the nested one. */
+  readonly leavesPasidsToGuests: boolean;
+  /** attach_dev, and set_dev_pasid for a PASID that is not 0: whether the device can use it. */
+  attach(domain: PagingDomain | NestedDomain, pasid: number): number;
+  /** Whether the device can ask for pages, of a page table that has a queue for that. */
+  enablePageRequests(): number;
+  /** Nothing is attached any more, with that PASID or 0 for none. */
+  detach?(pasid: number): void;
 }

@@ -10,6 +10,7 @@ export class MachineIommu implements DeviceIommu {
   readonly tracksDirtyPages = false;
   readonly translatesForDevice = false;
   readonly maxPasidLog2 = 0;
+  readonly leavesPasidsToGuests = false;
   readonly #profile: IommuProfile;
 
   constructor(profile: IommuProfile) {
@@ -31,5 +32,9 @@ export class MachineIommu implements DeviceIommu {
 
   attach(): number {
     return 0;
+  }
+
+  enablePageRequests(): number {
+    return this.#profile.kind === 'intel' ? -errno.ENODEV : 0;
   }
 }

@@ -6,10 +6,10 @@ import type { Argument } from '../argument.js';
 import type { IommuGroup } from '../iommu-group.js';
 import type { FdTable, OpenFile } from '../open-file.js';
 import type { Platform } from '../platform.js';
+import type { GroupAttachments } from './attachments.js';
 import type { Compatibility } from './compatibility.js';
 import type { ObjectTable } from './objects.js';
 import type { ExposedPages } from './exposed-pages.js';
-import type { Attachment } from './page-table.js';
 
 /** What the requests of one open file share. */
 export interface Context {
@@ -22,7 +22,7 @@ export interface Context {
   /** What of the file can be mapped. */
   readonly exposed: ExposedPages;
   /** What the devices of each group are attached to. */
-  readonly attachments: Map<IommuGroup, Attachment>;
+  readonly attachments: WeakMap<IommuGroup, GroupAttachments>;
   readonly compatibility: Compatibility;
   /** IOMMU_OPTION_RLIMIT_MODE: locked memory counts against the process, and not the user. */
   accountsToProcess: boolean;

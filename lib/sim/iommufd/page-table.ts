@@ -4,15 +4,29 @@ import type { Interval } from '../interval-map.js';
 import type { NestedDomain, PagingDomain, Stage2 } from './hardware.js';
 import type { Ioas } from './ioas.js';
 import { IommufdObject } from './objects.js';
+import type { PageRequestQueue } from './page-request.js';
 
 /** A page table of either kind: a HWPT. */
 export abstract class HardwarePageTable extends IommufdObject {
   /** It was made to be attached with PASIDs, or beside page tables that are. */
   readonly forPasids: boolean;
 
+  /** Where page requests of its devices go. */
+  #faultQueue: PageRequestQueue | undefined;
+
   constructor(forPasids: boolean) {
     super();
     this.forPasids = forPasids;
+  }
+
+  get faultQueue(): PageRequestQueue | undefined {
+    return this.#faultQueue;
+  }
+
+  /** Page requests of its devices go there; the queue stays as long as it does. */
+  reportTo(queue: PageRequestQueue): void {
+    this.#faultQueue = queue;
+    queue.users += 1;
   }
 
   abstract readonly domain: PagingDomain | NestedDomain;
@@ -22,6 +36,10 @@ export abstract class HardwarePageTable extends IommufdObject {
   abstract readonly automatic: boolean;
   /** The mapping a device's access to `iova` falls in. */
   abstract at(iova: bigint): DmaMapping | undefined;
+
+  override release(): void {
+    if (this.#faultQueue !== undefined) this.#faultQueue.users -= 1;
+  }
 }
 
 export interface PageTableOptions {
@@ -71,6 +89,7 @@ export class PageTable extends HardwarePageTable implements Stage2 {
   override release(): void {
     this.ioas.removeTable(this);
     this.ioas.users -= 1;
+    super.release();
   }
 }
 
@@ -96,17 +115,6 @@ export class NestedPageTable extends HardwarePageTable {
 
   override release(): void {
     this.#base.users -= 1;
+    super.release();
   }
-}
-
-/** A device, as the others of its group see it. */
-interface AttachedDevice extends IommufdObject {
-  /** Keeps from the address space what the device cannot have. 0 or -errno. */
-  reserve(ioas: Ioas): number;
-}
-
-/** What the devices of a group share: one page table, because the IOMMU cannot tell them apart. */
-export interface Attachment {
-  table: HardwarePageTable;
-  readonly devices: Set<AttachedDevice>;
 }

@@ -14,6 +14,7 @@ import {
   iommu_fault,
   iommu_page_response,
 } from '../../abi/vfio/vsva-2020.js';
+import { PageRequestNumbers } from '../page-request-numbers.js';
 
 /** An access that found no translation, as its record tells it. */
 export interface ReportedFault {
@@ -31,9 +32,6 @@ interface PageRequest {
   readonly answered: (code: number) => void;
 }
 
-/** A page request group's index has 9 bits on PCI Express. */
-const groups = 512;
-
 /**
  * Where the faults of one device come out and responses go in, as bytes. The proposal declares the records and no way
  * for them: this is the simulated machine's own, with the manners of a file.
@@ -41,7 +39,7 @@ const groups = 512;
 export class FaultChannel {
   readonly #records: Uint8Array[] = [];
   readonly #pending = new Map<number, PageRequest>();
-  #nextGroup = 0;
+  readonly #numbers = new PageRequestNumbers();
   #owner: object | undefined;
   #dropping = false;
 
@@ -66,7 +64,7 @@ export class FaultChannel {
     const request = this.#pending.get(grpid);
     if (request === undefined) return -errno.ENOENT;
     if ((flags & IOMMU_PAGE_RESP_PASID_VALID) === 0 || pasid !== request.pasid) return -errno.EINVAL;
-    this.#pending.delete(grpid);
+    this.#end(grpid);
     if (code === IOMMU_PAGE_RESP_FAILURE) this.#dropping = true;
     request.answered(code);
     return iommu_page_response.size;
@@ -93,10 +91,8 @@ export class FaultChannel {
   request(fault: ReportedFault, owner: object, answered: (code: number) => void): void {
     if (this.#owner !== owner) this.#dropping = false;
     this.#owner = owner;
-    if (this.#dropping || this.#pending.size === groups) return answered(IOMMU_PAGE_RESP_FAILURE);
-    while (this.#pending.has(this.#nextGroup)) this.#nextGroup = (this.#nextGroup + 1) % groups;
-    const group = this.#nextGroup;
-    this.#nextGroup = (group + 1) % groups;
+    const group = this.#dropping ? undefined : this.#numbers.take();
+    if (group === undefined) return answered(IOMMU_PAGE_RESP_FAILURE);
     const record = iommu_fault.create();
     record.type = IOMMU_FAULT_PAGE_REQ;
     const { prm } = record;
@@ -113,8 +109,13 @@ export class FaultChannel {
   drain(owner: object, pasid?: number): void {
     for (const [group, request] of this.#pending) {
       if (request.owner !== owner || (pasid !== undefined && request.pasid !== pasid)) continue;
-      this.#pending.delete(group);
+      this.#end(group);
       request.answered(IOMMU_PAGE_RESP_INVALID);
     }
+  }
+
+  #end(group: number): void {
+    this.#pending.delete(group);
+    this.#numbers.give(group);
   }
 }

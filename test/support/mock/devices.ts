@@ -66,7 +66,7 @@ function attached(context: Context, id: number, iommu: MockIommu): { selftest: S
 function replace({ objects }: Context, command: Command, caller: Caller): number {
   const selftest = objects.find(command.id, SelftestDevice);
   if (selftest === undefined) return -errno.ENOENT;
-  const result = selftest.device.attach(command.mock_domain_replace.pt_id);
+  const result = selftest.device.replace(command.mock_domain_replace.pt_id);
   if (typeof result === 'number') return result;
   command.mock_domain_replace.pt_id = result.table;
   return caller.respond();

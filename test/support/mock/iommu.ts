@@ -22,6 +22,7 @@ import {
   IOMMU_HW_INFO_SELFTEST_REGVAL,
   IOMMU_HW_INFO_TYPE_SELFTEST,
   IOMMU_HWPT_DATA_SELFTEST,
+  IOMMU_TEST_PASID_RESERVED,
   IOMMU_VIOMMU_TYPE_SELFTEST,
   MOCK_APERTURE_LAST,
   MOCK_APERTURE_START,
@@ -45,12 +46,14 @@ const pageSize = 4096n;
 export class MockIommu implements DeviceIommu {
   readonly driver = driver;
   readonly isolatesInterrupts = true;
+  readonly leavesPasidsToGuests = true;
   readonly reserved = [];
   readonly tracksDirtyPages: boolean;
   readonly translatesForDevice = false;
   readonly maxPasidLog2: number;
   readonly virtual = new MockVirtualDevice();
   readonly #newer: boolean;
+  #failsNext = false;
 
   /** `flags` are MOCK_FLAGS_DEVICE_ ones. */
   constructor(flags: number, { version }: KernelProfile) {
@@ -99,8 +102,23 @@ export class MockIommu implements DeviceIommu {
     return type === IOMMU_VIOMMU_TYPE_SELFTEST ? MockVirtualIommu.create : undefined;
   }
 
-  attach(domain: PagingDomain | NestedDomain): number {
+  attach(domain: PagingDomain | NestedDomain, pasid: number): number {
+    if (pasid !== 0) return pasid === IOMMU_TEST_PASID_RESERVED ? this.#attachReserved() : 0;
     if ('dirtyPages' in domain && domain.dirtyPages !== undefined && !this.tracksDirtyPages) return -errno.EINVAL;
     return this.virtual.attach(this, domain instanceof MockNestedDomain ? domain.host : undefined);
+  }
+
+  enablePageRequests(): number {
+    return 0;
+  }
+
+  detach(pasid: number): void {
+    if (pasid === IOMMU_TEST_PASID_RESERVED) this.#failsNext = false;
+  }
+
+  /** Every second time is refused, to see that what was attached before stays. */
+  #attachReserved(): number {
+    this.#failsNext = !this.#failsNext;
+    return this.#failsNext ? 0 : -errno.ENOMEM;
   }
 }

@@ -5,7 +5,9 @@ import { devices } from './devices.js';
 import { dirty } from './dirty.js';
 import { events } from './events.js';
 import { testCommand } from './operations.js';
+import { pageRequests } from './page-requests.js';
+import { pasids } from './pasids.js';
 
-const operations = [...devices, ...checks, ...dirty, ...events];
+const operations = [...devices, ...checks, ...dirty, ...events, ...pageRequests, ...pasids];
 
 export const mockKernel: TestKernel = { iommufdOperations: [testCommand(operations)] };
