@@ -1,69 +1,134 @@
 import { VFIO_NOIOMMU_IOMMU, VFIO_TYPE1v2_IOMMU } from './abi/vfio/container.js';
-import { CodedError } from './kernel/error.js';
+import { Iommufd } from './iommufd/iommufd.js';
+import { CodedError, expected, KernelError } from './kernel/error.js';
 import type { Kernel } from './kernel/kernel.js';
 import { Resource, together } from './kernel/resource.js';
 import type { AddressSpace } from './memory/address-space.js';
-import { findDevice } from './pci/topology.js';
+import { findDevice, type PciDevice } from './pci/topology.js';
+import { Cdev } from './vfio/cdev.js';
 import { Container } from './vfio/container.js';
 import type { Device } from './vfio/device.js';
+
+/**
+ * A way to open a device: `node`, by the device's own node and /dev/iommu (Linux 6.6); `group`, through its IOMMU group
+ * and a container, /dev/vfio/vfio; `compatibility`, through its group and /dev/iommu in the container's place (Linux 6.2).
+ */
+export type OpenWay = 'node' | 'group' | 'compatibility';
+
+const ways: readonly OpenWay[] = ['node', 'group', 'compatibility'];
+
+/** What was opened, and how. */
+interface Opened {
+  readonly way: OpenWay;
+  readonly reason: string;
+  readonly device: Device;
+  readonly dma: AddressSpace;
+  /** What all of it belongs to. */
+  readonly owner: Resource;
+}
 
 /** A device opened on its own, with the address space it does DMA in. Closing it closes both. */
 export class OpenDevice extends Resource {
   readonly device: Device;
   /** What the device sees of memory: `dma.allocate(size)` gives it some. */
   readonly dma: AddressSpace;
-  readonly #container: Container;
+  /** The way it was opened. */
+  readonly way: OpenWay;
+  /** Why that way, in a sentence. */
+  readonly reason: string;
+  readonly #owner: Resource;
 
-  constructor(container: Container, device: Device) {
+  constructor({ way, reason, device, dma, owner }: Opened) {
     super(`Device ${device.address} and its address space`);
-    this.#container = container;
     this.device = device;
-    this.dma = container;
+    this.dma = dma;
+    this.way = way;
+    this.reason = reason;
+    this.#owner = owner;
   }
 
   protected override release(): void {
-    this.#container.close();
+    this.#owner.close();
   }
 }
 
 export interface OpenOptions {
+  /** The only way to try. Default: its node where the kernel has one and lets it be opened, otherwise its group. */
+  readonly by?: OpenWay;
   /**
-   * Open the device even if nothing but vfio's no-IOMMU mode stands behind its group: by DMA the device, and a mistake in
-   * its driver, can then read and overwrite all memory of the machine. Devices with an IOMMU open as ever. Default: false.
+   * Open the device even if nothing but vfio's no-IOMMU mode stands behind it: by DMA the device, and a mistake in its
+   * driver, can then read and overwrite all memory of the machine. Devices with an IOMMU open as ever. Default: false.
    */
   readonly unsafeNoIommu?: boolean;
 }
 
 /**
- * Opens a PCI device that is bound to vfio-pci, in one step: a container of its own, the device's IOMMU group, the type1
- * version 2 interface. A failure leaves nothing open.
+ * Opens a PCI device that is bound to vfio-pci, in one step, with an address space of its own. A driver need not know which
+ * way it was; `opened.way` and `opened.reason` tell. A failure leaves nothing open.
  *
  * @param address '0000:01:00.0', or '01:00.0'
- * @throws KernelError, with a hint; an Error with code ERR_VFIO_NOT_BOUND or ERR_VFIO_NO_GROUP when the device is not
- * ready for VFIO, or ERR_VFIO_NO_IOMMU when it has no IOMMU and `unsafeNoIommu` does not say that this is wanted.
+ * @throws KernelError, with a hint, and as its `cause` why another way was not taken; an Error with code ERR_VFIO_NOT_BOUND
+ * or ERR_VFIO_NO_GROUP when the device is not ready for VFIO, ERR_VFIO_NO_NODE when it has no node to be opened by, or
+ * ERR_VFIO_NO_IOMMU when it has no IOMMU and `unsafeNoIommu` does not say that this is wanted.
  */
-export function openDevice(kernel: Kernel, address: string, { unsafeNoIommu = false }: OpenOptions = {}): OpenDevice {
-  const { address: name, group, driver, noIommu } = findDevice(kernel, address);
+export function openDevice(kernel: Kernel, address: string, { by, unsafeNoIommu = false }: OpenOptions = {}): OpenDevice {
+  if (by !== undefined && !ways.includes(by)) throw expected(`one of ${ways.join(', ')}`, 'by', by);
+  const found = findDevice(kernel, address);
+  assertReady(found);
+  if (found.noIommu && !unsafeNoIommu) {
+    throw new CodedError(
+      'ERR_VFIO_NO_IOMMU',
+      `Device ${found.address} has no IOMMU, so it can read and overwrite all memory of the machine; ` +
+        `if that is what you want, say so: openDevice(kernel, '${found.address}', { unsafeNoIommu: true })`,
+    );
+  }
+  return new OpenDevice(by === undefined ? openByChoice(kernel, found) : open(kernel, found, by, 'It was asked for.'));
+}
+
+function assertReady({ address, group, driver }: PciDevice): void {
   if (group === undefined) {
     throw new CodedError(
       'ERR_VFIO_NO_GROUP',
-      `Device ${name} is in no IOMMU group. Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?`,
+      `Device ${address} is in no IOMMU group. Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?`,
     );
   }
   if (driver === undefined) {
-    throw new CodedError('ERR_VFIO_NOT_BOUND', `Device ${name} has no driver. Bind it to vfio-pci first: bindDriver(kernel, '${name}')`);
-  }
-  if (noIommu && !unsafeNoIommu) {
     throw new CodedError(
-      'ERR_VFIO_NO_IOMMU',
-      `Device ${name} has no IOMMU, so it can read and overwrite all memory of the machine; ` +
-        `if that is what you want, say so: openDevice(kernel, '${name}', { unsafeNoIommu: true })`,
+      'ERR_VFIO_NOT_BOUND',
+      `Device ${address} has no driver. Bind it to vfio-pci first: bindDriver(kernel, '${address}')`,
     );
   }
+}
+
+function openByChoice(kernel: Kernel, found: PciDevice): Opened {
+  if (found.node === undefined || found.noIommu) return open(kernel, found, 'group', 'The kernel gave the device no node of its own.');
+  try {
+    return open(kernel, found, 'node', `The kernel has ${found.node} and /dev/iommu, and lets them be opened.`);
+  } catch (error) {
+    // Only what is not there, or not for this user, has the other way tried: both ways refuse a device for the same reasons.
+    if (!(error instanceof KernelError) || error.syscall !== 'open') throw error;
+    try {
+      return open(kernel, found, 'group', `Its own node is not to be used: ${error.message}`);
+    } catch (failure) {
+      if (failure instanceof Error) failure.cause ??= error;
+      throw failure;
+    }
+  }
+}
+
+function open(kernel: Kernel, found: PciDevice, way: OpenWay, reason: string): Opened {
   return together((undo) => {
-    const container = undo(Container.open(kernel));
-    const opened = noIommu ? container.openNoIommuGroup(group) : container.openGroup(group);
-    container.setIommu(noIommu ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU);
-    return new OpenDevice(container, opened.openDevice(name));
+    if (way === 'node') {
+      const iommufd = undo(Iommufd.open(kernel));
+      const device = Cdev.open(iommufd, found);
+      const space = iommufd.createIoas();
+      device.attach(space);
+      return { way, reason, device, dma: space, owner: iommufd };
+    }
+    const container = undo(Container.open(kernel, way === 'compatibility' ? '/dev/iommu' : '/dev/vfio/vfio'));
+    const number = found.group ?? -1;
+    const group = found.noIommu ? container.openNoIommuGroup(number) : container.openGroup(number);
+    container.setIommu(found.noIommu ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU);
+    return { way, reason, device: group.openDevice(found.address), dma: container, owner: container };
   });
 }

@@ -40,7 +40,7 @@ const allowed: Record<string, readonly string[]> = {
   memory: ['abi', 'kernel'],
   vfio: ['abi', 'kernel', 'memory', 'pci'],
   iommufd: ['abi', 'kernel', 'memory'],
-  'open.ts': ['vfio', 'memory', 'pci', 'kernel', 'abi/vfio/container.ts'],
+  'open.ts': ['vfio', 'iommufd', 'memory', 'pci', 'kernel', 'abi/vfio/container.ts'],
   'index.ts': ['abi', 'kernel', 'memory', 'pci', 'vfio', 'iommufd', 'open.ts'],
   lab: [],
 };

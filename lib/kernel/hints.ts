@@ -199,7 +199,9 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFIO_DEVICE_BIND_IOMMUFD: {
     EBUSY: 'Its group is open: a device is used through its group or by its own node, not both at once.',
     EINVAL: 'It is bound already, by this file or another.',
-    EPERM: "Another has the device's group, or a host driver has a device of it, or its interrupts cannot be isolated.",
+    EPERM:
+      "Another has the device's group, or a host driver has a device of it; or the platform does not isolate interrupts: " +
+      'turn on interrupt remapping in the firmware.',
     EACCES: 'It is a virtual function, and vfio-pci has its physical one: give the vfToken of that.',
     EBADFD: 'The fd to bind it to is not that of /dev/iommu.',
   },

@@ -288,12 +288,12 @@ export function cdev(variant: Variant): void {
     });
 
     it('is used by its node or through its group, and says so', () => {
-      expect(() => openDevice(subject.kernel, subject.edu.address)).toThrow(/^EBUSY/);
+      expect(() => openDevice(subject.kernel, subject.edu.address, { by: 'group' })).toThrow(/^EBUSY/);
       expect(() => Cdev.open(iommufd, findDevice(subject.kernel, subject.edu.address))).toThrow(
         /^EINVAL: .*BIND_IOMMUFD.*It is bound already/,
       );
       device.close();
-      openDevice(subject.kernel, subject.edu.address).close();
+      openDevice(subject.kernel, subject.edu.address, { by: 'group' }).close();
     });
 
     it('belongs to one open file', () => {

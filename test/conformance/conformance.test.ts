@@ -34,6 +34,7 @@ import { mediated } from './mediated.js';
 import { migration } from './migration.js';
 import { mockDevices } from './mock-devices.js';
 import { noIommu, noRawIo } from './noiommu.js';
+import { opening } from './opening.js';
 import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { tokens } from './tokens.js';
@@ -44,7 +45,7 @@ const containerSuites = { compatibility };
 const suites = {
   ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features, compatibility },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
-  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset },
+  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
   ...{ files },
 };
 

@@ -26,7 +26,7 @@ export function dirty(variant: Variant): void {
 
   beforeEach(() => {
     subject = variant.make();
-    opened = openDevice(subject.kernel, subject.edu.address);
+    opened = openDevice(subject.kernel, subject.edu.address, { by: 'group' });
     container = opened.dma as Container;
   });
   afterEach(() => opened.close());
@@ -228,7 +228,7 @@ export function dirty(variant: Variant): void {
       opened.close();
       setLimit(2);
       try {
-        opened = openDevice(subject.kernel, subject.edu.address);
+        opened = openDevice(subject.kernel, subject.edu.address, { by: 'group' });
         container = opened.dma as Container;
       } finally {
         setLimit(65535);

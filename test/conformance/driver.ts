@@ -1,7 +1,7 @@
 /** The typed API and the device together: what a driver does, on every kernel. */
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openDevice, type OpenDevice } from '../../lib/open.js';
+import { openDevice, type OpenDevice, type OpenWay } from '../../lib/open.js';
 import { bindDriver, findDevice, groupDevices } from '../../lib/pci/index.js';
 import type { Interrupt } from '../../lib/vfio/interrupt.js';
 import type { Subject, Variant } from '../support/subject.js';
@@ -11,12 +11,16 @@ const below = 0xfff_ffffn;
 const timeoutMilliseconds = 5000;
 
 export function driver(variant: Variant): void {
+  describe.each(['node', 'group'] as const)('opened by %s', (way) => driverOpenedBy(variant, way));
+}
+
+function driverOpenedBy(variant: Variant, by: OpenWay): void {
   let subject: Subject;
   let opened: OpenDevice;
 
   beforeEach(() => {
     subject = variant.make();
-    opened = openDevice(subject.kernel, subject.edu.address);
+    opened = openDevice(subject.kernel, subject.edu.address, { by });
     opened.device.region(0).mmio.write32(0x20, 0);
     opened.device.region(0).mmio.write32(0x64, 0xffff_ffff);
   });
@@ -125,14 +129,14 @@ export function driver(variant: Variant): void {
     kernel.files.writeFile(`/sys/bus/pci/devices/${address}/driver_override`, new TextEncoder().encode('\n'));
     expect(findDevice(kernel, address).driver).toBeUndefined();
     expect(kernel.files.access(`/dev/vfio/${subject.edu.group}`)).toBeLessThan(0);
-    expect(() => openDevice(kernel, address)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_NOT_BOUND' }));
+    expect(() => openDevice(kernel, address, { by })).toThrow(expect.objectContaining({ code: 'ERR_VFIO_NOT_BOUND' }));
 
     const binding = bindDriver(kernel, address);
     expect(binding.previous).toBeUndefined();
-    openDevice(kernel, address).close();
+    openDevice(kernel, address, { by }).close();
     binding.restore();
     expect(findDevice(kernel, address).driver).toBeUndefined();
     bindDriver(kernel, address);
-    opened = openDevice(kernel, address);
+    opened = openDevice(kernel, address, { by });
   });
 }

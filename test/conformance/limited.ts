@@ -19,7 +19,7 @@ export function limited(variant: Variant): void {
 
     beforeEach(() => {
       subject = variant.make();
-      opened = openDevice(subject.kernel, subject.edu.address);
+      opened = openDevice(subject.kernel, subject.edu.address, { by: 'group' });
       memory = subject.kernel.mmap(-1, lockedMemoryLimit + 4096, 3, 0x22, 0) as Mapping;
       address = subject.kernel.addressOf(memory.memory!);
     });

@@ -38,7 +38,8 @@ export function unsafe(variant: Variant): void {
 
     it('openDevice says what to do and leaves nothing open', () => {
       const subject = variant.make();
-      expect(() => openDevice(subject.kernel, subject.edu.address)).toThrow(/^EPERM.*interrupt remapping/);
+      expect(() => openDevice(subject.kernel, subject.edu.address)).toThrow(/^EPERM.*BIND_IOMMUFD.*interrupt remapping/);
+      expect(() => openDevice(subject.kernel, subject.edu.address, { by: 'group' })).toThrow(/^EPERM.*SET_IOMMU.*interrupt remapping/);
       seam = new Seam(subject.kernel);
       expect(seam.group(subject.edu)).toBeGreaterThanOrEqual(0);
     });

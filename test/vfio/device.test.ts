@@ -33,7 +33,10 @@ describe('openDevice', () => {
   it('a device in use is EBUSY with a hint, and the first user is not disturbed', () => {
     const { kernel } = machine();
     using first = openDevice(kernel, address);
-    expect(() => openDevice(kernel, address)).toThrow(/^EBUSY: device or resource busy, open '\/dev\/vfio\/7'\. A group can be open once/);
+    expect(() => openDevice(kernel, address)).toThrow(/^EINVAL: .*VFIO_DEVICE_BIND_IOMMUFD '0000:00:03\.0'\. It is bound already/);
+    expect(() => openDevice(kernel, address, { by: 'group' })).toThrow(
+      /^EBUSY: device or resource busy, open '\/dev\/vfio\/7'\. A group can be open once/,
+    );
     expect(first.device.region(0).mmio.read32(0)).toBe(0x0100_00ed);
   });
 });
@@ -67,7 +70,7 @@ describe('Container', () => {
 
   it('allocates from the ranges, below the limit, never 0, and uses freed addresses again', () => {
     const { kernel } = machine();
-    using opened = openDevice(kernel, address);
+    using opened = openDevice(kernel, address, { by: 'group' });
     const first = opened.dma.allocate(1);
     expect(first.size).toBe(4096);
     expect(first.iova).toBe(0x1_0000n);
@@ -81,7 +84,7 @@ describe('Container', () => {
 
   it('a closed buffer is detached, and its address free', () => {
     const { kernel } = machine();
-    using opened = openDevice(kernel, address);
+    using opened = openDevice(kernel, address, { by: 'group' });
     const buffer = opened.dma.allocate(4096);
     const { memory, bytes } = buffer;
     bytes[0] = 1;
@@ -94,7 +97,7 @@ describe('Container', () => {
 
   it('an allocation that fails halfway leaves nothing', () => {
     const { kernel } = machine({ dmaEntryLimit: 1 });
-    using opened = openDevice(kernel, address);
+    using opened = openDevice(kernel, address, { by: 'group' });
     const only = opened.dma.allocate(4096);
     expect(() => opened.dma.allocate(4096)).toThrow(
       expect.objectContaining({ code: 'ENOSPC', hint: expect.stringContaining('dma_entry_limit') }),
