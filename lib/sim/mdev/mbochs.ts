@@ -1,18 +1,6 @@
 /** The kernel's sample driver mbochs: the Bochs display, whose picture is given out as a dma-buf. */
 import { errno } from '../../abi/errno.js';
-import {
-  PCI_BASE_ADDRESS_0,
-  PCI_BASE_ADDRESS_MEM_PREFETCH,
-  PCI_CLASS_DEVICE,
-  PCI_CLASS_REVISION,
-  PCI_COMMAND,
-  PCI_COMMAND_IO,
-  PCI_COMMAND_MEMORY,
-  PCI_DEVICE_ID,
-  PCI_SUBSYSTEM_ID,
-  PCI_SUBSYSTEM_VENDOR_ID,
-  PCI_VENDOR_ID,
-} from '../../abi/pci.js';
+import { PCI_BASE_ADDRESS_0 } from '../../abi/pci.js';
 import { MAP_SHARED } from '../../abi/system.js';
 import { VFIO_DEVICE_GET_GFX_DMABUF, VFIO_DEVICE_QUERY_GFX_PLANE } from '../../abi/vfio/gfx.js';
 import { VFIO_DEVICE_SET_IRQS, VFIO_PCI_NUM_IRQS } from '../../abi/vfio/irq.js';
@@ -39,6 +27,7 @@ import { RegisterMapping } from '../mapping.js';
 import type { FdTable } from '../open-file.js';
 import type { KernelProfile } from '../profile.js';
 import { ConfigSpace, configSize, MediatedDevice, word, type RegionPlace } from './device.js';
+import { identifyDisplay, writtenBar } from './display-config.js';
 import { DispiRegisters } from './dispi.js';
 import { Edid } from './edid.js';
 import { MemoryRegisters } from './memory-registers.js';
@@ -80,7 +69,7 @@ class Mbochs extends MediatedDevice {
     this.#size = model.megabytes * 2 ** 20;
     this.#dispi = new DispiRegisters(this.#size);
     this.#edid = new Edid(model.width, model.height);
-    this.#identify();
+    identifyDisplay(this.#config, 0x1234, 0x1111);
   }
 
   /** Of all the samples the only one that knows them without having been asked for GET_INFO. */
@@ -187,25 +176,11 @@ class Mbochs extends MediatedDevice {
     return (this.#memory ??= new Uint8Array(this.#size));
   }
 
-  #identify(): void {
-    const config = this.#config;
-    config.set16(PCI_VENDOR_ID, 0x1234);
-    config.set16(PCI_DEVICE_ID, 0x1111);
-    config.set16(PCI_SUBSYSTEM_VENDOR_ID, 0x1af4);
-    config.set16(PCI_SUBSYSTEM_ID, 0x1100);
-    config.set16(PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
-    config.set16(PCI_CLASS_DEVICE, 0x0380);
-    config.set8(PCI_CLASS_REVISION, 1);
-    config.set32(PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_MEM_PREFETCH);
-  }
-
   /** Only BARs 0 and 2 can be written. */
   #writeConfig(offset: number, piece: Uint8Array): void {
     const size = offset === PCI_BASE_ADDRESS_0 ? this.#size : offset === PCI_BASE_ADDRESS_0 + 8 ? pageSize : 0;
     if (size === 0) return;
-    const value = word(piece);
-    const address = value === 0xffff_ffff ? value & -size : value & ~0xf;
-    this.#config.set32(offset, (address | (this.#config.get8(offset) & 0xf)) >>> 0);
+    this.#config.set32(offset, writtenBar(this.#config, offset, size, word(piece)));
   }
 }
 

@@ -1,21 +1,6 @@
 /** The kernel's sample driver mdpy: a display whose picture is a frame buffer in a BAR. */
 import { errno } from '../../abi/errno.js';
-import {
-  PCI_BASE_ADDRESS_0,
-  PCI_BASE_ADDRESS_MEM_PREFETCH,
-  PCI_CAPABILITY_LIST,
-  PCI_CLASS_DEVICE,
-  PCI_CLASS_REVISION,
-  PCI_COMMAND,
-  PCI_COMMAND_IO,
-  PCI_COMMAND_MEMORY,
-  PCI_DEVICE_ID,
-  PCI_STATUS,
-  PCI_STATUS_CAP_LIST,
-  PCI_SUBSYSTEM_ID,
-  PCI_SUBSYSTEM_VENDOR_ID,
-  PCI_VENDOR_ID,
-} from '../../abi/pci.js';
+import { PCI_BASE_ADDRESS_0, PCI_CAPABILITY_LIST, PCI_STATUS, PCI_STATUS_CAP_LIST } from '../../abi/pci.js';
 import { MAP_SHARED } from '../../abi/system.js';
 import {
   VFIO_DEVICE_QUERY_GFX_PLANE,
@@ -38,6 +23,7 @@ import type { Argument } from '../argument.js';
 import { RegisterMapping } from '../mapping.js';
 import type { KernelProfile } from '../profile.js';
 import { ConfigSpace, configSize, MediatedDevice, word, type RegionPlace } from './device.js';
+import { identifyDisplay, writtenBar } from './display-config.js';
 import { MemoryRegisters } from './memory-registers.js';
 import type { MdevDriver } from './parent.js';
 
@@ -156,15 +142,8 @@ class Mdpy extends MediatedDevice {
 
   #identify(): void {
     const config = this.#config;
-    config.set16(PCI_VENDOR_ID, 0x1b36);
-    config.set16(PCI_DEVICE_ID, 0x000f);
-    config.set16(PCI_SUBSYSTEM_VENDOR_ID, 0x1af4);
-    config.set16(PCI_SUBSYSTEM_ID, 0x1100);
-    config.set16(PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+    identifyDisplay(config, 0x1b36, 0x000f);
     config.set16(PCI_STATUS, PCI_STATUS_CAP_LIST);
-    config.set16(PCI_CLASS_DEVICE, 0x0380);
-    config.set8(PCI_CLASS_REVISION, 1);
-    config.set32(PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_MEM_PREFETCH);
     config.set8(PCI_CAPABILITY_LIST, capability.at);
     config.set8(capability.at, capability.vendorSpecific);
     config.set8(capability.at + 2, capability.size);
@@ -176,9 +155,7 @@ class Mdpy extends MediatedDevice {
   /** Only the BAR can be written. */
   #writeConfig(offset: number, piece: Uint8Array): void {
     if (offset !== PCI_BASE_ADDRESS_0) return;
-    const value = word(piece);
-    const address = value === 0xffff_ffff ? value & -this.#memory.byteLength : value & ~0xf;
-    this.#config.set32(offset, (address | (this.#config.get8(offset) & 0xf)) >>> 0);
+    this.#config.set32(offset, writtenBar(this.#config, offset, this.#memory.byteLength, word(piece)));
   }
 }
 
