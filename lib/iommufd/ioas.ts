@@ -31,7 +31,7 @@ import {
   iommu_option,
 } from '../abi/iommufd/object.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { check, expected, KernelError } from '../kernel/error.js';
+import { check, checked64, expected, KernelError } from '../kernel/error.js';
 import { hold } from '../kernel/hold.js';
 import { Resource } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
@@ -156,8 +156,8 @@ export class Ioas extends Resource implements AddressSpace {
     const list = new ArrayBuffer(Math.max(1, ranges.length) * iommu_iova_range.size);
     for (const [index, { start, last }] of ranges.entries()) {
       const range = iommu_iova_range.view(list, index * iommu_iova_range.size);
-      range.start = checked('start', start);
-      range.last = checked('last', last);
+      range.start = checked64('start', start);
+      range.last = checked64('last', last);
     }
     const request = iommu_ioas_allow_iovas.create();
     request.size = iommu_ioas_allow_iovas.size;
@@ -179,9 +179,9 @@ export class Ioas extends Resource implements AddressSpace {
     map.flags = mapFlags(iova, read, write);
     map.ioas_id = this.id;
     map.__reserved = 0;
-    map.user_va = checked('address', address);
-    map.length = checked('size', size);
-    map.iova = checked('iova', iova ?? 0n);
+    map.user_va = checked64('address', address);
+    map.length = checked64('size', size);
+    map.iova = checked64('iova', iova ?? 0n);
     this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
     return iova ?? this.#keepBelow(below, map.iova, size);
   }
@@ -200,9 +200,9 @@ export class Ioas extends Resource implements AddressSpace {
     map.flags = mapFlags(iova, read, write);
     map.ioas_id = this.id;
     map.fd = fd;
-    map.start = checked('start', start);
-    map.length = checked('size', size);
-    map.iova = checked('iova', iova ?? 0n);
+    map.start = checked64('start', start);
+    map.length = checked64('size', size);
+    map.iova = checked64('iova', iova ?? 0n);
     this.#ioctl(IOMMU_IOAS_MAP_FILE, map.bytes);
     return iova ?? this.#keepBelow(below, map.iova, size);
   }
@@ -228,9 +228,9 @@ export class Ioas extends Resource implements AddressSpace {
     copy.flags = mapFlags(iova, read, write);
     copy.dst_ioas_id = this.id;
     copy.src_ioas_id = other.id;
-    copy.length = checked('size', size);
-    copy.dst_iova = checked('iova', iova ?? 0n);
-    copy.src_iova = checked('from', from);
+    copy.length = checked64('size', size);
+    copy.dst_iova = checked64('iova', iova ?? 0n);
+    copy.src_iova = checked64('from', from);
     this.#ioctl(IOMMU_IOAS_COPY, copy.bytes);
     return copy.dst_iova;
   }
@@ -243,7 +243,7 @@ export class Ioas extends Resource implements AddressSpace {
     this.assertOpen();
     // All ones from 0 on would be everything, even nothing.
     if (size === top) throw expected('a size below 2^64 - 1, or unmapAll() instead,', 'size', size);
-    return this.#unmapRange(checked('iova', iova), checked('size', size));
+    return this.#unmapRange(checked64('iova', iova), checked64('size', size));
   }
 
   /** Takes every mapping away; returns the bytes that were: 0 where nothing was. */
@@ -322,10 +322,4 @@ export class Ioas extends Resource implements AddressSpace {
 function mapFlags(iova: bigint | undefined, read: boolean, write: boolean): number {
   const direction = (read ? IOMMU_IOAS_MAP_READABLE : 0) | (write ? IOMMU_IOAS_MAP_WRITEABLE : 0);
   return direction | (iova === undefined ? 0 : IOMMU_IOAS_MAP_FIXED_IOVA);
-}
-
-function checked(name: string, value: bigint): bigint {
-  if (typeof value !== 'bigint') throw new TypeError(`Expected a bigint for ${name} but received ${String(value)}`);
-  if (BigInt.asUintN(64, value) !== value) throw expected('an integer from 0 to 18446744073709551615', name, value);
-  return value;
 }

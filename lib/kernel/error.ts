@@ -80,8 +80,9 @@ export function checkedValue(value: number, most: number): number {
   return value;
 }
 
-export function checkedValue64(value: bigint): bigint {
-  if (typeof value !== 'bigint') throw new TypeError(`Expected a bigint for value but received ${String(value)}`);
-  if (BigInt.asUintN(64, value) !== value) throw expected('an integer from 0 to 18446744073709551615', 'value', value);
+/** An argument of 64 bits, or misuse. */
+export function checked64(argument: string, value: bigint): bigint {
+  if (typeof value !== 'bigint') throw new TypeError(`Expected a bigint for ${argument} but received ${String(value)}`);
+  if (BigInt.asUintN(64, value) !== value) throw expected('an integer from 0 to 18446744073709551615', argument, value);
   return value;
 }

@@ -1,5 +1,5 @@
 import { PROT_READ, PROT_WRITE } from '../abi/system.js';
-import { checkedValue, checkedValue64, ClosedError, expected } from '../kernel/error.js';
+import { checkedValue, checked64, ClosedError, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 import type { UserMemory } from './user-memory.js';
 
@@ -58,7 +58,7 @@ export abstract class CheckedMapping implements Mapping, Mmio {
     this.#write(offset, 4, BigInt(checkedValue(value, 0xffff_ffff)));
   }
   write64(offset: number, value: bigint): void {
-    this.#write(offset, 8, checkedValue64(value));
+    this.#write(offset, 8, checked64('value', value));
   }
 
   #read(offset: number, width: Width): bigint {

@@ -42,7 +42,7 @@ import {
   VFIO_EEH_PE_UNFREEZE_IO,
   vfio_eeh_pe_op,
 } from '../abi/vfio/spapr.js';
-import { checkedValue64, expected } from '../kernel/error.js';
+import { checked64, expected } from '../kernel/error.js';
 import type { Container } from './container.js';
 
 const states = {
@@ -168,8 +168,8 @@ export class Eeh {
     const { err } = this.#operation;
     err.type = bits === 32 ? EEH_ERR_TYPE_32 : EEH_ERR_TYPE_64;
     err.func = errors[error];
-    err.addr = checkedValue64(address);
-    err.mask = checkedValue64(mask);
+    err.addr = checked64('address', address);
+    err.mask = checked64('mask', mask);
     this.#operate(VFIO_EEH_PE_INJECT_ERR);
   }
 

@@ -1,5 +1,5 @@
 import type { Descriptor } from '../kernel/descriptor.js';
-import { checkedValue, checkedValue64, expected } from '../kernel/error.js';
+import { checkedValue, checked64, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 
 /**
@@ -45,7 +45,7 @@ export class FileMmio implements Mmio {
     this.#store(offset, 4);
   }
   write64(offset: number, value: bigint): void {
-    this.#scratch.setBigUint64(0, checkedValue64(value), true);
+    this.#scratch.setBigUint64(0, checked64('value', value), true);
     this.#store(offset, 8);
   }
 

@@ -14,7 +14,7 @@ import {
   vfio_iommu_spapr_tce_info,
   vfio_iommu_spapr_tce_remove,
 } from '../abi/vfio/spapr.js';
-import { checkedValue64, expected } from '../kernel/error.js';
+import { checked64, expected } from '../kernel/error.js';
 import { together } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
 import { allocateBuffer, checkedSize, type DmaBuffer } from '../memory/buffer.js';
@@ -141,7 +141,7 @@ export class Spapr implements AddressSpace {
     if (!Number.isInteger(pageShift) || pageShift < 12 || pageShift > 63)
       throw expected('an integer from 12 to 63', 'pageShift', pageShift);
     const pageSize = 1n << BigInt(pageShift);
-    checkedValue64(size);
+    checked64('size', size);
     if (size < pageSize || (size & (size - 1n)) !== 0n) throw expected('a power of two of at least the page', 'size', size);
     if (!Number.isInteger(levels) || levels < 1 || levels > 0xffff_ffff) throw expected('a positive integer', 'levels', levels);
     const create = vfio_iommu_spapr_tce_create.create();
@@ -184,7 +184,7 @@ export class Spapr implements AddressSpace {
    */
   map({ iova, below = top, ...memory }: MapOptions): bigint {
     return together((undo) => {
-      const place = iova ?? this.#place(checkedValue64(memory.size), 1n, below).iova;
+      const place = iova ?? this.#place(checked64('size', memory.size), 1n, below).iova;
       if (iova === undefined) undo({ close: () => this.#iovas.release({ start: place, last: place }) });
       this.#checkRange({ iova: place, size: memory.size });
       return this.#container.map({ iova: place, ...memory });
@@ -245,17 +245,17 @@ export class Spapr implements AddressSpace {
   }
 
   #requestMemory(request: Request, { address, size }: { readonly address: bigint; readonly size: bigint }): void {
-    if (checkedValue64(size) === 0n) throw expected('a positive number of bytes', 'size', size);
+    if (checked64('size', size) === 0n) throw expected('a positive number of bytes', 'size', size);
     this.#register.argsz = vfio_iommu_spapr_register_memory.size;
     this.#register.flags = 0;
-    this.#register.vaddr = checkedValue64(address);
+    this.#register.vaddr = checked64('address', address);
     this.#register.size = size;
     this.#container.ioctl(request, this.#register.bytes);
   }
 
   #checkRange({ iova, size }: { readonly iova: bigint; readonly size: bigint }): void {
-    if (checkedValue64(size) === 0n) throw expected('a positive number of bytes', 'size', size);
-    checkedValue64(iova);
+    if (checked64('size', size) === 0n) throw expected('a positive number of bytes', 'size', size);
+    checked64('iova', iova);
     const window = this.#windows.find((candidate) => contains(candidate, iova, size));
     if (window === undefined) throw expected('a range inside one window', 'iova', `0x${iova.toString(16)}, ${size} bytes`);
     if (((iova | size) & (window.pageSize - 1n)) !== 0n)
