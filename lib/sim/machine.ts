@@ -8,7 +8,15 @@ import { mediatedDrivers, type MediatedDriver } from './mdev/drivers.js';
 import { MdevBus } from './mdev/parent.js';
 import type { PciFunction } from './pci/function.js';
 import { LockedMemory, type ContainerProvider, type Platform } from './platform.js';
-import { iommuKinds, iommuProfile, kernels, type IommuKind, type KernelVersion } from './profile.js';
+import {
+  iommuFeatures as knownFeatures,
+  iommuKinds,
+  iommuProfile,
+  kernels,
+  type IommuFeature,
+  type IommuKind,
+  type KernelVersion,
+} from './profile.js';
 import { PhysicalMemory } from './physical-memory.js';
 import { PciSlot } from './slot.js';
 import { fileTree } from './sysfs.js';
@@ -40,6 +48,11 @@ export interface MachineOptions {
   readonly iommu?: IommuKind;
   /** Who answers as /dev/vfio/vfio: VFIO, or iommufd, on a kernel built without VFIO's own container. Default: 'vfio'. */
   readonly container?: ContainerProvider;
+  /**
+   * What the IOMMU can do beside translating, as newer hardware does; 'intel' and 'amd' can have it. Default: nothing, as
+   * the ones that QEMU emulates.
+   */
+  readonly iommuFeatures?: readonly IommuFeature[];
   readonly devices?: readonly DeviceOptions[];
   /** Drivers of mediated devices, those of the kernel's samples: ['mtty', 'mdpy']. Default: none. */
   readonly mediated?: readonly MediatedDriver[];
@@ -83,6 +96,7 @@ export class Machine {
       kernel = '7.3',
       iommu = 'intel',
       container = 'vfio',
+      iommuFeatures = [],
       devices = [],
       mediated = [],
       allowUnsafeInterrupts = false,
@@ -95,11 +109,15 @@ export class Machine {
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
     const containers: readonly ContainerProvider[] = iommu === 'spapr' ? ['vfio'] : ['vfio', 'iommufd'];
     if (!containers.includes(container)) throw expected(`one of ${containers.join(', ')}`, 'container', container);
+    for (const name of iommuFeatures) {
+      if (!knownFeatures.includes(name)) throw expected(`one of ${knownFeatures.join(', ')}`, 'iommuFeatures', name);
+      if (iommu !== 'intel' && iommu !== 'amd') throw expected("'intel' or 'amd' with iommuFeatures", 'iommu', iommu);
+    }
     for (const name of mediated)
       if (!Object.hasOwn(mediatedDrivers, name)) throw expected(`one of ${Object.keys(mediatedDrivers).join(', ')}`, 'mediated', name);
     const platform: Platform = {
       kernel: kernels[kernel],
-      iommu: iommuProfile(iommu, kernels[kernel]),
+      iommu: iommuProfile(iommu, kernels[kernel], new Set(iommuFeatures)),
       // Most kernels for POWER have pages of 64 KiB.
       memory: new UserMemory(iommu === 'spapr' ? 0x1_0000n : undefined),
       container,

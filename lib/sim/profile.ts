@@ -43,6 +43,16 @@ export interface IommufdProfile {
   readonly changesProcess: boolean;
   /** An address that the length wraps around is refused before a length that is none. Before 6.13: after it. */
   readonly checksAddressFirst: boolean;
+  /** HWPT_ALLOC makes page tables for PASIDs, of 6.14, and ones with a queue for page requests that are not nested. */
+  readonly pageTablesForPasids: boolean;
+  /** VIOMMU_ALLOC, of 6.13; then HWPT_INVALIDATE takes their ids too. */
+  readonly virtualIommus: boolean;
+  /** Dirty bits stay to be read when tracking is off, as the page tables that drivers share since 6.19 have it. */
+  readonly keepsDirtyBits: boolean;
+  /** GET_HW_INFO takes the type that is wanted, since 6.17. */
+  readonly choosesHardwareInformation: boolean;
+  /** GET_HW_INFO tells of devices that cannot have addresses translated ahead, since 7.1. */
+  readonly tellsMissingAts: boolean;
   /** mmap of /dev/iommu, of 6.17, which hardware queues of virtual IOMMUs need. */
   readonly maps: boolean;
   /** IOAS_NOIOMMU_GET_PA, of 7.3. */
@@ -66,6 +76,11 @@ const linux612: KernelProfile = {
     mapsFiles: false,
     changesProcess: false,
     checksAddressFirst: false,
+    pageTablesForPasids: false,
+    virtualIommus: false,
+    keepsDirtyBits: false,
+    choosesHardwareInformation: false,
+    tellsMissingAts: false,
     maps: false,
     tellsPhysicalAddresses: false,
   },
@@ -90,6 +105,11 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
       mapsFiles: true,
       changesProcess: true,
       checksAddressFirst: true,
+      pageTablesForPasids: true,
+      virtualIommus: true,
+      keepsDirtyBits: true,
+      choosesHardwareInformation: true,
+      tellsMissingAts: true,
       maps: true,
       tellsPhysicalAddresses: true,
     },
@@ -104,8 +124,17 @@ export interface ReservedRegion {
   readonly type: 'direct' | 'direct-relaxable' | 'reserved' | 'msi';
 }
 
+/**
+ * What an IOMMU can do beside plain translation: page tables of a guest nested on one of the host, dirty bits in its page
+ * tables, and page tables for each PASID of a device.
+ */
+export type IommuFeature = 'nesting' | 'dirtyTracking' | 'pasids';
+
+export const iommuFeatures: readonly IommuFeature[] = ['nesting', 'dirtyTracking', 'pasids'];
+
 export interface IommuProfile {
   readonly kind: IommuKind;
+  readonly features: ReadonlySet<IommuFeature>;
   /** Bitmap of page sizes in bytes, as the domain reports it. */
   readonly pageSizes: bigint;
   /** The last IOVA the page tables reach. Where windows are made, each has its own. */
@@ -121,11 +150,11 @@ const x86MsiWindow: ReservedRegion = { start: 0xfee0_0000n, last: 0xfeef_ffffn, 
 const top = 0xffff_ffff_ffff_ffffn;
 
 /** As QEMU's emulated unit of that kind shows itself through the kernel's driver. */
-export function iommuProfile(kind: IommuKind, { version }: KernelProfile): IommuProfile {
+export function iommuProfile(kind: IommuKind, { version }: KernelProfile, features: ReadonlySet<IommuFeature>): IommuProfile {
   switch (kind) {
     case 'intel':
       return {
-        kind,
+        ...{ kind, features },
         pageSizes: 0x4020_1000n,
         apertureLast: 0x7f_ffff_ffffn,
         reserved: [x86MsiWindow],
@@ -134,7 +163,7 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile): Iommu
       };
     case 'amd':
       return {
-        kind,
+        ...{ kind, features },
         // The driver's page tables were rewritten in between, and give fewer levels.
         ...(version !== '7.3'
           ? { pageSizes: 0x000f_ff7f_ffff_f000n, apertureLast: top }
@@ -145,7 +174,7 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile): Iommu
       };
     case 'virtio':
       return {
-        kind,
+        ...{ kind, features },
         pageSizes: 0xffff_ffff_ffff_f000n,
         apertureLast: top,
         reserved: [x86MsiWindow],
@@ -154,10 +183,18 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile): Iommu
       };
     case 'spapr':
       // As the kernel knows a POWER9 machine on bare metal; QEMU emulates none with VFIO.
-      return { kind, pageSizes: 0x4021_1000n, apertureLast: top, reserved: [], isolatesInterrupts: true, enforcesCoherency: true };
+      return {
+        kind,
+        features,
+        pageSizes: 0x4021_1000n,
+        apertureLast: top,
+        reserved: [],
+        isolatesInterrupts: true,
+        enforcesCoherency: true,
+      };
     case 'none':
       // Nothing is ever attached to it.
-      return { kind, pageSizes: 0n, apertureLast: 0n, reserved: [], isolatesInterrupts: false, enforcesCoherency: false };
+      return { kind, features, pageSizes: 0n, apertureLast: 0n, reserved: [], isolatesInterrupts: false, enforcesCoherency: false };
   }
 }
 

@@ -33,6 +33,9 @@ import { limited } from './limited.js';
 import { mediated } from './mediated.js';
 import { migration } from './migration.js';
 import { mockDevices } from './mock-devices.js';
+import { mockDirty } from './mock-dirty.js';
+import { mockPageTables } from './mock-page-tables.js';
+import { pageTables } from './page-tables.js';
 import { noIommu, noRawIo } from './noiommu.js';
 import { opening } from './opening.js';
 import { serial } from './serial.js';
@@ -47,6 +50,7 @@ const suites = {
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
   ...{ files },
+  ...{ pageTables },
 };
 
 for (const variant of variants) {
@@ -75,7 +79,7 @@ for (const variant of unsafeVariants) describe(variant.name, () => unsafe(varian
 for (const variant of noIommuVariants) describe(variant.name, () => noIommu(variant));
 for (const variant of noRawIoVariants) describe(variant.name, () => noRawIo(variant));
 
-const mockSuites = { mockDevices };
+const mockSuites = { mockDevices, mockPageTables, mockDirty };
 
 for (const variant of mockVariants) {
   describe(variant.name, () => {

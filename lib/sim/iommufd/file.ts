@@ -23,8 +23,11 @@ import { ExposedPages } from './exposed-pages.js';
 import { Ioas } from './ioas.js';
 import { allocateFaultQueue } from './fault-queue.js';
 import * as ioas from './ioas-requests.js';
-import { MachineIommu } from './machine-iommu.js';
+import { hardwareInformation } from './hardware-requests.js';
+import * as dirty from './dirty-requests.js';
+import { machineIommu } from './machine-iommu.js';
 import { IommufdObject, ObjectTable } from './objects.js';
+import * as pageTable from './page-table-requests.js';
 import { operation, type Context, type Operation } from './operation.js';
 import { allocateVirtualEventQueue } from './virtual-event-queue.js';
 import { allocateVirtualDevice, allocateVirtualIommu } from './virtual-iommu.js';
@@ -78,6 +81,7 @@ function accountOption(context: Context, op: number, value: bigint): bigint | nu
 const always = [
   ...[destroy, option, chooseIoas, allocateFaultQueue],
   ...[ioas.allocate, ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap],
+  ...[pageTable.allocate, pageTable.invalidate, hardwareInformation, dirty.setTracking, dirty.getBitmap],
 ];
 
 function operations({ kernel }: Platform, added: readonly Operation[]): ReadonlyMap<number, Operation> {
@@ -127,7 +131,7 @@ export class IommufdFile extends OpenFile {
 
   /** A device of the group becomes this file's, and one of its objects. */
   bind(group: IommuGroup): BoundDevice | number {
-    return BoundDevice.create(this.#context, group, new MachineIommu(this.#context.platform.iommu));
+    return BoundDevice.create(this.#context, group, machineIommu(this.#context.platform));
   }
 
   /** iommufd_ctx_has_group. */

@@ -20,6 +20,8 @@ export interface PagingDomain extends Domain {
   readonly pageSize: bigint;
   /** The IOVAs that it reaches. */
   readonly aperture: Interval;
+  /** It takes no mappings that devices may only read, so that a guest's tables in them can be marked. */
+  readonly writableOnly?: boolean;
   /** Set when it was made to track what devices write. */
   readonly dirtyPages?: DirtyPages | undefined;
 }

@@ -82,7 +82,7 @@ export class Ioas extends IommufdObject {
     const aligned = this.#align(granule > this.#alignment ? granule : this.#alignment);
     if (aligned !== 0) return aligned;
     const refused = this.#reserveOutside(aperture, table);
-    const result = refused === 0 && this.#tables.size === 0 ? this.#pinAll([...this.#areas.within(0n, top)]) : refused;
+    const result = refused === 0 ? this.#fill([...this.#areas.within(0n, top)], table) : refused;
     if (result === 0) {
       this.#tables.add(table);
       return 0;
@@ -118,6 +118,19 @@ export class Ioas extends IommufdObject {
     }
     this.#alignment = alignment;
     return 0;
+  }
+
+  /** A page table gets what is mapped. 0 or -errno. */
+  #fill(areas: readonly IovaArea[], table: Follower): number {
+    if (this.#tables.size > 0) return areas.every((area) => takes(table, area)) ? 0 : -errno.EINVAL;
+    return this.#pinAll(areas) || this.#refused(areas, [table]);
+  }
+
+  /** -EINVAL where a page table cannot have one of them, which are unpinned then. */
+  #refused(areas: readonly IovaArea[], tables: Iterable<Follower>): number {
+    if ([...tables].every((table) => areas.every((area) => takes(table, area)))) return 0;
+    for (const area of areas) this.#unpin(area);
+    return -errno.EINVAL;
   }
 
   /** All or none: 0 or -errno. */
@@ -222,8 +235,8 @@ export class Ioas extends IommufdObject {
       areas.push({ start, last: start + part - 1n, pages, offset, ...access, pin: undefined });
       start += part;
     }
-    const unpinned = this.#tables.size > 0 ? this.#pinAll(areas) : 0;
-    if (unpinned !== 0) return unpinned;
+    const unfilled = this.#tables.size > 0 ? this.#pinAll(areas) || this.#refused(areas, this.#tables) : 0;
+    if (unfilled !== 0) return unfilled;
     for (const area of areas) {
       area.pages.retain();
       this.#areas.insert(area);
@@ -279,6 +292,16 @@ export class Ioas extends IommufdObject {
     return next > last ? found : -errno.ENOENT;
   }
 
+  /** The last address up to `last` that is mapped without a gap from `iova` on; below `iova`, where nothing is. */
+  mappedUntil(iova: bigint, last: bigint): bigint {
+    let next = iova;
+    for (const area of this.#areas.within(iova, last)) {
+      if (area.start > next) break;
+      next = area.last + 1n;
+    }
+    return lesser(next - 1n, last);
+  }
+
   /**
    * iopt_unmap_iova_range. It goes from mapping to mapping: what comes before one that the range cuts through is unmapped
    * all the same.
@@ -314,6 +337,10 @@ export class Ioas extends IommufdObject {
   override release(): void {
     this.unmap(0n, top);
   }
+}
+
+function takes({ domain }: Follower, { writable }: IovaArea): boolean {
+  return writable || domain.writableOnly !== true;
 }
 
 function isPinned(area: IovaArea): area is IovaArea & DmaMapping {

@@ -1,15 +1,43 @@
-/** The machine's IOMMU, as its driver shows it to /dev/iommu. */
+/** The machine's IOMMU, as the kernel's driver for it shows it to /dev/iommu. */
 import { errno } from '../../abi/errno.js';
-import type { IommuProfile, ReservedRegion } from '../profile.js';
-import type { DeviceIommu, HardwareInformation, PagingDomain } from './hardware.js';
+import {
+  IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+  IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PASID,
+  IOMMU_HWPT_DATA_VTD_S1,
+  IOMMU_HW_INFO_TYPE_AMD,
+  IOMMU_HW_INFO_TYPE_DEFAULT,
+  IOMMU_HW_INFO_TYPE_INTEL_VTD,
+  IOMMU_HW_INFO_TYPE_NONE,
+  IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17,
+  iommu_hw_info_amd,
+  iommu_hw_info_vtd,
+} from '../../abi/iommufd/hwpt.js';
+import type { Platform } from '../platform.js';
+import type { IommuFeature, IommuProfile, ReservedRegion } from '../profile.js';
+import { DirtyPages } from './dirty-pages.js';
+import type { DeviceIommu, HardwareInformation, NestedDomain, PagingDomain, Stage2 } from './hardware.js';
+import type { UserData } from './user-data.js';
+import { VtdNestedDomain } from './vtd-nested.js';
 
-export class MachineIommu implements DeviceIommu {
+export function machineIommu({ iommu, kernel }: Platform): DeviceIommu {
+  const newer = kernel.iommufd.pageTablesForPasids;
+  switch (iommu.kind) {
+    case 'intel':
+      return new IntelIommu(iommu, newer);
+    case 'amd':
+      return newer ? new AmdIommu(iommu) : new OlderAmdIommu(iommu);
+    default:
+      return new MachineIommu(iommu);
+  }
+}
+
+/** A driver that knows page tables that follow an address space, and nothing else. */
+class MachineIommu implements DeviceIommu {
   readonly driver: object;
   readonly isolatesInterrupts: boolean;
   readonly reserved: readonly ReservedRegion[];
-  readonly tracksDirtyPages = false;
   readonly translatesForDevice = false;
-  readonly maxPasidLog2 = 0;
   readonly leavesPasidsToGuests = false;
   readonly #profile: IommuProfile;
 
@@ -20,21 +48,138 @@ export class MachineIommu implements DeviceIommu {
     this.#profile = profile;
   }
 
-  hardwareInformation(): HardwareInformation | number {
-    return -errno.EOPNOTSUPP;
+  protected has(feature: IommuFeature): boolean {
+    return this.#profile.features.has(feature);
   }
 
-  allocatePaging(flags: number): PagingDomain | number {
-    if (flags !== 0) return -errno.EOPNOTSUPP;
+  get tracksDirtyPages(): boolean {
+    return this.has('dirtyTracking');
+  }
+
+  get maxPasidLog2(): number {
+    return this.has('pasids') ? pasidBits : 0;
+  }
+
+  hardwareInformation(_type: number): HardwareInformation | number {
+    return { type: IOMMU_HW_INFO_TYPE_NONE, data: new Uint8Array() };
+  }
+
+  allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number {
+    return flags === 0 && data === undefined ? this.domain(0) : -errno.EOPNOTSUPP;
+  }
+
+  protected domain(flags: number): PagingDomain {
     const { pageSizes, apertureLast } = this.#profile;
-    return { driver: this.driver, pageSize: pageSizes & -pageSizes, aperture: { start: 0n, last: apertureLast } };
+    const pageSize = pageSizes & -pageSizes;
+    const dirtyPages = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) === 0 ? undefined : new DirtyPages(pageSize);
+    return { driver: this.driver, pageSize, aperture: { start: 0n, last: apertureLast }, dirtyPages };
   }
 
-  attach(): number {
+  attach(_domain: PagingDomain | NestedDomain): number {
     return 0;
   }
 
   enablePageRequests(): number {
-    return this.#profile.kind === 'intel' ? -errno.ENODEV : 0;
+    return 0;
+  }
+}
+
+const pasidBits = 20;
+
+/** Capability bits of VT-d, as QEMU's unit has them, and those that come with a feature. */
+const vtd = {
+  capabilities: 0x00d2_008c_2226_0286n,
+  extended: 0xf0_0f4an,
+  fiveLevels: 1n << 60n,
+  largePages: 1n << 56n,
+  nesting: (1n << 26n) | (1n << 31n) | (1n << 34n) | (1n << 47n),
+  scalable: (1n << 43n) | (1n << 46n) | (1n << 48n),
+  dirtyTracking: 1n << 45n,
+  pasids: (1n << 40n) | (BigInt(pasidBits - 1) << 35n),
+} as const;
+
+class IntelIommu extends MachineIommu {
+  readonly #newer: boolean;
+
+  constructor(profile: IommuProfile, newer: boolean) {
+    super(profile);
+    this.#newer = newer;
+  }
+
+  override hardwareInformation(type: number): HardwareInformation | number {
+    if (type !== IOMMU_HW_INFO_TYPE_DEFAULT && type !== IOMMU_HW_INFO_TYPE_INTEL_VTD) return -errno.EOPNOTSUPP;
+    const bits = (feature: IommuFeature, value: bigint): bigint => (this.has(feature) ? value | vtd.scalable : 0n);
+    const information = iommu_hw_info_vtd.create();
+    information.flags = IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17;
+    information.cap_reg = vtd.capabilities | (this.has('nesting') ? vtd.fiveLevels | vtd.largePages : 0n);
+    information.ecap_reg =
+      vtd.extended | bits('nesting', vtd.nesting) | bits('dirtyTracking', vtd.dirtyTracking) | bits('pasids', vtd.pasids);
+    return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, data: information.bytes };
+  }
+
+  override allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number {
+    const known =
+      (this.has('nesting') ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0) |
+      (this.has('dirtyTracking') ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0) |
+      (this.#newer ? IOMMU_HWPT_ALLOC_PASID : 0);
+    if ((flags & ~known) !== 0 || data !== undefined) return -errno.EOPNOTSUPP;
+    return { ...this.domain(flags), writableOnly: (flags & IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 };
+  }
+
+  allocateNested(parent: Stage2, flags: number, data: UserData): NestedDomain | number {
+    if (!this.has('nesting') || (flags & ~(this.#newer ? IOMMU_HWPT_ALLOC_PASID : 0)) !== 0) return -errno.EOPNOTSUPP;
+    return data.type === IOMMU_HWPT_DATA_VTD_S1 ? VtdNestedDomain.create(this.driver, parent, data) : -errno.EOPNOTSUPP;
+  }
+
+  override attach(domain: PagingDomain | NestedDomain): number {
+    return domain instanceof VtdNestedDomain && !domain.usable ? -errno.EINVAL : 0;
+  }
+
+  /** Devices ask for pages where they have PASIDs. */
+  override enablePageRequests(): number {
+    return this.has('pasids') ? 0 : -errno.ENODEV;
+  }
+}
+
+/** Bits of AMD's extended features: page tables of guests and their PASIDs, dirty bits. */
+const amd = {
+  base: (1n << 0n) | (1n << 3n) | (1n << 6n),
+  guest: (1n << 4n) | (1n << 48n),
+  guestTableByPointer: 1n << 3n,
+  dirtyTracking: (1n << 49n) | (1n << 52n),
+  pasids: (1n << 4n) | (BigInt(pasidBits - 1) << 32n),
+} as const;
+
+class AmdIommu extends MachineIommu {
+  /** Without any of the features, it is the one of QEMU, of which the driver tells nothing. */
+  override hardwareInformation(type: number): HardwareInformation | number {
+    const [nesting, dirtyTracking, pasids] = [this.has('nesting'), this.has('dirtyTracking'), this.has('pasids')];
+    if (!nesting && !dirtyTracking && !pasids) return super.hardwareInformation(type);
+    if (type !== IOMMU_HW_INFO_TYPE_DEFAULT && type !== IOMMU_HW_INFO_TYPE_AMD) return -errno.EOPNOTSUPP;
+    const information = iommu_hw_info_amd.create();
+    information.efr = amd.base | (nesting ? amd.guest : 0n) | (dirtyTracking ? amd.dirtyTracking : 0n) | (pasids ? amd.pasids : 0n);
+    information.efr2 = nesting ? amd.guestTableByPointer : 0n;
+    return { type: IOMMU_HW_INFO_TYPE_AMD, data: information.bytes };
+  }
+
+  /** A page table of the format for PASIDs is neither a parent nor has it dirty bits. */
+  override allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number {
+    const known =
+      flags === IOMMU_HWPT_ALLOC_PASID && this.has('pasids')
+        ? IOMMU_HWPT_ALLOC_PASID
+        : (this.has('nesting') ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0) | (this.has('dirtyTracking') ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0);
+    return (flags & ~known) !== 0 || data !== undefined ? -errno.EOPNOTSUPP : this.domain(flags);
+  }
+}
+
+/** It nested nothing yet; that was asked of the function that makes page tables, which refused it. */
+class OlderAmdIommu extends MachineIommu {
+  override allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number {
+    const known = this.has('dirtyTracking') ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0;
+    return (flags & ~known) !== 0 || data !== undefined ? -errno.EOPNOTSUPP : this.domain(flags);
+  }
+
+  allocateNested(): number {
+    return -errno.EOPNOTSUPP;
   }
 }

@@ -7,6 +7,7 @@ import {
   IOMMU_FAULT_REASON_OOR_ADDRESS,
   IOMMU_FAULT_REASON_PASID_INVALID,
   IOMMU_FAULT_REASON_PERMISSION,
+  IOMMU_FAULT_REASON_PTE_FETCH,
   IOMMU_FAULT_REASON_WALK_EABT,
   IOMMU_PAGE_RESP_SUCCESS,
 } from '../../abi/vfio/vsva-2020.js';
@@ -14,13 +15,23 @@ import type { CacheContents, DmaFault, PasidAccess, PasidTranslation, Piece } fr
 import type { ReportedFault } from './fault-channel.js';
 import type { Vsva2020 } from './machine.js';
 import { lastPasid } from './pasids.js';
-import { permits, walk, type GuestMemory, type PageTable, type Translation, type WalkFault } from './stage1.js';
-import { TranslationCache } from './translation-cache.js';
+import { permits, walk, type GuestMemory, type PageTable, type Translation, type WalkFault } from '../first-stage/walk.js';
+import { TranslationCache } from '../first-stage/translation-cache.js';
 
 type Pieces = readonly Piece[];
-interface Miss extends WalkFault {
+interface Fault extends Omit<WalkFault, 'reason'> {
+  /** One of IOMMU_FAULT_REASON_. */
+  readonly reason: number;
+}
+interface Miss extends Fault {
   readonly address: bigint;
 }
+
+const reasons: Readonly<Record<WalkFault['reason'], number>> = {
+  'no page': IOMMU_FAULT_REASON_PTE_FETCH,
+  'not permitted': IOMMU_FAULT_REASON_PERMISSION,
+  'table not reachable': IOMMU_FAULT_REASON_WALK_EABT,
+};
 
 const pageMask = ~0xfffn;
 
@@ -141,7 +152,7 @@ export class GuestTranslation implements PasidTranslation {
    * The device's own cache, the IOMMU's, then the walk. A cached page that permits too little, or whose table was not
    * told of a write yet, is walked for again, as hardware does; one that permits the access is used however stale it is.
    */
-  #page(access: PasidAccess, address: bigint): Translation | WalkFault {
+  #page(access: PasidAccess, address: bigint): Translation | Fault {
     const { pasid, device } = access;
     const wanted = { write: access.direction === 'write', privileged: access.privileged };
     const ownCache = access.ats ? this.#deviceIotlb(device) : undefined;
@@ -149,14 +160,15 @@ export class GuestTranslation implements PasidTranslation {
       page !== undefined && permits(page, wanted) && (!wanted.write || page.dirty);
     const own = ownCache?.at(pasid, address);
     if (usable(own)) return own;
-    let page: Translation | WalkFault | undefined = this.#iotlb.at(pasid, address);
+    let page = this.#iotlb.at(pasid, address);
     if (!usable(page)) {
       if (pasid > lastPasid) return { reason: IOMMU_FAULT_REASON_PASID_INVALID, recoverable: false };
       const table = this.#pasidCache.get(pasid) ?? this.#bound.get(pasid);
       if (table === undefined) return { reason: IOMMU_FAULT_REASON_BAD_PASID_ENTRY, recoverable: false };
       this.#pasidCache.set(pasid, table);
-      page = walk(this.#memory, table, address, wanted);
-      if ('reason' in page) return page;
+      const found = walk(this.#memory, table, address, wanted);
+      if ('reason' in found) return { ...found, reason: reasons[found.reason] };
+      page = found;
       this.#iotlb.insert(pasid, page);
     }
     ownCache?.insert(pasid, page);

@@ -40,7 +40,8 @@ import { driver } from './driver.js';
 import { MockNestedDomain } from './nested.js';
 import { MockVirtualDevice, MockVirtualIommu } from './virtual.js';
 
-const top = 0xffff_ffff_ffff_ffffn;
+/** Three levels. */
+const hugeApertureLast = 0x3f_ffff_ffffn;
 const pageSize = 4096n;
 
 export class MockIommu implements DeviceIommu {
@@ -84,7 +85,7 @@ export class MockIommu implements DeviceIommu {
     const granule = BigInt(MOCK_PAGE_SIZE);
     const dirtyPages = tracks ? new DirtyPages(granule) : undefined;
     return kind === MOCK_IOMMUPT_HUGE
-      ? { driver, pageSize, aperture: { start: 0n, last: top }, dirtyPages }
+      ? { driver, pageSize, aperture: { start: 0n, last: hugeApertureLast }, dirtyPages }
       : {
           driver,
           pageSize: granule,
@@ -95,7 +96,8 @@ export class MockIommu implements DeviceIommu {
 
   allocateNested(_parent: Stage2, flags: number, data: UserData): NestedDomain | number {
     if ((flags & ~(this.#newer ? IOMMU_HWPT_ALLOC_PASID : 0)) !== 0) return -errno.EOPNOTSUPP;
-    return MockNestedDomain.create(data);
+    // The older struct has one word.
+    return !this.#newer && data.length > 4 ? -errno.EINVAL : MockNestedDomain.create(data);
   }
 
   virtualIommus(type: number): MakeVirtualIommu | undefined {

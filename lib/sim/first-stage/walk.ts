@@ -1,5 +1,4 @@
 /** The walk through a guest's page table: x86's, with four or five levels, as VT-d's first stage reads it. */
-import { IOMMU_FAULT_REASON_PERMISSION, IOMMU_FAULT_REASON_PTE_FETCH, IOMMU_FAULT_REASON_WALK_EABT } from '../../abi/vfio/vsva-2020.js';
 import type { DmaMapping } from '../dma.js';
 import type { Interval } from '../interval-map.js';
 
@@ -44,7 +43,7 @@ export interface Translation extends Interval {
 }
 
 export interface WalkFault {
-  readonly reason: number;
+  readonly reason: 'no page' | 'not permitted' | 'table not reachable';
   /** The entry that could not be read or updated. */
   readonly fetchAddress?: bigint;
   /** Another table might have the page: a device may ask for it. */
@@ -58,8 +57,8 @@ export function permits(page: Translation, { write, privileged }: Wanted): boole
 
 export function walk(memory: GuestMemory, table: PageTable, address: bigint, wanted: Wanted): Translation | WalkFault {
   const width = 12 + 9 * table.levels;
-  if (BigInt.asUintN(64, BigInt.asIntN(width, address)) !== address) return { reason: IOMMU_FAULT_REASON_PTE_FETCH, recoverable: false };
-  if (wanted.privileged && !table.supervisorRequests) return { reason: IOMMU_FAULT_REASON_PERMISSION, recoverable: false };
+  if (BigInt.asUintN(64, BigInt.asIntN(width, address)) !== address) return { reason: 'no page', recoverable: false };
+  if (wanted.privileged && !table.supervisorRequests) return { reason: 'not permitted', recoverable: false };
   const used: { at: bigint; entry: bigint }[] = [];
   let mayWrite = true;
   let isUser = true;
@@ -68,8 +67,8 @@ export function walk(memory: GuestMemory, table: PageTable, address: bigint, wan
     const shift = BigInt(12 + 9 * (level - 1));
     const at = base + ((address >> shift) & 0x1ffn) * 8n;
     const entry = readEntry(memory, at);
-    if (entry === undefined) return { reason: IOMMU_FAULT_REASON_WALK_EABT, fetchAddress: at, recoverable: false };
-    if ((entry & present) === 0n) return { reason: IOMMU_FAULT_REASON_PTE_FETCH, recoverable: true };
+    if (entry === undefined) return { reason: 'table not reachable', fetchAddress: at, recoverable: false };
+    if ((entry & present) === 0n) return { reason: 'no page', recoverable: true };
     used.push({ at, entry });
     mayWrite &&= (entry & writable) !== 0n;
     isUser &&= (entry & user) !== 0n;
@@ -80,12 +79,12 @@ export function walk(memory: GuestMemory, table: PageTable, address: bigint, wan
     }
     const size = 1n << shift;
     const misplaced = level > 1 && (entry & addressBits & (size - 1n) & ~largeAttribute) !== 0n;
-    if (level > 3 || misplaced) return { reason: IOMMU_FAULT_REASON_PTE_FETCH, recoverable: false };
+    if (level > 3 || misplaced) return { reason: 'no page', recoverable: false };
     const start = address - (address % size);
     const output = entry & addressBits & ~(size - 1n);
     const isDirty = wanted.write || (entry & dirty) !== 0n;
     const page = { start, last: start + size - 1n, output, writable: mayWrite, user: isUser, dirty: isDirty };
-    if (!permits(page, wanted)) return { reason: IOMMU_FAULT_REASON_PERMISSION, recoverable: true };
+    if (!permits(page, wanted)) return { reason: 'not permitted', recoverable: true };
     return mark(memory, table, used, wanted.write) ?? page;
   }
 }
@@ -101,7 +100,7 @@ function mark(
     const isLeaf = index === used.length - 1;
     const marked = entry | accessed | (extendedAccess ? extendedAccessed : 0n) | (isLeaf && written ? dirty : 0n);
     if (marked === entry) continue;
-    if (!writeEntry(memory, at, marked)) return { reason: IOMMU_FAULT_REASON_WALK_EABT, fetchAddress: at, recoverable: false };
+    if (!writeEntry(memory, at, marked)) return { reason: 'table not reachable', fetchAddress: at, recoverable: false };
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 import { IntervalMap } from '../interval-map.js';
-import type { Translation } from './stage1.js';
+import type { Translation } from './walk.js';
 
 /** Translations that were found, by PASID and page. They stay, whatever becomes of the tables, until they are dropped. */
 export class TranslationCache {
