@@ -14,8 +14,6 @@ import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
 import { bochs } from './bochs.js';
 import { compatibility } from './compatibility.js';
-import { compatibilityApi } from './compatibility-api.js';
-import { containerByIommufd } from './container-by-iommufd.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
 import { dma } from './dma.js';
@@ -44,14 +42,12 @@ import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { tokens } from './tokens.js';
 import { unsafe } from './unsafe.js';
+import { virtualIommu } from './virtual-iommu.js';
 
 /** What reaches devices through a container. */
-const containerSuites = {
-  ...{ lifecycle, sizes, dma, device, express, irqs, driver, features },
-  ...{ compatibility, compatibilityApi },
-};
+const containerSuites = { compatibility };
 const suites = {
-  ...{ ...containerSuites, dirty },
+  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features, compatibility },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
   ...{ files },
@@ -66,7 +62,7 @@ for (const variant of variants) {
 
 for (const variant of compatibilityVariants) {
   describe(variant.name, () => {
-    for (const [name, suite] of Object.entries({ ...containerSuites, containerByIommufd })) describe(name, () => suite(variant));
+    for (const [name, suite] of Object.entries(containerSuites)) describe(name, () => suite(variant));
   });
 }
 
@@ -84,7 +80,10 @@ for (const variant of unsafeVariants) describe(variant.name, () => unsafe(varian
 for (const variant of noIommuVariants) describe(variant.name, () => noIommu(variant));
 for (const variant of noRawIoVariants) describe(variant.name, () => noRawIo(variant));
 
-const mockSuites = { mockDevices, mockPageTables, mockDirty };
+const mockSuites = {
+  ...{ mockDevices, mockPageTables, mockDirty },
+  ...{ virtualIommu },
+};
 
 for (const variant of mockVariants) {
   describe(variant.name, () => {

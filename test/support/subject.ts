@@ -46,6 +46,7 @@ export interface Variant {
   readonly real: boolean;
   /** Who answers as /dev/vfio/vfio. */
   readonly container: ContainerProvider;
+  readonly version: KernelVersion;
   /** A machine nobody used; on a real kernel, the one there is. */
   readonly make: () => Subject;
 }
@@ -60,6 +61,7 @@ function simulated(
     name: `simulated ${version} ${iommu}${byIommufd(container)}${options.lockedMemoryLimit === undefined ? '' : ', without CAP_IPC_LOCK'}`,
     real: false,
     container,
+    version,
     make: () => {
       const edu = { address: '0000:00:03.0', group: 3 };
       const shared = { address: '0000:01:01.0', group: 5 };
@@ -96,11 +98,6 @@ function simulated(
   };
 }
 
-/** Chooses what is expected: the first of VFIO's own container, the second where iommufd answers in its place. */
-export function byContainer({ container }: Variant): <T>(vfio: T, iommufd: T) => T {
-  return (vfio, iommufd) => (container === 'vfio' ? vfio : iommufd);
-}
-
 const byIommufd = (container: ContainerProvider): string => (container === 'iommufd' ? ', container by iommufd' : '');
 
 /** In the lab: the kernel the test runs on. The lab says which machine it is. */
@@ -111,6 +108,7 @@ function real(iommu: IommuKind, container: ContainerProvider): Variant {
     name: `Linux ${version} ${iommu}${byIommufd(container)}`,
     real: true,
     container,
+    version,
     make: () => {
       const kernel = native();
       const found = findDevices(kernel, { vendor: 0x1234, device: 0x11e8 });
@@ -176,6 +174,7 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKern
     name: `simulated ${version} none${lesser}${test === mockKernel ? ', with mock devices' : ''}`,
     real: false,
     container: 'vfio',
+    version,
     make: () => {
       const devices = [1, 2].map(() => ({ model: new Edu({ dmaMask: 0xffff_ffff_ffffn }) }));
       const machine = new Machine({ kernel: version, iommu: 'none', unsafeNoIommu: true, rawIo, devices }, test);

@@ -22,6 +22,7 @@ import { BoundDevice } from './device.js';
 import { ExposedPages } from './exposed-pages.js';
 import { Ioas } from './ioas.js';
 import { allocateFaultQueue } from './fault-queue.js';
+import { allocateHardwareQueue } from './hardware-queue.js';
 import * as ioas from './ioas-requests.js';
 import { hardwareInformation } from './hardware-requests.js';
 import * as dirty from './dirty-requests.js';
@@ -91,7 +92,8 @@ function operations({ kernel }: Platform, added: readonly Operation[]): Readonly
     ...(kernel.iommufd.mapsFiles ? [ioas.mapFile] : []),
     ...(kernel.iommufd.changesProcess ? [ioas.changeProcess] : []),
     ...(kernel.iommufd.tellsPhysicalAddresses ? [ioas.physicalAddress] : []),
-    ...(kernel.iommufd.maps ? [allocateVirtualIommu, allocateVirtualDevice, allocateVirtualEventQueue] : []),
+    ...(kernel.iommufd.virtualIommus ? [allocateVirtualIommu, allocateVirtualDevice, allocateVirtualEventQueue] : []),
+    ...(kernel.iommufd.maps ? [allocateHardwareQueue] : []),
   ];
   return new Map(known.map((each) => [each.request.number, each]));
 }

@@ -63,6 +63,22 @@ export interface VirtualIommuHost {
   report(type: number, event: Uint8Array): number;
 }
 
+/** A queue of the hardware in a guest's memory, to the driver that makes it. */
+export interface HardwareQueueHost {
+  /** Which of the queues. */
+  readonly index: number;
+  /** iommufd_hw_queue_depend: the other cannot be destroyed before this one. */
+  dependOn(other: HardwareQueueHost): void;
+}
+
+/** What the driver has for a queue. */
+export interface HardwareQueueHardware {
+  release(): void;
+}
+
+/** hw_queue_init_phys. */
+export type MakeHardwareQueue = (host: HardwareQueueHost) => HardwareQueueHardware | number;
+
 /** A virtual IOMMU as the hardware has it: the kernel's iommufd_viommu_ops. What is absent, it cannot do. */
 export interface VirtualIommuHardware {
   /** alloc_domain_nested. */
@@ -71,6 +87,8 @@ export interface VirtualIommuHardware {
   invalidate?(entries: UserDataArray): Invalidated;
   /** vdevice_init: 0 or -errno. */
   admit?(device: DeviceIommu): number;
+  /** get_hw_queue_size: what makes queues of a type, if anything does. */
+  hardwareQueues?(type: number): MakeHardwareQueue | undefined;
 }
 
 /** viommu_init. */

@@ -31,6 +31,8 @@ export interface Access {
 interface IovaArea extends Interval, Access {
   readonly pages: Pages;
   readonly offset: bigint;
+  /** How many in the kernel need it to stay. */
+  locks: number;
   /** While a page table has it. */
   pin: PinnedPages | undefined;
 }
@@ -63,6 +65,8 @@ export class Ioas extends IommufdObject {
   #alignment = 1n;
   /** The page tables that follow it. */
   readonly #tables = new Set<Follower>();
+  /** How many in the kernel use whole pages of it. */
+  #pageUsers = 0;
   readonly #platform: Platform;
 
   constructor(platform: Platform) {
@@ -99,13 +103,42 @@ export class Ioas extends IommufdObject {
     this.#align(this.#leastAlignment);
   }
 
+  /** iopt_add_access of one that takes whole pages: 0, or -errno where something mapped is not aligned so. */
+  addPageUser(): number {
+    const result = this.#align(pageSize > this.#alignment ? pageSize : this.#alignment);
+    if (result === 0) this.#pageUsers += 1;
+    return result;
+  }
+
+  removePageUser(): void {
+    this.#pageUsers -= 1;
+    this.#align(this.#leastAlignment);
+  }
+
+  /** iommufd_access_pin_pages, to be read: mappings without a gap, which stay until `unlock`. 0 or -errno. */
+  lock(start: bigint, last: bigint): number {
+    let next = start;
+    for (const area of this.#areas.within(start, last)) {
+      if (area.start > next) return -errno.ENOENT;
+      if (!area.readable) return -errno.EPERM;
+      next = area.last + 1n;
+    }
+    if (next <= last) return -errno.ENOENT;
+    for (const area of this.#areas.within(start, last)) area.locks += 1;
+    return 0;
+  }
+
+  unlock(start: bigint, last: bigint): void {
+    for (const area of this.#areas.within(start, last)) area.locks -= 1;
+  }
+
   #reserveOutside({ start, last }: Interval, owner: object): number {
     const below = start === 0n ? 0 : this.reserve({ start: 0n, last: start - 1n }, owner);
     return below !== 0 || last === top ? below : this.reserve({ start: last + 1n, last: top }, owner);
   }
 
   get #leastAlignment(): bigint {
-    let least = this.#largePages ? 1n : pageSize;
+    let least = this.#largePages && this.#pageUsers === 0 ? 1n : pageSize;
     for (const { domain } of this.#tables) if (domain.pageSize > least) least = domain.pageSize;
     return least;
   }
@@ -232,7 +265,7 @@ export class Ioas extends IommufdObject {
     let start = iova;
     const areas: IovaArea[] = [];
     for (const { pages, offset, length: part } of slices) {
-      areas.push({ start, last: start + part - 1n, pages, offset, ...access, pin: undefined });
+      areas.push({ start, last: start + part - 1n, pages, offset, ...access, locks: 0, pin: undefined });
       start += part;
     }
     const unfilled = this.#tables.size > 0 ? this.#pinAll(areas) || this.#refused(areas, this.#tables) : 0;
@@ -309,6 +342,7 @@ export class Ioas extends IommufdObject {
   unmap(start: bigint, last: bigint): Unmapped {
     let bytes = 0n;
     for (const area of this.#areas.within(start, last)) {
+      if (area.locks > 0) return { bytes, result: -errno.EBUSY };
       if (area.start < start || area.last > last) return { bytes, result: -errno.ENOENT };
       this.#areas.remove(area);
       this.#unpin(area);

@@ -16,7 +16,7 @@ import {
 import type { Platform } from '../platform.js';
 import type { IommuFeature, IommuProfile, ReservedRegion } from '../profile.js';
 import { DirtyPages } from './dirty-pages.js';
-import type { DeviceIommu, HardwareInformation, NestedDomain, PagingDomain, Stage2 } from './hardware.js';
+import type { DeviceIommu, HardwareInformation, MakeVirtualIommu, NestedDomain, PagingDomain, Stage2 } from './hardware.js';
 import type { UserData } from './user-data.js';
 import { VtdNestedDomain } from './vtd-nested.js';
 
@@ -169,6 +169,11 @@ class AmdIommu extends MachineIommu {
         ? IOMMU_HWPT_ALLOC_PASID
         : (this.has('nesting') ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0) | (this.has('dirtyTracking') ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0);
     return (flags & ~known) !== 0 || data !== undefined ? -errno.EOPNOTSUPP : this.domain(flags);
+  }
+
+  /** Of every type, and they have nothing yet but devices and queues for events. */
+  virtualIommus(): MakeVirtualIommu {
+    return () => ({});
   }
 }
 

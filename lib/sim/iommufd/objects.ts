@@ -66,8 +66,8 @@ export class ObjectTable {
       const free = [...this.#objects].filter(([, object]) => object.users === 0);
       if (free.length === 0) throw new Error('Objects of /dev/iommu need each other in a circle');
       for (const [id, object] of free) {
-        this.#objects.delete(id);
-        object.release();
+        // One that was released may have taken others along.
+        if (this.#objects.delete(id)) object.release();
       }
     }
   }

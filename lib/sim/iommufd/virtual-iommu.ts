@@ -13,7 +13,6 @@ import { IommufdObject } from './objects.js';
 import { operation, type Context } from './operation.js';
 import { NestedPageTable, PageTable } from './page-table.js';
 import { UserData } from './user-data.js';
-import type { VirtualEventQueue } from './virtual-event-queue.js';
 
 /** A part of an IOMMU that a guest has: a parent for page tables of the guest, with devices by the guest's names. */
 export class VirtualIommu extends IommufdObject implements VirtualIommuHost {
@@ -23,7 +22,7 @@ export class VirtualIommu extends IommufdObject implements VirtualIommuHost {
   /** By what the guest calls them. */
   readonly devices = new Map<bigint, VirtualDevice>();
   /** By type of event. */
-  readonly queues = new Map<number, VirtualEventQueue>();
+  readonly queues = new Map<number, { deliver(event: Uint8Array): void }>();
   readonly #context: Context;
   #hardware: VirtualIommuHardware = {};
 

@@ -3,7 +3,10 @@ import { errno } from '../../../lib/abi/errno.js';
 import { IOMMU_HWPT_ALLOC_PASID } from '../../../lib/abi/iommufd/hwpt.js';
 import type {
   DeviceIommu,
+  HardwareQueueHardware,
+  HardwareQueueHost,
   Invalidated,
+  MakeHardwareQueue,
   NestedDomain,
   Stage2,
   VirtualIommuHardware,
@@ -11,7 +14,9 @@ import type {
 } from '../../../lib/sim/iommufd/hardware.js';
 import type { UserData, UserDataArray } from '../../../lib/sim/iommufd/user-data.js';
 import {
+  IOMMU_HW_QUEUE_TYPE_SELFTEST,
   IOMMU_TEST_DEV_CACHE_DEFAULT,
+  IOMMU_TEST_HW_QUEUE_MAX,
   IOMMU_TEST_INVALIDATE_FLAG_ALL,
   IOMMU_VEVENTQ_TYPE_SELFTEST,
   IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST,
@@ -28,6 +33,7 @@ const exposedBytes = 8192;
 
 export class MockVirtualIommu implements VirtualIommuHardware {
   readonly #host: VirtualIommuHost;
+  readonly #queues = new Map<number, HardwareQueueHost>();
 
   private constructor(host: VirtualIommuHost) {
     this.#host = host;
@@ -49,6 +55,24 @@ export class MockVirtualIommu implements VirtualIommuHardware {
 
   allocateNested(flags: number, data: UserData): NestedDomain | number {
     return (flags & ~IOMMU_HWPT_ALLOC_PASID) === 0 ? MockNestedDomain.create(data, this.#host) : -errno.EOPNOTSUPP;
+  }
+
+  hardwareQueues(type: number): MakeHardwareQueue | undefined {
+    return type === IOMMU_HW_QUEUE_TYPE_SELFTEST ? (host) => this.#makeQueue(host) : undefined;
+  }
+
+  /** mock_hw_queue_init_phys: each but the first needs the one before it. */
+  #makeQueue(host: HardwareQueueHost): HardwareQueueHardware | number {
+    const { index } = host;
+    if (index >= IOMMU_TEST_HW_QUEUE_MAX) return -errno.EINVAL;
+    if (this.#queues.has(index)) return -errno.EEXIST;
+    const previous = this.#queues.get(index - 1);
+    if (index > 0) {
+      if (previous === undefined) return -errno.EIO;
+      host.dependOn(previous);
+    }
+    this.#queues.set(index, host);
+    return { release: () => this.#queues.delete(index) };
   }
 
   invalidate(entries: UserDataArray): Invalidated {
