@@ -1,8 +1,8 @@
-import { IOMMU_DESTROY, iommu_destroy } from '../abi/iommufd/object.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { ClosedError } from '../kernel/error.js';
 import { finishAll, Resource } from '../kernel/resource.js';
 import { Waiters, type WaitOptions } from '../kernel/waiters.js';
+import { destroyObject } from './destroy.js';
 
 /** An object of /dev/iommu and the fd its events come out of. */
 export interface QueueIds {
@@ -97,13 +97,6 @@ export abstract class EventQueue<Event> extends Resource {
 
   /** The object cannot go before its fd. */
   protected override release(): void {
-    finishAll([() => this.#madeWaiters?.close(), () => this.events.close(), () => this.#destroy()]);
-  }
-
-  #destroy(): void {
-    const request = iommu_destroy.create();
-    request.size = iommu_destroy.size;
-    request.id = this.id;
-    this.#iommufd.ioctl(IOMMU_DESTROY, request.bytes);
+    finishAll([() => this.#madeWaiters?.close(), () => this.events.close(), () => destroyObject(this.#iommufd, this.id)]);
   }
 }

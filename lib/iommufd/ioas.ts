@@ -21,15 +21,7 @@ import {
   iommu_ioas_unmap,
   iommu_iova_range,
 } from '../abi/iommufd/ioas.js';
-import {
-  IOMMU_DESTROY,
-  IOMMU_OPTION,
-  IOMMU_OPTION_HUGE_PAGES,
-  IOMMU_OPTION_OP_GET,
-  IOMMU_OPTION_OP_SET,
-  iommu_destroy,
-  iommu_option,
-} from '../abi/iommufd/object.js';
+import { IOMMU_OPTION, IOMMU_OPTION_HUGE_PAGES, IOMMU_OPTION_OP_GET, IOMMU_OPTION_OP_SET, iommu_option } from '../abi/iommufd/object.js';
 import type { Descriptor } from '../kernel/descriptor.js';
 import { check, checked64, expected, KernelError } from '../kernel/error.js';
 import { hold } from '../kernel/hold.js';
@@ -37,6 +29,7 @@ import { Resource } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
 import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
 import { noIovaFor } from '../memory/iova-allocator.js';
+import { destroyObject } from './destroy.js';
 
 export interface CopyOptions {
   /** Where the other address space has the memory mapped. */
@@ -312,10 +305,7 @@ export class Ioas extends Resource implements AddressSpace {
   }
 
   protected override release(): void {
-    const request = iommu_destroy.create();
-    request.size = iommu_destroy.size;
-    request.id = this.id;
-    this.#descriptor.ioctl(IOMMU_DESTROY, request.bytes);
+    destroyObject(this.#descriptor, this.id);
   }
 }
 
