@@ -28,7 +28,7 @@ export {
   type MediatedType,
   type PciDevice,
 } from './pci/index.js';
-export { Cdev, type CdevOptions } from './vfio/cdev.js';
+export { Cdev, type CdevOptions, type PasidOptions } from './vfio/cdev.js';
 export { Container, type Type1Info } from './vfio/container.js';
 export { ContainerDirtyTracking } from './vfio/dirty-tracking.js';
 export { Device, type DeviceInfo, type ZpciInfo } from './vfio/device.js';

@@ -42,11 +42,10 @@ void FinalizeHandle(napi_env, void* data, void* hint) {
   environment->Release();
 }
 
-// The loop has let go: everything is freed here, whether it was stopped or its environment ends.
+// The loop has let go: everything else is freed here, whether it was stopped or its environment ends.
 void OnClosed(uv_handle_t* handle) {
   Watch* watch = static_cast<Watch*>(handle->data);
   napi_env env = watch->env;
-  close(watch->fd);
   napi_handle_scope scope = nullptr;
   napi_open_handle_scope(env, &scope);
   if (watch->ready != nullptr) napi_delete_reference(env, watch->ready);
@@ -63,6 +62,8 @@ void Stop(Watch* watch) {
   watch->stopped = true;
   uv_poll_stop(&watch->poll);
   uv_close(reinterpret_cast<uv_handle_t*>(&watch->poll), OnClosed);
+  // At once, and not when the loop comes round: as long as the duplicate is open, so is the file.
+  close(watch->fd);
 }
 
 // The environment ends (exit, worker.terminate()) with the watch running. It waits until the hook is removed.

@@ -9,6 +9,8 @@ export interface Call {
   request?: Request;
   /** The file, as its user knows it: '/dev/vfio/12', or a device's address. */
   path?: string;
+  /** What to do about it, where the caller knows more than the table of hints. */
+  hint?: string | undefined;
 }
 
 /**
@@ -26,9 +28,9 @@ export class KernelError extends Error {
   /** What to do about it, in one sentence. One that guesses ends with a question mark. */
   readonly hint: string | undefined;
 
-  constructor(errno: number, { syscall, request, path }: Call) {
+  constructor(errno: number, { syscall, request, path, hint: known }: Call) {
     const { code, text } = describeErrno(-errno);
-    const advice = hint(request?.name ?? syscall, code);
+    const advice = known ?? hint(request?.name ?? syscall, code);
     const place = [request === undefined ? syscall : `${syscall} ${request.name}`, path && `'${path}'`].filter(Boolean).join(' ');
     super(`${code}: ${text}, ${place}${advice === undefined ? '' : `. ${advice}`}`);
     this.name = 'KernelError';

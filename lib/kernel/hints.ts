@@ -152,6 +152,9 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENOENT: 'There is no address space with this id.',
     EINVAL: 'Options are 0 or 1, and large pages cannot be turned off while a device has mappings.',
   },
+  IOMMU_FAULT_QUEUE_ALLOC: {
+    ENOTTY: 'Page requests need Linux 6.11.',
+  },
   IOMMU_IOAS_ALLOW_IOVAS: {
     EINVAL: 'Ranges may not overlap, and each has at least two addresses.',
     EADDRINUSE: 'A device that is attached cannot have one of these ranges: ranges() says what is left.',
@@ -208,7 +211,9 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT: {
     EADDRINUSE: 'Something is mapped or allowed where the device can have nothing, or off the page: unmap it, or attach the device first.',
     EFAULT: 'A mapping reaches memory that is not there. Until a device is attached nobody looks.',
-    EINVAL: 'Another device of the same group is attached to another address space: devices of a group share one.',
+    EINVAL:
+      'Another device of the same group is attached to another address space: devices of a group share one. Or PASIDs are attached, and this page table was not made for that?',
+    ENODEV: 'The page table has a queue for page requests, and the device, or its IOMMU, makes none.',
     ENOENT: 'There is no such address space any more.',
     ENOMEM: 'What is mapped is more memory than the process may lock: raise RLIMIT_MEMLOCK.',
   },

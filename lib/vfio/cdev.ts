@@ -1,12 +1,16 @@
+import { errno } from '../abi/errno.js';
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_ATTACH_PASID,
   VFIO_DEVICE_BIND_FLAG_TOKEN,
   VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
+  VFIO_DEVICE_DETACH_PASID,
   vfio_device_attach_iommufd_pt,
   vfio_device_bind_iommufd,
   vfio_device_detach_iommufd_pt,
 } from '../abi/vfio/cdev.js';
+import type { Request } from '../abi/ioctl.js';
 import { O_RDWR } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { check, CodedError, expected } from '../kernel/error.js';
@@ -32,6 +36,11 @@ interface Listed {
 export interface CdevOptions {
   /** The UUID that a virtual function asks for while vfio-pci has its physical one. Linux 6.17. */
   readonly vfToken?: string;
+}
+
+export interface PasidOptions {
+  /** Which of the device's address spaces: 1 to 1048575, as far as the device has them. Default: its own. Linux 6.15. */
+  readonly pasid?: number;
 }
 
 /**
@@ -74,29 +83,71 @@ export class Cdev extends Device {
   }
 
   /**
-   * Connects the device to an address space, or moves it to another at once: from now on it reaches what is mapped there,
-   * and nothing else. Returns the id of the page table the kernel uses for it. VFIO_DEVICE_ATTACH_IOMMUFD_PT.
+   * Connects the device to an address space or a page table, or moves it to another at once: from now on it reaches what is
+   * mapped there, and nothing else. With a PASID, it is the accesses that carry it. Returns the id of the page table the
+   * kernel uses for it. VFIO_DEVICE_ATTACH_IOMMUFD_PT.
    * @throws KernelError EADDRINUSE where something is mapped at IOVAs that the device cannot have; EFAULT where mapped
-   * memory is not there.
+   * memory is not there; with a PASID EINVAL where a page table was not made for PASIDs, or the PASID is too large.
    */
-  attach(point: AttachPoint): number {
+  attach(point: AttachPoint, { pasid }: PasidOptions = {}): number {
     this.assertOpen();
     if (point.fd !== this.#owner.fd) throw expected(`an address space of ${this.#owner.label}`, 'point', `fd ${point.fd}`);
     const attach = vfio_device_attach_iommufd_pt.create();
-    // The field behind it is the PASID's, which older kernels do not know.
-    attach.argsz = VFIO_DEVICE_ATTACH_IOMMUFD_PT.minimum;
     attach.pt_id = point.id;
-    this.#descriptor.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, attach.bytes);
+    if (pasid === undefined) {
+      // The field behind it is the PASID's, which older kernels do not know.
+      attach.argsz = VFIO_DEVICE_ATTACH_IOMMUFD_PT.minimum;
+      this.#descriptor.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, attach.bytes);
+      return attach.pt_id;
+    }
+    attach.argsz = vfio_device_attach_iommufd_pt.size;
+    attach.flags = VFIO_DEVICE_ATTACH_PASID;
+    attach.pasid = checkedPasid(pasid);
+    this.#withPasid(VFIO_DEVICE_ATTACH_IOMMUFD_PT, attach.bytes);
     return attach.pt_id;
   }
 
-  /** The device reaches no memory any more. Nothing, when it was not attached. VFIO_DEVICE_DETACH_IOMMUFD_PT. */
-  detach(): void {
+  /**
+   * The device reaches no memory any more; with a PASID, not with accesses that carry it. Nothing, when it was not attached.
+   * VFIO_DEVICE_DETACH_IOMMUFD_PT.
+   */
+  detach({ pasid }: PasidOptions = {}): void {
     this.assertOpen();
     const detach = vfio_device_detach_iommufd_pt.create();
-    detach.argsz = VFIO_DEVICE_DETACH_IOMMUFD_PT.minimum;
-    this.#descriptor.ioctl(VFIO_DEVICE_DETACH_IOMMUFD_PT, detach.bytes);
+    if (pasid === undefined) {
+      detach.argsz = VFIO_DEVICE_DETACH_IOMMUFD_PT.minimum;
+      this.#descriptor.ioctl(VFIO_DEVICE_DETACH_IOMMUFD_PT, detach.bytes);
+      return;
+    }
+    this.#withPasid(VFIO_DEVICE_DETACH_IOMMUFD_PT, detachPasid(checkedPasid(pasid)));
   }
+
+  /** Whether the kernel takes PASIDs: one that has nothing attached can be detached. Linux 6.15. */
+  #takesPasids(): boolean {
+    const { kernel, fd } = this.#descriptor;
+    return kernel.ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT.number, detachPasid(0xffff_ffff)) === 0;
+  }
+
+  #withPasid(request: Request, bytes: Uint8Array): void {
+    const { kernel, fd, path } = this.#descriptor;
+    const result = kernel.ioctl(fd, request.number, bytes);
+    const hint = result === -errno.EINVAL ? (this.#takesPasids() ? pasidHint : 'PASIDs need Linux 6.15.') : undefined;
+    check(result, { syscall: 'ioctl', request, path, hint });
+  }
+}
+
+const pasidHint =
+  'Both its page table and the one attached without a PASID have to be made for PASIDs (IOMMU_HWPT_ALLOC_PASID), and the device may have fewer PASIDs.';
+
+function checkedPasid(pasid: number): number {
+  if (!Number.isInteger(pasid) || pasid < 1 || pasid > 0xf_ffff) throw expected('an integer from 1 to 1048575', 'pasid', pasid);
+  return pasid;
+}
+
+function detachPasid(pasid: number): Uint8Array {
+  const detach = vfio_device_detach_iommufd_pt.create();
+  Object.assign(detach, { argsz: vfio_device_detach_iommufd_pt.size, flags: VFIO_DEVICE_DETACH_PASID, pasid });
+  return detach.bytes;
 }
 
 /** The id. Without a token it is the request of the first kernels, which know no more. */

@@ -21,6 +21,7 @@ import { display } from './display.js';
 import { dmaLogging } from './dma-logging.js';
 import { driver } from './driver.js';
 import { express } from './express.js';
+import { faults } from './faults.js';
 import { features } from './features.js';
 import { hotReset, hotResetOfFunctions } from './hot-reset.js';
 import { ioasChoice } from './ioas-choice.js';
@@ -38,6 +39,7 @@ import { mockPageTables } from './mock-page-tables.js';
 import { pageTables } from './page-tables.js';
 import { noIommu, noRawIo } from './noiommu.js';
 import { opening } from './opening.js';
+import { mockPasids, pasids } from './pasids.js';
 import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { tokens } from './tokens.js';
@@ -51,7 +53,7 @@ const suites = {
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
   ...{ files },
-  ...{ pageTables },
+  ...{ pageTables, pasids },
 };
 
 for (const variant of variants) {
@@ -81,7 +83,7 @@ for (const variant of noIommuVariants) describe(variant.name, () => noIommu(vari
 for (const variant of noRawIoVariants) describe(variant.name, () => noRawIo(variant));
 
 const mockSuites = {
-  ...{ mockDevices, mockPageTables, mockDirty },
+  ...{ mockDevices, mockPageTables, mockDirty, faults, mockPasids },
   ...{ virtualIommu },
 };
 

@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs';
+import { fstatSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -145,6 +145,17 @@ describe('stop', () => {
     addon.watchUnref(watch);
     await collect();
     addon.watchStop(watch);
+    addon.close(fd);
+  });
+
+  it('a stopped watch has let go of its file', () => {
+    const fds = (): number => readdirSync('/proc/self/fd').length;
+    const fd = event();
+    const open = fds();
+    const watch = addon.watch(fd, () => {});
+    expect(fds()).toBe(open + 1);
+    addon.watchStop(watch);
+    expect(fds()).toBe(open);
     addon.close(fd);
   });
 
