@@ -1,5 +1,6 @@
 import { CodedError, expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
+import { findNode } from './topology.js';
 import { list, readLinkName, readText, writeText } from './sysfs.js';
 
 /** What a parent device can make. */
@@ -22,6 +23,10 @@ export interface MediatedType {
 export interface MediatedDevice {
   /** Its name, also for `group.openDevice`. */
   readonly uuid: string;
+  /** The same, as other devices have it: `Cdev.open` takes it with `node`. */
+  readonly address: string;
+  /** Its own node, where the kernel has such nodes. Linux 6.6. */
+  readonly node: string | undefined;
   /** Its IOMMU group, for `container.openGroup`: it has one of its own. */
   readonly group: number;
   /**
@@ -89,7 +94,7 @@ export function createMediatedDevice(
     remove();
     throw new CodedError('ERR_VFIO_NO_GROUP', `The mediated device ${name} was made and has no IOMMU group, so VFIO cannot open it`);
   }
-  return { uuid: name, group: Number(group), remove, [Symbol.dispose]: remove };
+  return { uuid: name, address: name, node: findNode(kernel, path), group: Number(group), remove, [Symbol.dispose]: remove };
 }
 
 function typePath(parent: string, type: string): string {

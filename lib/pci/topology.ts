@@ -46,8 +46,8 @@ export function findDevice(kernel: Kernel, address: string): PciDevice {
   };
 }
 
-/** Without nodes of devices, the kernel lists the device and gives it no number. */
-function findNode(kernel: Kernel, path: string): string | undefined {
+/** The node of the device in that folder. Without nodes of devices, the kernel lists the device and gives it no number. */
+export function findNode(kernel: Kernel, path: string): string | undefined {
   const name = list(kernel, `${path}/vfio-dev`).find((each) => kernel.files.access(`${path}/vfio-dev/${each}/dev`) === 0);
   return name && `/dev/vfio/devices/${name}`;
 }

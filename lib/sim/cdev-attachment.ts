@@ -9,7 +9,7 @@ import {
   vfio_device_detach_iommufd_pt,
 } from '../abi/vfio/cdev.js';
 import type { Argument } from './argument.js';
-import type { Attached, BoundDevice } from './iommufd/device.js';
+import type { Attached, Bound } from './iommufd/device.js';
 import type { KernelProfile } from './profile.js';
 
 const ptId = vfio_device_attach_iommufd_pt.offsetofend('pt_id') - 4;
@@ -17,13 +17,13 @@ const ptId = vfio_device_attach_iommufd_pt.offsetofend('pt_id') - 4;
 const tooLarge = 2 ** 31;
 
 export class CdevAttachment {
-  readonly #device: BoundDevice;
+  readonly #device: Bound;
   readonly #takesPasids: boolean;
   /** What was attached without a PASID, and with one: 0 can be either. */
   #attached = false;
   readonly #pasids = new Set<number>();
 
-  constructor(device: BoundDevice, { attachesPasids }: KernelProfile) {
+  constructor(device: Bound, { attachesPasids }: KernelProfile) {
     this.#device = device;
     this.#takesPasids = attachesPasids;
   }
@@ -34,6 +34,7 @@ export class CdevAttachment {
     if (asked === undefined) return -errno.EFAULT;
     if (asked.argsz < VFIO_DEVICE_ATTACH_IOMMUFD_PT.minimum) return -errno.EINVAL;
     if ((asked.flags & ~(this.#takesPasids ? VFIO_DEVICE_ATTACH_PASID : 0)) !== 0) return -errno.EINVAL;
+    if (asked.flags !== 0 && !this.#device.takesPasids) return -errno.EOPNOTSUPP;
     const pasid = asked.flags === 0 ? undefined : pasidOf(argument, asked.argsz, vfio_device_attach_iommufd_pt.size);
     if (pasid !== undefined && pasid < 0) return pasid;
     const result = pasid === undefined ? this.#use(asked.pt_id) : this.#usePasid(asked.pt_id, pasid);
@@ -64,6 +65,7 @@ export class CdevAttachment {
     if (asked === undefined) return -errno.EFAULT;
     if (asked.argsz < VFIO_DEVICE_DETACH_IOMMUFD_PT.minimum) return -errno.EINVAL;
     if ((asked.flags & ~(this.#takesPasids ? VFIO_DEVICE_DETACH_PASID : 0)) !== 0) return -errno.EINVAL;
+    if (asked.flags !== 0 && !this.#device.takesPasids) return -errno.EOPNOTSUPP;
     if (asked.flags === 0) this.#detach();
     else {
       const pasid = pasidOf(argument, asked.argsz, vfio_device_detach_iommufd_pt.size);

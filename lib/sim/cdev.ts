@@ -13,7 +13,7 @@ import { CdevAttachment } from './cdev-attachment.js';
 import { DeviceFile } from './device-file.js';
 import type { IommuGroup } from './iommu-group.js';
 import { IommufdFile } from './iommufd/file.js';
-import type { BoundDevice } from './iommufd/device.js';
+import type { Bound } from './iommufd/device.js';
 import type { FdTable } from './open-file.js';
 import type { VfioDevice } from './vfio-device.js';
 
@@ -23,7 +23,7 @@ export class CdevFile extends DeviceFile {
   readonly #device: VfioDevice;
   readonly #group: IommuGroup;
   readonly #fds: FdTable;
-  #bound: { readonly iommufd: IommufdFile; readonly device: BoundDevice; readonly attachment: CdevAttachment } | undefined;
+  #bound: { readonly iommufd: IommufdFile; readonly device: Bound; readonly attachment: CdevAttachment } | undefined;
 
   constructor(device: VfioDevice, group: IommuGroup, fds: FdTable) {
     super(device, fds, () => this.#release());

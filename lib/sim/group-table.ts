@@ -1,9 +1,11 @@
 import { Endpoint } from './spapr/eeh.js';
+import { DeviceNodes } from './device-nodes.js';
 import { IommuGroup } from './iommu-group.js';
 import { hasIommufd, type Platform } from './platform.js';
 
-/** The groups of a machine: the IOMMU's, and those that vfio makes for devices without one. */
+/** The groups of a machine: the IOMMU's, and those that vfio makes for devices without one. And the nodes of their devices. */
 export class GroupTable implements Iterable<IommuGroup> {
+  readonly nodes = new DeviceNodes();
   readonly #platform: Platform;
   readonly #groups = new Map<number, IommuGroup>();
 
@@ -43,7 +45,7 @@ export class GroupTable implements Iterable<IommuGroup> {
 
   /** Whether the devices of a group have nodes of their own, to be given to /dev/iommu. */
   givesNodes(group: IommuGroup): boolean {
-    return group.kind === 'iommu' && hasIommufd(this.#platform);
+    return group.kind !== 'noiommu' && hasIommufd(this.#platform);
   }
 
   remove(group: IommuGroup): void {

@@ -19,7 +19,6 @@ import { IommufdFile } from './iommufd/file.js';
 import type { Operation } from './iommufd/operation.js';
 import { noiommuKind } from './noiommu.js';
 import type { FdTable, OpenFile } from './open-file.js';
-import type { PciSlot } from './slot.js';
 import { spaprKind } from './spapr/driver.js';
 import { type1Kind } from './type1/driver.js';
 
@@ -29,27 +28,19 @@ const mostFds = 1 << 20;
 /** Longer addresses do not fit in user space. */
 const mostBytes = 2 ** 47;
 const pageSize = 4096;
+const deviceNodes = '/dev/vfio/devices/';
 
 /** The system calls of a simulated machine: fds and dispatch; what a file is knows the file. */
 export class SimulatedKernel implements Kernel, FdTable {
   readonly files: Files;
   readonly #platform: Platform;
   readonly #groups: GroupTable;
-  readonly #slots: readonly PciSlot[];
   readonly #physical: PhysicalMemory;
   readonly #iommuDrivers: readonly IommuDriverKind[];
   readonly #iommufdOperations: readonly Operation[];
   readonly #open = new Map<number, OpenFile>();
 
-  constructor(
-    platform: Platform,
-    groups: GroupTable,
-    slots: readonly PciSlot[],
-    physical: PhysicalMemory,
-    files: Files,
-    iommufdOperations: readonly Operation[],
-  ) {
-    this.#slots = slots;
+  constructor(platform: Platform, groups: GroupTable, physical: PhysicalMemory, files: Files, iommufdOperations: readonly Operation[]) {
     this.#platform = platform;
     this.#groups = groups;
     this.#physical = physical;
@@ -65,8 +56,8 @@ export class SimulatedKernel implements Kernel, FdTable {
     if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#physical));
     const group = [...this.#groups].find((candidate) => candidate.present && path === `/dev/vfio/${candidate.node}`);
     if (group !== undefined) return this.#openGroup(group);
-    const slot = this.#slots.find(({ node }) => node !== undefined && path === `/dev/vfio/devices/${node}`);
-    if (slot !== undefined) return this.#openDevice(slot);
+    const device = path.startsWith(deviceNodes) ? this.#groups.nodes.find(path.slice(deviceNodes.length)) : undefined;
+    if (device !== undefined) return this.install(new CdevFile(device.vfio, device.group, this));
     const found = this.files.access(path);
     return found < 0 ? found : -errno.EACCES;
   }
@@ -76,10 +67,6 @@ export class SimulatedKernel implements Kernel, FdTable {
     return this.#platform.container === 'vfio'
       ? new ContainerFile(this.#iommuDrivers)
       : new IommufdFile(this.#platform, this, this.#iommufdOperations, { accountsToProcess: true });
-  }
-
-  #openDevice({ vfio, group }: PciSlot): number {
-    return vfio === undefined || group === undefined ? -errno.ENODEV : this.install(new CdevFile(vfio, group, this));
   }
 
   #openGroup(group: IommuGroup): number {

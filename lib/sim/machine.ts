@@ -164,7 +164,7 @@ export class Machine {
       groups,
     );
     const tree = fileTree({ platform, slots, groups, mediated: this.#mediated });
-    this.kernel = new SimulatedKernel(platform, groups, slots, physical, new FileTree(tree), iommufdOperations);
+    this.kernel = new SimulatedKernel(platform, groups, physical, new FileTree(tree), iommufdOperations);
   }
 
   /** The process has CAP_SYS_RAWIO. It can be taken away, as setpriv(1) does, or given back. */

@@ -24,7 +24,7 @@ export class PciSlot implements PciPlace {
   #group: IommuGroup | undefined;
   #driver: string | undefined;
   #vfio: VfioPciDevice | undefined;
-  #node: number | undefined;
+  #node: string | undefined;
 
   /** `slots` are the machine's, this one among them once it is there; `group` its IOMMU group: undefined without an IOMMU. */
   constructor(
@@ -69,7 +69,7 @@ export class PciSlot implements PciPlace {
 
   /** What its own node in /dev/vfio/devices is called. */
   get node(): string | undefined {
-    return this.#node === undefined ? undefined : `vfio${this.#node}`;
+    return this.#node;
   }
 
   /** The driver's probe: 0 or -errno. */
@@ -78,7 +78,7 @@ export class PciSlot implements PciPlace {
       if (this.#group === undefined) this.#enter(this.#groups.makeUnsafe());
       if (this.#group === undefined) return -errno.EINVAL;
       this.#vfio = new VfioPciDevice(this, this.#kernel);
-      if (this.#groups.givesNodes(this.#group)) this.#node = lowestFree(this.#slots);
+      if (this.#groups.givesNodes(this.#group)) this.#node = this.#groups.nodes.add(this.#vfio, this.#group);
     }
     this.#driver = driver;
     return 0;
@@ -98,6 +98,7 @@ export class PciSlot implements PciPlace {
   unbind(): void {
     this.#driver = undefined;
     this.#vfio = undefined;
+    if (this.#node !== undefined) this.#groups.nodes.remove(this.#node);
     this.#node = undefined;
     const group = this.#group;
     if (group === undefined || group.present) return;
@@ -111,10 +112,4 @@ export class PciSlot implements PciPlace {
     this.#group = group;
     group?.slots.push(this);
   }
-}
-
-function lowestFree(slots: readonly PciSlot[]): number {
-  let number = 0;
-  while (slots.some(({ node }) => node === `vfio${number}`)) number += 1;
-  return number;
 }

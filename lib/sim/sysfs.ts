@@ -1,6 +1,7 @@
 /** What a simulated machine shows below /sys and /dev. */
 import { errno } from '../abi/errno.js';
 import { PCI_INTERRUPT_PIN } from '../abi/pci.js';
+import { nodeEntries } from './device-nodes.js';
 import type { GroupTable } from './group-table.js';
 import { command, directory, line, link, text, type FileNode } from './files.js';
 import type { IommuGroup } from './iommu-group.js';
@@ -22,7 +23,7 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
       ...(hasIommufd(platform) && { iommu: { kind: 'device' as const } }),
       vfio: directory(() => ({
         vfio: { kind: 'device' },
-        ...deviceNodes(slots),
+        ...deviceNodes(groups),
         ...Object.fromEntries([...groups].filter((group) => group.present).map((group) => [group.node, { kind: 'device' }])),
       })),
     })),
@@ -63,9 +64,9 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
   }));
 }
 
-function deviceNodes(slots: readonly PciSlot[]): Record<string, FileNode> {
-  const nodes = slots.flatMap(({ node }) => (node === undefined ? [] : [[node, { kind: 'device' as const }] as const]));
-  return nodes.length === 0 ? {} : { devices: directory(() => Object.fromEntries(nodes)) };
+function deviceNodes({ nodes: { names } }: GroupTable): Record<string, FileNode> {
+  if (names.length === 0) return {};
+  return { devices: directory(() => Object.fromEntries(names.map((name) => [name, { kind: 'device' }]))) };
 }
 
 /** Where iommufd is the container there is no type1. */
@@ -132,9 +133,7 @@ function deviceDirectory(slot: PciSlot): FileNode {
       () => slot.driverOverride ?? '(null)',
       (text) => override(slot, text),
     ),
-    ...(slot.node !== undefined && {
-      'vfio-dev': directory(() => ({ [slot.node ?? '']: directory(() => ({ dev: line(() => `511:${slot.node?.slice(4)}`) })) })),
-    }),
+    ...(slot.node !== undefined && nodeEntries(slot.node)),
     ...(slot.group !== undefined && { iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group?.number}`) }),
     ...(slot.driver !== undefined && { driver: link(() => `../../../bus/pci/drivers/${slot.driver}`) }),
   }));

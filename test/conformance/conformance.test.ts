@@ -31,6 +31,7 @@ import { files } from './files.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
 import { limited } from './limited.js';
+import { mediatedNodes } from './mediated-nodes.js';
 import { mediated } from './mediated.js';
 import { migration } from './migration.js';
 import { mockDevices } from './mock-devices.js';
@@ -52,7 +53,7 @@ const suites = {
   ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features, compatibility },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
-  ...{ files },
+  ...{ files, mediatedNodes },
   ...{ pageTables, pasids },
 };
 

@@ -13,7 +13,19 @@ export type Attached = { readonly table: number } | number;
 /** How a page table becomes the device's: 0 or -errno. */
 type Change = (table: HardwarePageTable) => number;
 
-export class BoundDevice extends IommufdObject implements AttachedDevice {
+/** What a VFIO device is to /dev/iommu: a device behind an IOMMU, or the access of a driver that does its DMA itself. */
+export interface Bound {
+  readonly id: number;
+  /** It can be attached with a PASID. */
+  readonly takesPasids: boolean;
+  attach(id: number, pasid?: number): Attached;
+  replace(id: number, pasid?: number): Attached;
+  detach(pasid?: number): void;
+  unbind(): void;
+}
+
+export class BoundDevice extends IommufdObject implements AttachedDevice, Bound {
+  readonly takesPasids = true;
   /** Its driver needs it until it is unbound. */
   override users = 1;
   /** What stands between it and memory. */

@@ -77,6 +77,11 @@ export class DmaBufPages extends Pages {
     };
   }
 
+  /** It is no memory of the processor's. */
+  override transfer(): number {
+    return -errno.EINVAL;
+  }
+
   override pins(): boolean {
     return false;
   }

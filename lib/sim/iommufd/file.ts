@@ -18,7 +18,8 @@ import type { Platform } from '../platform.js';
 import type { GroupKind, IommuGroup } from '../iommu-group.js';
 import { Compatibility } from './compatibility.js';
 import { chooseIoas, compatibilityIoctl } from './compatibility-ioctl.js';
-import { BoundDevice } from './device.js';
+import { Access } from './access.js';
+import { BoundDevice, type Bound } from './device.js';
 import { ExposedPages } from './exposed-pages.js';
 import { Ioas } from './ioas.js';
 import { allocateFaultQueue } from './fault-queue.js';
@@ -132,7 +133,9 @@ export class IommufdFile extends OpenFile {
   }
 
   /** A device of the group becomes this file's, and one of its objects. */
-  bind(group: IommuGroup): BoundDevice | number {
+  bind(group: IommuGroup): Bound | number {
+    // The drivers of mediated devices that there are pin nothing, and so let go of everything.
+    if (group.kind === 'emulated') return Access.create(this.#context, { pinsPages: true, unmap: () => {} });
     return BoundDevice.create(this.#context, group, machineIommu(this.#context.platform));
   }
 
@@ -152,7 +155,7 @@ export class IommufdFile extends OpenFile {
   }
 
   /** A device of a group that joined is opened: it is bound, and attached to the address space of VFIO's requests. */
-  bindAndAttach(group: IommuGroup): BoundDevice | number {
+  bindAndAttach(group: IommuGroup): Bound | number {
     const device = this.bind(group);
     if (typeof device === 'number') return device;
     const { ioas } = this.#context.compatibility;

@@ -1,6 +1,7 @@
 /** Queues of the hardware in a guest's memory. The order of checks is that of the kernel's viommu.c. */
 import { errno } from '../../abi/errno.js';
 import { IOMMU_HW_QUEUE_ALLOC, IOMMU_HW_QUEUE_TYPE_DEFAULT, iommu_hw_queue_alloc } from '../../abi/iommufd/viommu.js';
+import { Access, type Pinned } from './access.js';
 import type { HardwareQueueHardware, HardwareQueueHost, MakeHardwareQueue } from './hardware.js';
 import { top } from './ioas.js';
 import { IommufdObject } from './objects.js';
@@ -11,30 +12,23 @@ const pageSize = 4096n;
 /** The kernel lists the pages in memory, by pointers, and gives no list as long as this. */
 const mostPages = 2n ** 31n / 8n;
 
-/** What the kernel holds pages by: an object of the file, which no request knows. */
-class PageAccess extends IommufdObject {
-  override users = 1;
-  override release(): void {}
-}
-
 class HardwareQueue extends IommufdObject implements HardwareQueueHost {
   readonly index: number;
-  readonly #context: Context;
   readonly #viommu: VirtualIommu;
-  readonly #access = new PageAccess();
-  /** The pages it lies in, while they are held. */
-  #held: { readonly start: bigint; readonly last: bigint } | undefined;
+  /** What the kernel holds pages by. */
+  readonly #access: Access;
+  /** The pages it lies in. */
+  #pinned: Pinned | undefined;
   #needs: HardwareQueue | undefined;
   #hardware: HardwareQueueHardware | undefined;
 
   constructor(context: Context, viommu: VirtualIommu, index: number) {
     super();
-    this.#context = context;
     this.#viommu = viommu;
     this.index = index;
     viommu.users += 1;
     context.objects.add(this);
-    context.objects.add(this.#access);
+    this.#access = Access.create(context);
   }
 
   dependOn(other: HardwareQueueHost): void {
@@ -45,16 +39,12 @@ class HardwareQueue extends IommufdObject implements HardwareQueueHost {
 
   /** iommufd_hw_queue_alloc_phys, then the driver's part: 0 or -errno. */
   start(make: MakeHardwareQueue, iova: bigint, length: bigint): number {
-    const { ioas } = this.#viommu.parent;
-    const refused = ioas.addPageUser();
+    const refused = this.#access.attachTo(this.#viommu.parent.ioas);
     if (refused !== 0) return refused;
     const [start, last] = [iova & -pageSize, (iova + length - 1n) | (pageSize - 1n)];
-    const locked = ioas.lock(start, last);
-    if (locked !== 0) {
-      ioas.removePageUser();
-      return locked;
-    }
-    this.#held = { start, last };
+    const pinned = this.#access.pin(start, last - start + 1n, false);
+    if (typeof pinned === 'number') return pinned;
+    this.#pinned = pinned;
     // No two pages of a process are neighbours in physical memory here.
     if (last - start >= pageSize) return -errno.EFAULT;
     const hardware = make(this);
@@ -66,13 +56,8 @@ class HardwareQueue extends IommufdObject implements HardwareQueueHost {
   override release(): void {
     this.#hardware?.release();
     if (this.#needs !== undefined) this.#needs.users -= 1;
-    const { ioas } = this.#viommu.parent;
-    if (this.#held !== undefined) {
-      ioas.unlock(this.#held.start, this.#held.last);
-      ioas.removePageUser();
-    }
-    this.#access.users -= 1;
-    this.#context.objects.destroy(this.#access.id);
+    this.#pinned?.release();
+    this.#access.unbind();
     this.#viommu.users -= 1;
   }
 }

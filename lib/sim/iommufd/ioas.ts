@@ -10,7 +10,7 @@ import type { Pages, PinnedPages } from './pages.js';
 import { holes, mergeSorted, usedSpans } from './spans.js';
 
 export const top = 0xffff_ffff_ffff_ffffn;
-const pageSize = 4096n;
+export const pageSize = 4096n;
 /** A chosen IOVA is aligned so that a large page of the processor can be one of the IOMMU, and no further. */
 const largePage = 0x20_0000n;
 
@@ -35,6 +35,23 @@ interface IovaArea extends Interval, Access {
   locks: number;
   /** While a page table has it. */
   pin: PinnedPages | undefined;
+  /** How often drivers have pinned some of it. */
+  accesses: number;
+  /** It is being unmapped, and nobody pins any of it again. */
+  blocked: boolean;
+}
+
+/** What of a range is in one mapping. */
+export interface AreaPart extends Interval {
+  readonly area: Pick<IovaArea, 'accesses' | 'locks' | 'blocked' | keyof Access>;
+  readonly slice: Slice;
+}
+
+/** Access of a driver. */
+interface Accessor {
+  readonly alignment: bigint;
+  /** What is pinned of the range is to be let go of. */
+  notify(range: Interval): void;
 }
 
 /** What an unmapping did: the bytes, and 0 or -errno. It may have done some before it failed. */
@@ -65,8 +82,7 @@ export class Ioas extends IommufdObject {
   #alignment = 1n;
   /** The page tables that follow it. */
   readonly #tables = new Set<Follower>();
-  /** How many in the kernel use whole pages of it. */
-  #pageUsers = 0;
+  readonly #accesses = new Set<Accessor>();
   readonly #platform: Platform;
 
   constructor(platform: Platform) {
@@ -103,33 +119,17 @@ export class Ioas extends IommufdObject {
     this.#align(this.#leastAlignment);
   }
 
-  /** iopt_add_access of one that takes whole pages: 0, or -errno where something mapped is not aligned so. */
-  addPageUser(): number {
-    const result = this.#align(pageSize > this.#alignment ? pageSize : this.#alignment);
-    if (result === 0) this.#pageUsers += 1;
+  /** iopt_add_access: 0 or -errno. */
+  addAccess(access: Accessor): number {
+    this.#accesses.add(access);
+    const result = this.#align(this.#leastAlignment);
+    if (result !== 0) this.#accesses.delete(access);
     return result;
   }
 
-  removePageUser(): void {
-    this.#pageUsers -= 1;
+  removeAccess(access: Accessor): void {
+    this.#accesses.delete(access);
     this.#align(this.#leastAlignment);
-  }
-
-  /** iommufd_access_pin_pages, to be read: mappings without a gap, which stay until `unlock`. 0 or -errno. */
-  lock(start: bigint, last: bigint): number {
-    let next = start;
-    for (const area of this.#areas.within(start, last)) {
-      if (area.start > next) return -errno.ENOENT;
-      if (!area.readable) return -errno.EPERM;
-      next = area.last + 1n;
-    }
-    if (next <= last) return -errno.ENOENT;
-    for (const area of this.#areas.within(start, last)) area.locks += 1;
-    return 0;
-  }
-
-  unlock(start: bigint, last: bigint): void {
-    for (const area of this.#areas.within(start, last)) area.locks -= 1;
   }
 
   #reserveOutside({ start, last }: Interval, owner: object): number {
@@ -138,8 +138,9 @@ export class Ioas extends IommufdObject {
   }
 
   get #leastAlignment(): bigint {
-    let least = this.#largePages && this.#pageUsers === 0 ? 1n : pageSize;
+    let least = this.#largePages ? 1n : pageSize;
     for (const { domain } of this.#tables) if (domain.pageSize > least) least = domain.pageSize;
+    for (const { alignment } of this.#accesses) if (alignment > least) least = alignment;
     return least;
   }
 
@@ -265,7 +266,7 @@ export class Ioas extends IommufdObject {
     let start = iova;
     const areas: IovaArea[] = [];
     for (const { pages, offset, length: part } of slices) {
-      areas.push({ start, last: start + part - 1n, pages, offset, ...access, locks: 0, pin: undefined });
+      areas.push({ start, last: start + part - 1n, pages, offset, ...access, locks: 0, pin: undefined, accesses: 0, blocked: false });
       start += part;
     }
     const unfilled = this.#tables.size > 0 ? this.#pinAll(areas) || this.#refused(areas, this.#tables) : 0;
@@ -309,6 +310,15 @@ export class Ioas extends IommufdObject {
     return -errno.ENOSPC;
   }
 
+  /** What of each mapping is in the range. */
+  *parts({ start, last }: Interval): Generator<AreaPart, void> {
+    for (const area of this.#areas.within(start, last)) {
+      const [from, to] = [area.start > start ? area.start : start, lesser(area.last, last)];
+      const slice = { pages: area.pages, offset: area.offset + from - area.start, length: to - from + 1n };
+      yield { start: from, last: to, area, slice };
+    }
+  }
+
   /** iopt_get_pages: what is mapped there without a gap, or -errno. */
   slices(iova: bigint, length: bigint): Slice[] | number {
     if (length === 0n) return -errno.EINVAL;
@@ -316,11 +326,10 @@ export class Ioas extends IommufdObject {
     if (last > top) return -errno.EOVERFLOW;
     const found: Slice[] = [];
     let next = iova;
-    for (const area of this.#areas.within(iova, last)) {
-      if (area.start > next) return -errno.ENOENT;
-      const end = lesser(area.last, last);
-      found.push({ pages: area.pages, offset: area.offset + next - area.start, length: end - next + 1n });
-      next = end + 1n;
+    for (const part of this.parts({ start: iova, last })) {
+      if (part.start > next) return -errno.ENOENT;
+      found.push(part.slice);
+      next = part.last + 1n;
     }
     return next > last ? found : -errno.ENOENT;
   }
@@ -344,6 +353,7 @@ export class Ioas extends IommufdObject {
     for (const area of this.#areas.within(start, last)) {
       if (area.locks > 0) return { bytes, result: -errno.EBUSY };
       if (area.start < start || area.last > last) return { bytes, result: -errno.ENOENT };
+      if (!this.#evict(area)) return { bytes, result: -errno.EDEADLK };
       this.#areas.remove(area);
       this.#unpin(area);
       area.pages.drop();
@@ -353,13 +363,21 @@ export class Ioas extends IommufdObject {
     return { bytes, result: 0 };
   }
 
+  /** Has drivers let go of a mapping. False where one does not: none of the kernel's own is so. */
+  #evict(area: IovaArea): boolean {
+    if (area.accesses === 0) return true;
+    area.blocked = true;
+    for (const access of [...this.#accesses]) access.notify(area);
+    return area.accesses === 0;
+  }
+
   /** iopt_area_split, of the mapping `last` is in: one that ends there, and the rest. 0 or -errno. */
   cutBehind(last: bigint): number {
     const area = this.#areas.at(last);
     if (area === undefined || last === area.start || last === area.last) return 0;
     const size = last + 1n - area.start;
     if (area.pages instanceof DmaBufPages) return -errno.EOPNOTSUPP;
-    if ((((last + 1n) | (area.offset + size)) & (this.#alignment - 1n)) !== 0n) return -errno.EINVAL;
+    if ((((last + 1n) | (area.offset + size)) & (this.#alignment - 1n)) !== 0n || area.accesses > 0) return -errno.EINVAL;
     const [pin, restPin] = area.pin?.split(size) ?? [];
     this.#areas.remove(area);
     area.pages.retain();

@@ -58,6 +58,8 @@ export abstract class Pages {
 
   /** Pins the pages a part lies in; offsets in the pin are from the part's start. Or -errno. */
   abstract pin(offset: bigint, length: bigint, platform: Platform): PinnedPages | number;
+  /** Moves bytes for a driver, which need not be pinned: 0 or -errno. */
+  abstract transfer(offset: bigint, bytes: Uint8Array, write: boolean, platform: Platform): number;
   /** Whether the page there is pinned: `address` counts as `this.address` does. */
   abstract pins(address: bigint): boolean;
   protected release(): void {}
@@ -108,6 +110,15 @@ export abstract class LockedPages extends Pages {
         if (shared.parts === 0) pin.release();
       },
     };
+  }
+
+  override transfer(offset: bigint, bytes: Uint8Array, write: boolean, platform: Platform): number {
+    const pin = this.reach(offset, BigInt(bytes.byteLength), platform);
+    if (typeof pin === 'number') return pin;
+    if (write) pin.write(0, bytes);
+    else pin.read(0, bytes);
+    pin.release();
+    return 0;
   }
 
   override pins(address: bigint): boolean {

@@ -1,6 +1,7 @@
 /** Mediated devices: parents that make them, and the bus they are on, as the kernel's mdev_core.c and mdev_sysfs.c have it. */
 import { errno } from '../../abi/errno.js';
 import { VFIO_DEVICE_API_PCI_STRING } from '../../abi/vfio/device.js';
+import { nodeEntries } from '../device-nodes.js';
 import { command, directory, line, link, type FileNode } from '../files.js';
 import type { GroupTable } from '../group-table.js';
 import type { IommuGroup } from '../iommu-group.js';
@@ -37,6 +38,8 @@ interface Mediated {
   readonly parent: MdevDriver;
   readonly type: MdevType;
   readonly group: IommuGroup;
+  /** What its own node is called. */
+  readonly node: string | undefined;
 }
 
 const uuidLength = 36;
@@ -63,6 +66,7 @@ export class MdevBus {
     if (device === undefined) return;
     this.#devices.delete(uuid);
     device.group.opened?.revoke();
+    if (device.node !== undefined) this.#groups.nodes.remove(device.node);
     this.#groups.remove(device.group);
     device.type.removed();
   }
@@ -126,7 +130,7 @@ export class MdevBus {
     };
   }
 
-  #deviceEntries({ address, parent, type, group }: Mediated): Record<string, FileNode> {
+  #deviceEntries({ address, parent, type, group, node }: Mediated): Record<string, FileNode> {
     const attributes = Object.entries(type.attributes(address)).map(([name, text]) => [name, line(() => text)]);
     return {
       remove: command((text) => this.#remove(address, text)),
@@ -134,6 +138,7 @@ export class MdevBus {
       iommu_group: link(() => `../../../../../kernel/iommu_groups/${group.number}`),
       driver: link(() => `../../../../../bus/mdev/drivers/${parent.name}`),
       subsystem: link(() => '../../../../../bus/mdev'),
+      ...(node !== undefined && nodeEntries(node)),
       vendor: directory(() => Object.fromEntries(attributes) as Record<string, FileNode>),
     };
   }
@@ -148,7 +153,8 @@ export class MdevBus {
     if (typeof vfio === 'number') return vfio;
     const group = this.#groups.makeEmulated();
     const path = `devices/virtual/${parent.name}/${parent.name}/${uuid}`;
-    const device: Mediated = { address: uuid, path, driver: parent.name, vfio, parent, type, group };
+    const node = this.#groups.givesNodes(group) ? this.#groups.nodes.add(vfio, group) : undefined;
+    const device: Mediated = { address: uuid, path, driver: parent.name, vfio, parent, type, group, node };
     group.slots.push(device);
     this.#devices.set(uuid, device);
     return 0;
@@ -158,7 +164,7 @@ export class MdevBus {
     const wanted = parseUnsigned(text);
     if (wanted === undefined) return -errno.EINVAL;
     if (wanted === 0n) return 0;
-    if (this.find(uuid)?.isOpen === true) {
+    if (this.find(uuid)?.isHeld === true) {
       // The real kernel makes the writer wait until the device is let go; here waiting would stop the only thread there
       // is, so the write is refused and can be repeated. `Machine.unbind` waits.
       this.find(uuid)?.askBack();
