@@ -71,7 +71,7 @@ export class CdevFile extends DeviceFile {
     if (!(iommufd instanceof IommufdFile)) return -errno.EBADFD;
     // Only the group gives out more than one fd of a device.
     if (this.#device.isOpen) return -errno.EINVAL;
-    const bound = iommufd.bind(this.#group);
+    const bound = iommufd.bind(this.#group, this.#device);
     if (typeof bound === 'number') return bound;
     this.#device.open();
     bind.out_devid = bound.id;

@@ -125,16 +125,16 @@ export class GroupFile extends OpenFile {
 
   /** The first open of a device gives it to the file of /dev/iommu, and the group is free to be closed. */
   #openOfIommufd(device: VfioDevice, iommufd: IommufdFile): number {
-    const unbind = device.isOpen ? () => {} : this.#bind(iommufd);
+    const unbind = device.isOpen ? () => {} : this.#bind(device, iommufd);
     if (typeof unbind === 'number') return unbind;
     device.open(unbind);
     return this.#fds.install(new DeviceFile(device, this.#fds, () => device.close()));
   }
 
   /** What undoes it, or -errno. */
-  #bind(iommufd: IommufdFile): (() => void) | number {
+  #bind(device: VfioDevice, iommufd: IommufdFile): (() => void) | number {
     if (this.#group.kind === 'noiommu') return this.#forbidden || iommufd.translatesForGroups ? -errno.EPERM : () => {};
-    const bound = iommufd.bindAndAttach(this.#group);
+    const bound = iommufd.bindAndAttach(this.#group, device);
     if (typeof bound === 'number') return bound;
     iommufd.retain();
     return () => {

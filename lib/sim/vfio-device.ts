@@ -50,6 +50,11 @@ export abstract class VfioDevice {
     return 0;
   }
 
+  /** Whether it is a virtual function of another. */
+  get isVirtual(): boolean {
+    return false;
+  }
+
   /** Whether a token means something to it. */
   get asksForTokens(): boolean {
     return false;

@@ -214,6 +214,8 @@ export function faults(variant: Variant): void {
 
     it('the page table of a PASID is asked for what is its own', () => {
       if (!newer()) return expect(nested(queue.id, IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID)).toBe('EOPNOTSUPP');
+      spaces.destroy(device.selftest);
+      device = mocks.device(space, mock.MOCK_FLAGS_DEVICE_PASID);
       using own = { queue: new FaultSeam(subject.kernel, iommufd.fd), [Symbol.dispose]: () => own.queue.close() };
       const both = IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID;
       const [rid, pasid, silent] = [nested(queue.id, both), nested(own.queue.id, both), nested(0, IOMMU_HWPT_ALLOC_PASID)];

@@ -35,7 +35,9 @@ export interface Attachment {
 
 /** One time that a page table is attached. */
 export interface AttachHandle {
+  /** Its id. */
   readonly device: number;
+  readonly requestsPages: boolean;
 }
 
 export class GroupAttachments implements PasidTranslation {
@@ -125,7 +127,7 @@ export class GroupAttachments implements PasidTranslation {
   request(requests: readonly PageRequest[], answered: (code: number) => void): boolean {
     const attachment = this.#asked(requests[0]);
     const queue = attachment?.table.faultQueue;
-    if (attachment === undefined || queue === undefined) return false;
+    if (attachment?.by.requestsPages !== true || queue === undefined) return false;
     queue.deliver({ device: attachment.by.device, attachment: attachment.by, requests, answered });
     return true;
   }

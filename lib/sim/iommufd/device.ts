@@ -1,7 +1,7 @@
 /** Devices that a file of /dev/iommu owns, and what they are attached to. The order of checks is that of the kernel's device.c. */
 import { errno } from '../../abi/errno.js';
 import type { IommuGroup } from '../iommu-group.js';
-import { GroupAttachments, noPasid, type AttachedDevice, type Attachment } from './attachments.js';
+import { GroupAttachments, noPasid, type AttachedDevice, type AttachHandle, type Attachment } from './attachments.js';
 import type { DeviceIommu } from './hardware.js';
 import { Ioas } from './ioas.js';
 import { IommufdObject } from './objects.js';
@@ -57,6 +57,11 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
 
   isOf(group: object): boolean {
     return this.#group === group;
+  }
+
+  /** A new one for each attachment. */
+  get #handle(): AttachHandle {
+    return { device: this.id, requestsPages: this.iommu.requestsPages };
   }
 
   #attachment(pasid: number): Attachment | undefined {
@@ -129,7 +134,7 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
       return refused;
     }
     if (others !== undefined) others.devices.add(this);
-    else this.attachments.set(pasid, { table, devices: new Set([this]), by: { device: this.id } });
+    else this.attachments.set(pasid, { table, devices: new Set([this]), by: this.#handle });
     this.#group.domain = this.attachments;
     table.users += 1;
     this.users += 1;
@@ -151,7 +156,7 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
     }
     if (pasid === noPasid && to !== from) for (const device of devices) from.unreserve(device);
     attachment.table = table;
-    attachment.by = { device: this.id };
+    attachment.by = this.#handle;
     old.faultQueue?.drain(by);
     table.users += devices.size;
     old.users -= devices.size;
@@ -170,8 +175,7 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
     const compatible = this.attachments.compatible(table, pasid);
     if (compatible !== 0) return compatible;
     if (pasid !== noPasid) {
-      // A device without PASIDs cannot use them, and nobody minds.
-      if (iommu.maxPasidLog2 === 0) return 0;
+      if (!iommu.knowsPasids) return 0;
       if (pasid >= 2 ** iommu.maxPasidLog2) return -errno.EINVAL;
     }
     const refused = iommu.attach(table.domain, pasid);

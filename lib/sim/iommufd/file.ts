@@ -99,6 +99,12 @@ function operations({ kernel }: Platform, added: readonly Operation[]): Readonly
   return new Map(known.map((each) => [each.request.number, each]));
 }
 
+/** A device of the machine: a `VfioDevice`. */
+interface BoundFunction {
+  /** It is a virtual function of another. */
+  readonly isVirtual: boolean;
+}
+
 export class IommufdFile extends OpenFile {
   readonly #context: Context;
   readonly #operations: ReadonlyMap<number, Operation>;
@@ -133,10 +139,10 @@ export class IommufdFile extends OpenFile {
   }
 
   /** A device of the group becomes this file's, and one of its objects. */
-  bind(group: IommuGroup): Bound | number {
+  bind(group: IommuGroup, { isVirtual }: BoundFunction): Bound | number {
     // The drivers of mediated devices that there are pin nothing, and so let go of everything.
     if (group.kind === 'emulated') return Access.create(this.#context, { pinsPages: true, unmap: () => {} });
-    return BoundDevice.create(this.#context, group, machineIommu(this.#context.platform));
+    return BoundDevice.create(this.#context, group, machineIommu(this.#context.platform, isVirtual));
   }
 
   /** iommufd_ctx_has_group. */
@@ -155,8 +161,8 @@ export class IommufdFile extends OpenFile {
   }
 
   /** A device of a group that joined is opened: it is bound, and attached to the address space of VFIO's requests. */
-  bindAndAttach(group: IommuGroup): Bound | number {
-    const device = this.bind(group);
+  bindAndAttach(group: IommuGroup, bound: BoundFunction): Bound | number {
+    const device = this.bind(group, bound);
     if (typeof device === 'number') return device;
     const { ioas } = this.#context.compatibility;
     const attached = ioas === undefined ? -errno.ENODEV : device.attach(ioas.id);

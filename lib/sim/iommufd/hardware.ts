@@ -107,6 +107,10 @@ export interface DeviceIommu {
   readonly translatesForDevice: boolean;
   /** PASIDs of the device, as a power of two: 0 for none. */
   readonly maxPasidLog2: number;
+  /** It knows PASIDs, if only 0; a device that knows none uses none, whatever is attached. */
+  readonly knowsPasids: boolean;
+  /** The device asks for pages that it cannot reach, and waits for them. */
+  readonly requestsPages: boolean;
   /** hw_info: what the hardware can do, in the form that was asked for, or -errno. IOMMU_HW_INFO_TYPE_DEFAULT is its own. */
   hardwareInformation(type: number): HardwareInformation | number;
   /** domain_alloc_paging_flags. `flags` are IOMMU_HWPT_ALLOC_ ones. */

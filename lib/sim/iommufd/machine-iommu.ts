@@ -20,15 +20,16 @@ import type { DeviceIommu, HardwareInformation, MakeVirtualIommu, NestedDomain, 
 import type { UserData } from './user-data.js';
 import { VtdNestedDomain } from './vtd-nested.js';
 
-export function machineIommu({ iommu, kernel }: Platform): DeviceIommu {
+/** Of a device, which may be a virtual function of another. */
+export function machineIommu({ iommu, kernel }: Platform, isVirtual: boolean): DeviceIommu {
   const newer = kernel.iommufd.pageTablesForPasids;
   switch (iommu.kind) {
     case 'intel':
-      return new IntelIommu(iommu, newer);
+      return new IntelIommu(iommu, isVirtual, newer);
     case 'amd':
-      return newer ? new AmdIommu(iommu) : new OlderAmdIommu(iommu);
+      return newer ? new AmdIommu(iommu, isVirtual) : new OlderAmdIommu(iommu, isVirtual);
     default:
-      return new MachineIommu(iommu);
+      return new MachineIommu(iommu, isVirtual);
   }
 }
 
@@ -40,8 +41,10 @@ class MachineIommu implements DeviceIommu {
   readonly translatesForDevice = false;
   readonly leavesPasidsToGuests = false;
   readonly #profile: IommuProfile;
+  protected readonly isVirtual: boolean;
 
-  constructor(profile: IommuProfile) {
+  constructor(profile: IommuProfile, isVirtual: boolean) {
+    this.isVirtual = isVirtual;
     this.driver = profile;
     this.isolatesInterrupts = profile.isolatesInterrupts;
     this.reserved = profile.reserved;
@@ -58,6 +61,15 @@ class MachineIommu implements DeviceIommu {
 
   get maxPasidLog2(): number {
     return this.has('pasids') ? pasidBits : 0;
+  }
+
+  get knowsPasids(): boolean {
+    return this.has('pasids');
+  }
+
+  /** Devices ask for pages where they have PASIDs. */
+  get requestsPages(): boolean {
+    return this.has('pasids');
   }
 
   hardwareInformation(_type: number): HardwareInformation | number {
@@ -79,8 +91,9 @@ class MachineIommu implements DeviceIommu {
     return 0;
   }
 
+  /** A virtual function shares the page requests of its physical one, which is not known to be the same user's. */
   enablePageRequests(): number {
-    return 0;
+    return this.isVirtual && this.requestsPages ? -errno.EINVAL : 0;
   }
 }
 
@@ -101,8 +114,8 @@ const vtd = {
 class IntelIommu extends MachineIommu {
   readonly #newer: boolean;
 
-  constructor(profile: IommuProfile, newer: boolean) {
-    super(profile);
+  constructor(profile: IommuProfile, isVirtual: boolean, newer: boolean) {
+    super(profile, isVirtual);
     this.#newer = newer;
   }
 
@@ -135,9 +148,10 @@ class IntelIommu extends MachineIommu {
     return domain instanceof VtdNestedDomain && !domain.usable ? -errno.EINVAL : 0;
   }
 
-  /** Devices ask for pages where they have PASIDs. */
+  /** Older kernels do not ask whether a virtual function has page requests to share. */
   override enablePageRequests(): number {
-    return this.has('pasids') ? 0 : -errno.ENODEV;
+    if (this.isVirtual && !this.#newer) return -errno.EINVAL;
+    return this.requestsPages ? super.enablePageRequests() : -errno.ENODEV;
   }
 }
 

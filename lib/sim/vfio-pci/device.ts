@@ -86,6 +86,10 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     return admitted === 1 ? 0 : admitted;
   }
 
+  override get isVirtual(): boolean {
+    return this.#place.physical !== undefined;
+  }
+
   override get asksForTokens(): boolean {
     return true;
   }

@@ -52,6 +52,9 @@ export class MockIommu implements DeviceIommu {
   readonly tracksDirtyPages: boolean;
   readonly translatesForDevice = false;
   readonly maxPasidLog2: number;
+  /** Without the flag it has one, 0. */
+  readonly knowsPasids = true;
+  readonly requestsPages = true;
   readonly virtual = new MockVirtualDevice();
   readonly #newer: boolean;
   #failsNext = false;
