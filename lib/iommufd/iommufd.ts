@@ -141,9 +141,11 @@ export class Iommufd extends Resource {
     return request.val64;
   }
 
-  /** Devices go first: what they are attached to cannot be destroyed. */
+  /** Devices go first: what they are attached to cannot be destroyed. Page tables follow with their address spaces, and then queues. */
   protected override quiesce(): void {
-    finishAll(this.children.filter((child) => !(child instanceof Ioas)).map((child) => () => child.close()));
+    const { children } = this;
+    const first = children.filter((child) => !(child instanceof Ioas) && !(child instanceof FaultQueue));
+    finishAll([...first, ...this.addressSpaces].map((child) => () => child.close()));
   }
 
   protected override release(): void {
