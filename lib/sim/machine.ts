@@ -49,7 +49,7 @@ export interface MachineOptions {
   /** Who answers as /dev/vfio/vfio: VFIO, or iommufd, on a kernel built without VFIO's own container. Default: 'vfio'. */
   readonly container?: ContainerProvider;
   /**
-   * What the IOMMU can do beside translating, as newer hardware does; 'intel' and 'amd' can have it. Default: nothing, as
+   * What the IOMMU can do beside translating, as newer hardware does; 'intel', 'amd' and 'smmuv3' can have it. Default: nothing, as
    * the ones that QEMU emulates.
    */
   readonly iommuFeatures?: readonly IommuFeature[];
@@ -111,7 +111,7 @@ export class Machine {
     if (!containers.includes(container)) throw expected(`one of ${containers.join(', ')}`, 'container', container);
     for (const name of iommuFeatures) {
       if (!knownFeatures.includes(name)) throw expected(`one of ${knownFeatures.join(', ')}`, 'iommuFeatures', name);
-      if (iommu !== 'intel' && iommu !== 'amd') throw expected("'intel' or 'amd' with iommuFeatures", 'iommu', iommu);
+      if (!['intel', 'amd', 'smmuv3'].includes(iommu)) throw expected("'intel', 'amd' or 'smmuv3' with iommuFeatures", 'iommu', iommu);
     }
     for (const name of mediated)
       if (!Object.hasOwn(mediatedDrivers, name)) throw expected(`one of ${Object.keys(mediatedDrivers).join(', ')}`, 'mediated', name);

@@ -5,7 +5,7 @@ import { IOMMU_IOAS_NOIOMMU_GET_PA } from '../abi/iommufd/ioas.js';
 
 /** Releases of Linux, and '6.12-vsva': 6.12 with the guest page table proposal of 2020 in place of what took its numbers. */
 export type KernelVersion = '6.12' | '7.3' | '6.12-vsva';
-export type IommuKind = 'intel' | 'amd' | 'virtio' | 'spapr' | 'none';
+export type IommuKind = 'intel' | 'amd' | 'virtio' | 'smmuv3' | 'spapr' | 'none';
 
 /** What differs between kernel versions, each by the change that made it. */
 export interface KernelProfile {
@@ -181,6 +181,16 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile, featur
         isolatesInterrupts: false,
         enforcesCoherency: true,
       };
+    case 'smmuv3':
+      // Of an Arm machine; the window for interrupts is one that Linux chose.
+      return {
+        ...{ kind, features },
+        pageSizes: 0x4020_1000n,
+        apertureLast: 0xffff_ffff_ffffn,
+        reserved: [{ start: 0x800_0000n, last: 0x80f_ffffn, type: 'msi' }],
+        isolatesInterrupts: true,
+        enforcesCoherency: false,
+      };
     case 'spapr':
       // As the kernel knows a POWER9 machine on bare metal; QEMU emulates none with VFIO.
       return {
@@ -198,4 +208,4 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile, featur
   }
 }
 
-export const iommuKinds: readonly IommuKind[] = ['intel', 'amd', 'virtio', 'spapr', 'none'];
+export const iommuKinds: readonly IommuKind[] = ['intel', 'amd', 'virtio', 'smmuv3', 'spapr', 'none'];

@@ -110,7 +110,14 @@ function auxiliaryVector(): string {
 }
 
 /** The name each kind of IOMMU's first unit has in /sys/class/iommu. */
-const iommuUnits = { intel: ['dmar0'], amd: ['ivhd0'], virtio: ['virtio0'], spapr: ['iommu-phb0000'], none: [] } as const;
+const iommuUnits = {
+  intel: ['dmar0'],
+  amd: ['ivhd0'],
+  virtio: ['virtio0'],
+  smmuv3: ['smmu3.0x0000000009050000'],
+  spapr: ['iommu-phb0000'],
+  none: [],
+} as const;
 
 function bySlot<S extends { readonly address: string }>(slots: readonly S[], node: (slot: S) => FileNode): Record<string, FileNode> {
   return Object.fromEntries(slots.map((slot) => [slot.address, node(slot)]));

@@ -46,6 +46,7 @@ import { sizes } from './sizes.js';
 import { tokens } from './tokens.js';
 import { unsafe } from './unsafe.js';
 import { virtualIommu } from './virtual-iommu.js';
+import { virtualIommuHardware } from './virtual-iommu-hardware.js';
 
 /** What reaches devices through a container. */
 const containerSuites = { compatibility };
@@ -55,6 +56,7 @@ const suites = {
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
   ...{ files, mediatedNodes },
   ...{ pageTables, pasids },
+  ...{ virtualIommuHardware },
 };
 
 for (const variant of variants) {

@@ -8,15 +8,15 @@ import {
   IOMMU_HW_INFO_TYPE_AMD,
   IOMMU_HW_INFO_TYPE_DEFAULT,
   IOMMU_HW_INFO_TYPE_INTEL_VTD,
-  IOMMU_HW_INFO_TYPE_NONE,
   IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17,
   iommu_hw_info_amd,
   iommu_hw_info_vtd,
 } from '../../abi/iommufd/hwpt.js';
 import type { Platform } from '../platform.js';
-import type { IommuFeature, IommuProfile, ReservedRegion } from '../profile.js';
-import { DirtyPages } from './dirty-pages.js';
+import type { IommuFeature, IommuProfile } from '../profile.js';
+import { BasicIommu, pasidBits } from './basic-iommu.js';
 import type { DeviceIommu, HardwareInformation, MakeVirtualIommu, NestedDomain, PagingDomain, Stage2 } from './hardware.js';
+import { SmmuIommu } from './smmu/iommu.js';
 import type { UserData } from './user-data.js';
 import { VtdNestedDomain } from './vtd-nested.js';
 
@@ -28,76 +28,12 @@ export function machineIommu({ iommu, kernel }: Platform, isVirtual: boolean): D
       return new IntelIommu(iommu, isVirtual, newer);
     case 'amd':
       return newer ? new AmdIommu(iommu, isVirtual) : new OlderAmdIommu(iommu, isVirtual);
+    case 'smmuv3':
+      return newer ? new SmmuIommu(iommu, isVirtual) : new BasicIommu(iommu, isVirtual);
     default:
-      return new MachineIommu(iommu, isVirtual);
+      return new BasicIommu(iommu, isVirtual);
   }
 }
-
-/** A driver that knows page tables that follow an address space, and nothing else. */
-class MachineIommu implements DeviceIommu {
-  readonly driver: object;
-  readonly isolatesInterrupts: boolean;
-  readonly reserved: readonly ReservedRegion[];
-  readonly translatesForDevice = false;
-  readonly leavesPasidsToGuests = false;
-  readonly #profile: IommuProfile;
-  protected readonly isVirtual: boolean;
-
-  constructor(profile: IommuProfile, isVirtual: boolean) {
-    this.isVirtual = isVirtual;
-    this.driver = profile;
-    this.isolatesInterrupts = profile.isolatesInterrupts;
-    this.reserved = profile.reserved;
-    this.#profile = profile;
-  }
-
-  protected has(feature: IommuFeature): boolean {
-    return this.#profile.features.has(feature);
-  }
-
-  get tracksDirtyPages(): boolean {
-    return this.has('dirtyTracking');
-  }
-
-  get maxPasidLog2(): number {
-    return this.has('pasids') ? pasidBits : 0;
-  }
-
-  get knowsPasids(): boolean {
-    return this.has('pasids');
-  }
-
-  /** Devices ask for pages where they have PASIDs. */
-  get requestsPages(): boolean {
-    return this.has('pasids');
-  }
-
-  hardwareInformation(_type: number): HardwareInformation | number {
-    return { type: IOMMU_HW_INFO_TYPE_NONE, data: new Uint8Array() };
-  }
-
-  allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number {
-    return flags === 0 && data === undefined ? this.domain(0) : -errno.EOPNOTSUPP;
-  }
-
-  protected domain(flags: number): PagingDomain {
-    const { pageSizes, apertureLast } = this.#profile;
-    const pageSize = pageSizes & -pageSizes;
-    const dirtyPages = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) === 0 ? undefined : new DirtyPages(pageSize);
-    return { driver: this.driver, pageSize, aperture: { start: 0n, last: apertureLast }, dirtyPages };
-  }
-
-  attach(_domain: PagingDomain | NestedDomain): number {
-    return 0;
-  }
-
-  /** A virtual function shares the page requests of its physical one, which is not known to be the same user's. */
-  enablePageRequests(): number {
-    return this.isVirtual && this.requestsPages ? -errno.EINVAL : 0;
-  }
-}
-
-const pasidBits = 20;
 
 /** Capability bits of VT-d, as QEMU's unit has them, and those that come with a feature. */
 const vtd = {
@@ -111,7 +47,7 @@ const vtd = {
   pasids: (1n << 40n) | (BigInt(pasidBits - 1) << 35n),
 } as const;
 
-class IntelIommu extends MachineIommu {
+class IntelIommu extends BasicIommu {
   readonly #newer: boolean;
 
   constructor(profile: IommuProfile, isVirtual: boolean, newer: boolean) {
@@ -164,7 +100,7 @@ const amd = {
   pasids: (1n << 4n) | (BigInt(pasidBits - 1) << 32n),
 } as const;
 
-class AmdIommu extends MachineIommu {
+class AmdIommu extends BasicIommu {
   /** Without any of the features, it is the one of QEMU, of which the driver tells nothing. */
   override hardwareInformation(type: number): HardwareInformation | number {
     const [nesting, dirtyTracking, pasids] = [this.has('nesting'), this.has('dirtyTracking'), this.has('pasids')];
@@ -192,7 +128,7 @@ class AmdIommu extends MachineIommu {
 }
 
 /** It nested nothing yet; that was asked of the function that makes page tables, which refused it. */
-class OlderAmdIommu extends MachineIommu {
+class OlderAmdIommu extends BasicIommu {
   override allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number {
     const known = this.has('dirtyTracking') ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0;
     return (flags & ~known) !== 0 || data !== undefined ? -errno.EOPNOTSUPP : this.domain(flags);

@@ -13,6 +13,7 @@ import type { DmaMapping } from '../dma.js';
 import { TranslationCache } from '../first-stage/translation-cache.js';
 import { walk, type PageTable, type Translation } from '../first-stage/walk.js';
 import type { Invalidated, NestedDomain, Stage2 } from './hardware.js';
+import { nestedMapping } from './nested-mapping.js';
 import type { UserData, UserDataArray } from './user-data.js';
 
 const pageSize = 4096n;
@@ -56,30 +57,9 @@ export class VtdNestedDomain implements NestedDomain {
     return this.#table !== undefined;
   }
 
-  /** The part of a page of the guest's that lies in one mapping of the parent. */
   at(iova: bigint): DmaMapping | undefined {
     const page = this.#page(iova, false);
-    const address = page && page.output + iova - page.start;
-    const mapping = address === undefined ? undefined : this.#parent.at(address);
-    if (page === undefined || address === undefined || mapping === undefined) return undefined;
-    const before = smaller(iova - page.start, address - mapping.start);
-    const start = iova - before;
-    const last = iova + smaller(page.last - iova, mapping.last - address);
-    const offset = Number(address - before - mapping.start);
-    return {
-      start,
-      last,
-      readable: mapping.readable,
-      writable: mapping.writable && page.writable,
-      pin: {
-        read: (at, into) => mapping.pin.read(offset + at, into),
-        write: (at, from) => {
-          this.#page(start + BigInt(at), true);
-          mapping.pin.write(offset + at, from);
-        },
-        release: () => {},
-      },
-    };
+    return page && nestedMapping(this.#parent, page, iova, (written) => this.#page(written, true));
   }
 
   /** As it is in the cache, however stale; a page that was not told of a write yet is walked for again. */
@@ -111,8 +91,4 @@ export class VtdNestedDomain implements NestedDomain {
     else if (npages > 0n) this.#cache.dropRange(noPasid, addr, addr + npages * pageSize - 1n);
     return 0;
   }
-}
-
-function smaller(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
 }
