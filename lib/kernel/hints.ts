@@ -71,7 +71,7 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFIO_IOMMU_UNMAP_DMA: {
     ENOTTY: 'The container has no IOMMU, and so no mappings.',
     EINVAL:
-      'A range may cover whole mappings only, in multiples of the page size. Or is it iommufd, which keeps addresses and dirty pages otherwise?',
+      'A range may cover whole mappings only, in multiples of the page size. Or is it iommufd in place of a container, which forgets no addresses?',
     ENODEV: noCompatibilityIoas,
     ENOENT: 'The range cuts through a mapping: only whole ones can be unmapped, and those before it are.',
     EBUSY: 'A mediated device is in the container, and cannot wait for new addresses.',

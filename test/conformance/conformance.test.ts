@@ -14,6 +14,8 @@ import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
 import { bochs } from './bochs.js';
 import { compatibility } from './compatibility.js';
+import { compatibilityApi } from './compatibility-api.js';
+import { containerByIommufd } from './container-by-iommufd.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
 import { dma } from './dma.js';
@@ -49,9 +51,12 @@ import { virtualIommu } from './virtual-iommu.js';
 import { virtualIommuHardware } from './virtual-iommu-hardware.js';
 
 /** What reaches devices through a container. */
-const containerSuites = { compatibility };
+const containerSuites = {
+  ...{ lifecycle, sizes, dma, device, express, irqs, driver, features },
+  ...{ compatibility, compatibilityApi },
+};
 const suites = {
-  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features, compatibility },
+  ...{ ...containerSuites, dirty },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
   ...{ files, mediatedNodes },
@@ -67,7 +72,7 @@ for (const variant of variants) {
 
 for (const variant of compatibilityVariants) {
   describe(variant.name, () => {
-    for (const [name, suite] of Object.entries(containerSuites)) describe(name, () => suite(variant));
+    for (const [name, suite] of Object.entries({ ...containerSuites, containerByIommufd })) describe(name, () => suite(variant));
   });
 }
 

@@ -8,7 +8,7 @@ import { VFIO_DEVICE_RESET } from '../../lib/abi/vfio/reset.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { expectGolden } from '../support/golden.js';
 import { answer, Seam } from '../support/seam.js';
-import type { Subject, Variant } from '../support/subject.js';
+import { byContainer, type Subject, type Variant } from '../support/subject.js';
 
 const regionSpan = 2 ** 40;
 const config = 7 * regionSpan;
@@ -218,7 +218,10 @@ export function device(variant: Variant): void {
       const bar = mapped(4096, 0);
       seam.closeAll();
       expect(bar.mmio.read32(0)).toBe(0x0100_00ed);
-      expect(answer(seam.group(subject.edu))).toBe('EBUSY');
+      // Of iommufd, an open device does not hold its group. Another open of it is the same one.
+      const held = seam.group(subject.edu);
+      expect(held < 0 ? answer(held) : 'open').toBe(byContainer(variant)('EBUSY', 'open'));
+      seam.closeAll();
       bar.unmap();
       expect(seam.group(subject.edu)).toBeGreaterThanOrEqual(0);
     });

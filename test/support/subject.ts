@@ -98,6 +98,11 @@ function simulated(
   };
 }
 
+/** Chooses what is expected: the first of VFIO's own container, the second where iommufd answers in its place. */
+export function byContainer({ container }: Variant): <T>(vfio: T, iommufd: T) => T {
+  return (vfio, iommufd) => (container === 'vfio' ? vfio : iommufd);
+}
+
 const byIommufd = (container: ContainerProvider): string => (container === 'iommufd' ? ', container by iommufd' : '');
 
 /** In the lab: the kernel the test runs on. The lab says which machine it is. */
