@@ -121,9 +121,9 @@ class AmdIommu extends BasicIommu {
     return (flags & ~known) !== 0 || data !== undefined ? -errno.EOPNOTSUPP : this.domain(flags);
   }
 
-  /** Of every type, and they have nothing yet but devices and queues for events. */
-  virtualIommus(): MakeVirtualIommu {
-    return () => ({});
+  /** Of every type, and they have nothing yet but devices and queues for events. Where nothing nests, Linux is built without. */
+  virtualIommus(): MakeVirtualIommu | undefined {
+    return this.has('nesting') ? () => ({}) : undefined;
   }
 }
 
