@@ -37,6 +37,7 @@ export interface Attachment {
 export interface AttachHandle {
   /** Its id. */
   readonly device: number;
+  readonly knowsPasids: boolean;
   readonly requestsPages: boolean;
 }
 
@@ -93,6 +94,7 @@ export class GroupAttachments implements PasidTranslation {
   translate(access: Access): Translated {
     const attachment = this.#byPasid.get(access.pasid ?? noPasid);
     if (attachment === undefined) return access.pasid === undefined ? 'not mapped' : 'PASID not bound';
+    if (access.pasid !== undefined && !attachment.by.knowsPasids) return 'PASID not bound';
     return findPieces(attachment.table, access);
   }
 

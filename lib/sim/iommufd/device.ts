@@ -61,7 +61,8 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
 
   /** A new one for each attachment. */
   get #handle(): AttachHandle {
-    return { device: this.id, requestsPages: this.iommu.requestsPages };
+    const { knowsPasids, requestsPages } = this.iommu;
+    return { device: this.id, knowsPasids, requestsPages };
   }
 
   #attachment(pasid: number): Attachment | undefined {
