@@ -14,6 +14,7 @@ export { DirtyBitmap, type DirtyRange } from './memory/dirty-bitmap.js';
 export type { DirtyTracking, PageRange } from './memory/dirty-tracking.js';
 export { MemoryFile } from './memory/memory-file.js';
 export { physicalAddress } from './memory/physical-address.js';
+export { PhysicalSpace, type PhysicalRun, type Pinner } from './memory/physical-space.js';
 export { openDevice, OpenDevice, type OpenOptions, type OpenWay } from './open.js';
 export {
   bindDriver,

@@ -4,6 +4,7 @@ import { CodedError, expected, KernelError } from './kernel/error.js';
 import type { Kernel } from './kernel/kernel.js';
 import { Resource, together } from './kernel/resource.js';
 import type { AddressSpace } from './memory/address-space.js';
+import { PhysicalSpace } from './memory/physical-space.js';
 import { findDevice, type PciDevice } from './pci/topology.js';
 import { Cdev } from './vfio/cdev.js';
 import { Container } from './vfio/container.js';
@@ -34,7 +35,7 @@ export class OpenDevice extends Resource {
   readonly dma: AddressSpace;
   /** The way it was opened. */
   readonly way: OpenWay;
-  /** Why that way, in a sentence. */
+  /** Why that way, in a sentence; and for a device without an IOMMU, in another, what that means. */
   readonly reason: string;
   readonly #owner: Resource;
 
@@ -85,8 +86,8 @@ export function openDevice(kernel: Kernel, address: string, { by, unsafeNoIommu 
   return new OpenDevice(by === undefined ? openByChoice(kernel, found) : open(kernel, found, by, 'It was asked for.'));
 }
 
-function assertReady({ address, group, driver }: PciDevice): void {
-  if (group === undefined) {
+function assertReady({ address, group, node, driver }: PciDevice): void {
+  if (group === undefined && node === undefined) {
     throw new CodedError(
       'ERR_VFIO_NO_GROUP',
       `Device ${address} is in no IOMMU group. Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one?`,
@@ -101,7 +102,7 @@ function assertReady({ address, group, driver }: PciDevice): void {
 }
 
 function openByChoice(kernel: Kernel, found: PciDevice): Opened {
-  if (found.node === undefined || found.noIommu) return open(kernel, found, 'group', 'The kernel gave the device no node of its own.');
+  if (found.node === undefined) return open(kernel, found, 'group', 'The kernel gave the device no node of its own.');
   try {
     return open(kernel, found, 'node', `The kernel has ${found.node} and /dev/iommu, and lets them be opened.`);
   } catch (error) {
@@ -116,19 +117,25 @@ function openByChoice(kernel: Kernel, found: PciDevice): Opened {
   }
 }
 
-function open(kernel: Kernel, found: PciDevice, way: OpenWay, reason: string): Opened {
+const withoutIommu = ' No IOMMU stands between the device and memory: it can read and overwrite all memory of the machine.';
+
+function open(kernel: Kernel, found: PciDevice, way: OpenWay, why: string): Opened {
+  const reason = found.noIommu ? why + withoutIommu : why;
   return together((undo) => {
     if (way === 'node') {
       const iommufd = undo(Iommufd.open(kernel));
       const device = Cdev.open(iommufd, found);
       const space = iommufd.createIoas();
       device.attach(space);
-      return { way, reason, device, dma: space, owner: iommufd };
+      const dma = found.noIommu ? new PhysicalSpace(kernel, iommufd, space) : space;
+      return { way, reason, device, dma, owner: iommufd };
     }
     const container = undo(Container.open(kernel, way === 'compatibility' ? '/dev/iommu' : '/dev/vfio/vfio'));
-    const number = found.group ?? -1;
+    const { group: number } = found;
+    if (number === undefined) throw new CodedError('ERR_VFIO_NO_GROUP', `Device ${found.address} is in no group: open it by its node`);
     const group = found.noIommu ? container.openNoIommuGroup(number) : container.openGroup(number);
     container.setIommu(found.noIommu ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU);
-    return { way, reason, device: group.openDevice(found.address), dma: container, owner: container };
+    const dma = found.noIommu ? new PhysicalSpace(kernel, container) : container;
+    return { way, reason, device: group.openDevice(found.address), dma, owner: container };
   });
 }

@@ -32,6 +32,7 @@ it('vfio', () => {
     'Migration',
     'MigrationData',
     'OpenDevice',
+    'PhysicalSpace',
     'Region',
     'Resource',
     'Spapr',

@@ -12,6 +12,8 @@ export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_ANONYMOUS = 0x20;
 export const MAP_HUGETLB = 0x4_0000;
+/** With MAP_HUGETLB: pages of 2 MiB, whatever size the machine prefers. */
+export const MAP_HUGE_2MB = 21 << 26;
 /** Pages are there when mmap returns, not at first touch. */
 export const MAP_POPULATE = 0x8000;
 

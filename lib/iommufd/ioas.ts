@@ -11,12 +11,14 @@ import {
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
   IOMMU_IOAS_UNMAP,
   iommu_ioas_alloc,
   iommu_ioas_allow_iovas,
   iommu_ioas_copy,
   iommu_ioas_iova_ranges,
   iommu_ioas_map,
+  iommu_ioas_noiommu_get_pa,
   iommu_ioas_map_file,
   iommu_ioas_unmap,
   iommu_iova_range,
@@ -30,6 +32,7 @@ import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../me
 import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
 import { noIovaFor } from '../memory/iova-allocator.js';
 import { destroyObject } from './destroy.js';
+import type { PhysicalRun } from '../memory/physical-space.js';
 
 export interface CopyOptions {
   /** Where the other address space has the memory mapped. */
@@ -267,6 +270,22 @@ export class Ioas extends Resource implements AddressSpace {
       map: (memory) => this.map({ ...options, ...memory }),
       unmap: (buffer) => this.#free(buffer.iova, buffer.size),
     });
+  }
+
+  /**
+   * Where what is mapped at an IOVA lies in physical memory, and how many of `size` bytes go on there in one piece. For
+   * devices without an IOMMU, which know no other addresses: it takes one to be attached, and CAP_SYS_RAWIO. The memory
+   * stays there as long as it is mapped and the device attached. IOMMU_IOAS_NOIOMMU_GET_PA. Linux 7.3.
+   * @throws KernelError ENOENT where nothing is mapped; EOPNOTSUPP while no device without an IOMMU is attached.
+   */
+  physicalAddress({ iova, size }: { readonly iova: bigint; readonly size: bigint }): PhysicalRun {
+    const asked = iommu_ioas_noiommu_get_pa.create();
+    asked.size = iommu_ioas_noiommu_get_pa.size;
+    asked.ioas_id = this.id;
+    asked.iova = checked64('iova', iova);
+    asked.length = checked64('size', size);
+    this.#ioctl(IOMMU_IOAS_NOIOMMU_GET_PA, asked.bytes);
+    return { address: asked.out_phys, size: asked.length };
   }
 
   /** Whoever unmapped everything unmapped the buffers too. */

@@ -199,6 +199,13 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EINVAL: 'The size is 0.',
     EOVERFLOW: 'The range goes past the end of the address space.',
   },
+  IOMMU_IOAS_NOIOMMU_GET_PA: {
+    ENOTTY: 'Nobody but /proc/self/pagemap tells physical addresses here: this request needs Linux 7.3.',
+    EPERM: 'To learn physical addresses takes CAP_SYS_RAWIO.',
+    EOPNOTSUPP: 'Only while a device without an IOMMU is attached; with an IOMMU, IOVAs are what devices use.',
+    ENOENT: 'Nothing is mapped there.',
+    EINVAL: 'The size is 0, or the memory is gone with the device it was of.',
+  },
   VFIO_DEVICE_BIND_IOMMUFD: {
     EBUSY: 'Its group is open: a device is used through its group or by its own node, not both at once.',
     EINVAL: 'It is bound already, by this file or another.',

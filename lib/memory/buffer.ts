@@ -3,15 +3,18 @@ import { check, ClosedError, expected } from '../kernel/error.js';
 import type { Kernel, Mapping } from '../kernel/kernel.js';
 import { Resource, together } from '../kernel/resource.js';
 
-/** Page-aligned memory of this process, outside V8's heap: it never moves. */
-export function mapMemory(kernel: Kernel, size: number): Mapping & { readonly memory: ArrayBuffer } {
-  const mapping = kernel.mmap(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
+/** A mapping that is memory. */
+export type MappedMemory = Mapping & { readonly memory: ArrayBuffer };
+
+/** Page-aligned memory of this process, outside V8's heap: it never moves. `flags`: more of mmap(2)'s. */
+export function mapMemory(kernel: Kernel, size: number, flags = 0): MappedMemory {
+  const mapping = kernel.mmap(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, 0);
   if (typeof mapping === 'number') {
     check(mapping, { syscall: 'mmap' });
     throw new TypeError(`mmap answered ${mapping}`);
   }
   if (mapping.memory === undefined) throw new TypeError('An anonymous mapping has no memory');
-  return mapping as Mapping & { readonly memory: ArrayBuffer };
+  return mapping as MappedMemory;
 }
 
 /**
@@ -21,14 +24,14 @@ export function mapMemory(kernel: Kernel, size: number): Mapping & { readonly me
  * The device may read and write it at any time between: what JavaScript reads twice may differ.
  */
 export class DmaBuffer extends Resource {
-  /** Where devices see the first byte. */
+  /** Where devices see the first byte: the address that a driver gives them. Without an IOMMU it is a physical one. */
   readonly iova: bigint;
   /** Bytes. */
   readonly size: number;
-  readonly #mapping: Mapping & { readonly memory: ArrayBuffer };
+  readonly #mapping: MappedMemory;
   readonly #unmap: () => void;
 
-  constructor(owner: Resource, mapping: Mapping & { readonly memory: ArrayBuffer }, iova: bigint, unmap: () => void) {
+  constructor(owner: Resource, mapping: MappedMemory, iova: bigint, unmap: () => void) {
     super(`DMA buffer at IOVA 0x${iova.toString(16)}`, owner);
     this.iova = iova;
     this.size = mapping.length;
@@ -66,12 +69,20 @@ interface BufferMapping {
   /** Returns the IOVA. */
   map(memory: UserMemory): bigint;
   unmap(buffer: UserMemory & { readonly iova: bigint }): void;
+  /** Of mmap(2), for memory of another kind. */
+  readonly flags?: number;
 }
 
 /** A buffer of `size` bytes, rounded up to `page`, or nothing at all. */
-export function allocateBuffer(owner: Resource, kernel: Kernel, size: number, page: bigint, { map, unmap }: BufferMapping): DmaBuffer {
+export function allocateBuffer(
+  owner: Resource,
+  kernel: Kernel,
+  size: number,
+  page: bigint,
+  { map, unmap, flags }: BufferMapping,
+): DmaBuffer {
   return together((undo) => {
-    const mapping = mapMemory(kernel, Number((BigInt(checkedSize(size)) + page - 1n) & -page));
+    const mapping = mapMemory(kernel, Number((BigInt(checkedSize(size)) + page - 1n) & -page), flags);
     undo({ close: () => mapping.unmap() });
     const memory = { address: kernel.addressOf(mapping.memory), size: BigInt(mapping.length) };
     const iova = map(memory);

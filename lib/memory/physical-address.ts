@@ -23,7 +23,11 @@ export function physicalAddress(kernel: Kernel, memory: ArrayBuffer, offset = 0)
     throw expected(`an integer from 0 to ${memory.byteLength - 1}`, 'offset', offset);
   // A page that nobody wrote to is not there yet, or is the one that all share. This writes and changes nothing.
   Atomics.or(new Uint8Array(memory), offset, 0);
-  const address = kernel.addressOf(memory) + BigInt(offset);
+  return physicalAddressAt(kernel, kernel.addressOf(memory) + BigInt(offset));
+}
+
+/** The same of an address of this process, where memory is there already. */
+export function physicalAddressAt(kernel: Kernel, address: bigint): bigint {
   const size = pageSize(kernel);
   const entry = readEntry(kernel, address / size);
   const frame = entry & frameBits;
@@ -48,7 +52,7 @@ function readEntry(kernel: Kernel, page: bigint): bigint {
 }
 
 /** Bytes of a page. */
-function pageSize({ files }: Kernel): bigint {
+export function pageSize({ files }: Kernel): bigint {
   const path = '/proc/self/auxv';
   const bytes = files.readFile(path);
   if (typeof bytes === 'number') throw new KernelError(bytes, { syscall: 'read', path });

@@ -6,6 +6,8 @@ import { check, KernelError } from '../kernel/error.js';
 /** Where sysfs lists PCI devices. */
 export const devicesPath = '/sys/bus/pci/devices';
 
+const nodesPath = '/dev/vfio/devices';
+
 /** What sysfs says of a PCI device, read once. */
 export interface PciDevice {
   /** '0000:01:00.0' */
@@ -21,8 +23,8 @@ export interface PciDevice {
   /** The number of its IOMMU group; undefined without an IOMMU. */
   readonly group: number | undefined;
   /**
-   * The group was made by vfio's no-IOMMU mode: no IOMMU stands between the device and memory, and its node is called
-   * /dev/vfio/noiommu-GROUP.
+   * It is in the hands of vfio's no-IOMMU mode: no IOMMU stands between the device and memory, its group's node is called
+   * /dev/vfio/noiommu-GROUP, and its own, if it has one, /dev/vfio/devices/noiommu-vfio0. Linux 4.5, nodes 7.3.
    */
   readonly noIommu: boolean;
 }
@@ -34,22 +36,23 @@ export function findDevice(kernel: Kernel, address: string): PciDevice {
   check(kernel.files.access(path), { syscall: 'access', path });
   const number = (file: string): number => Number(readText(kernel, `${path}/${file}`));
   const group = readLinkName(kernel, `${path}/iommu_group`);
+  const node = findNode(kernel, path);
   return {
     address: name,
     vendor: number('vendor'),
     device: number('device'),
     classCode: number('class'),
     driver: readLinkName(kernel, `${path}/driver`),
-    node: findNode(kernel, path),
+    node,
     group: group === undefined ? undefined : Number(group),
-    noIommu: group !== undefined && isNoIommu(kernel, group),
+    noIommu: node?.startsWith(`${nodesPath}/noiommu-`) === true || (group !== undefined && isNoIommu(kernel, group)),
   };
 }
 
 /** The node of the device in that folder. Without nodes of devices, the kernel lists the device and gives it no number. */
 export function findNode(kernel: Kernel, path: string): string | undefined {
   const name = list(kernel, `${path}/vfio-dev`).find((each) => kernel.files.access(`${path}/vfio-dev/${each}/dev`) === 0);
-  return name && `/dev/vfio/devices/${name}`;
+  return name && `${nodesPath}/${name}`;
 }
 
 /** The kernel names the groups that vfio makes by itself; those of an IOMMU have no name. */

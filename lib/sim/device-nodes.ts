@@ -5,18 +5,21 @@ import type { VfioDevice } from './vfio-device.js';
 interface NodeOwner {
   readonly vfio: VfioDevice;
   readonly group: IommuGroup;
+  /** It is not only listed in /sys. */
+  readonly hasNode: boolean;
 }
 
 /** The nodes that devices have of their own, in /dev/vfio/devices. */
 export class DeviceNodes {
   readonly #owners = new Map<string, NodeOwner>();
 
-  /** The name: the lowest number that is free. */
-  add(vfio: VfioDevice, group: IommuGroup): string {
+  /** The name: the lowest number that is free, and whether it has no IOMMU. */
+  add(vfio: VfioDevice, group: IommuGroup, hasNode = true): string {
+    const free = (name: string): boolean => !this.#owners.has(name) && !this.#owners.has(`noiommu-${name}`);
     let number = 0;
-    while (this.#owners.has(`vfio${number}`)) number += 1;
-    const name = `vfio${number}`;
-    this.#owners.set(name, { vfio, group });
+    while (!free(`vfio${number}`)) number += 1;
+    const name = `${group.kind === 'noiommu' && hasNode ? 'noiommu-' : ''}vfio${number}`;
+    this.#owners.set(name, { vfio, group, hasNode });
     return name;
   }
 
@@ -25,15 +28,17 @@ export class DeviceNodes {
   }
 
   find(name: string): NodeOwner | undefined {
-    return this.#owners.get(name);
+    const owner = this.#owners.get(name);
+    return owner?.hasNode === true ? owner : undefined;
   }
 
   get names(): string[] {
-    return [...this.#owners.keys()];
+    return [...this.#owners].filter(([, { hasNode }]) => hasNode).map(([name]) => name);
   }
 }
 
 /** What the device's folder has of it. */
-export function nodeEntries(name: string): Record<string, FileNode> {
-  return { 'vfio-dev': directory(() => ({ [name]: directory(() => ({ dev: line(() => `511:${name.replace(/\D/g, '')}`) })) })) };
+export function nodeEntries(name: string, hasNode = true): Record<string, FileNode> {
+  const dev = line(() => `511:${name.replace(/\D/g, '')}`);
+  return { 'vfio-dev': directory(() => ({ [name]: directory(() => (hasNode ? { dev } : {})) })) };
 }

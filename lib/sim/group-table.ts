@@ -45,7 +45,8 @@ export class GroupTable implements Iterable<IommuGroup> {
 
   /** Whether the devices of a group have nodes of their own, to be given to /dev/iommu. */
   givesNodes(group: IommuGroup): boolean {
-    return group.kind !== 'noiommu' && hasIommufd(this.#platform);
+    const { iommufd } = this.#platform.kernel;
+    return (group.kind !== 'noiommu' || iommufd.tellsPhysicalAddresses) && hasIommufd(this.#platform);
   }
 
   remove(group: IommuGroup): void {

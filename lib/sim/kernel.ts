@@ -1,6 +1,6 @@
 import { errno } from '../abi/errno.js';
 import { refuseOversized } from '../abi/requests.js';
-import { MAP_ANONYMOUS } from '../abi/system.js';
+import { MAP_ANONYMOUS, MAP_HUGETLB } from '../abi/system.js';
 import { expected } from '../kernel/error.js';
 import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
 import { Argument } from './argument.js';
@@ -11,7 +11,7 @@ import { GroupFile } from './group.js';
 import type { GroupTable } from './group-table.js';
 import type { IommuDriverKind } from './iommu-driver.js';
 import type { IommuGroup } from './iommu-group.js';
-import { PagemapFile, type PhysicalMemory } from './physical-memory.js';
+import { PagemapFile } from './physical-memory.js';
 import { hasIommufd, type Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
 import { MemfdFile } from './memfd.js';
@@ -35,15 +35,13 @@ export class SimulatedKernel implements Kernel, FdTable {
   readonly files: Files;
   readonly #platform: Platform;
   readonly #groups: GroupTable;
-  readonly #physical: PhysicalMemory;
   readonly #iommuDrivers: readonly IommuDriverKind[];
   readonly #iommufdOperations: readonly Operation[];
   readonly #open = new Map<number, OpenFile>();
 
-  constructor(platform: Platform, groups: GroupTable, physical: PhysicalMemory, files: Files, iommufdOperations: readonly Operation[]) {
+  constructor(platform: Platform, groups: GroupTable, files: Files, iommufdOperations: readonly Operation[]) {
     this.#platform = platform;
     this.#groups = groups;
-    this.#physical = physical;
     this.#iommuDrivers = [platform.iommu.kind === 'spapr' ? spaprKind(platform) : type1Kind(platform), noiommuKind(platform)];
     this.files = files;
     this.#iommufdOperations = iommufdOperations;
@@ -53,11 +51,12 @@ export class SimulatedKernel implements Kernel, FdTable {
     if (path === '/dev/vfio/vfio') return this.install(this.#makeContainer());
     if (path === '/dev/iommu' && hasIommufd(this.#platform))
       return this.install(new IommufdFile(this.#platform, this, this.#iommufdOperations));
-    if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#physical));
+    if (path === '/proc/self/pagemap') return this.install(new PagemapFile(this.#platform.physical));
     const group = [...this.#groups].find((candidate) => candidate.present && path === `/dev/vfio/${candidate.node}`);
     if (group !== undefined) return this.#openGroup(group);
     const device = path.startsWith(deviceNodes) ? this.#groups.nodes.find(path.slice(deviceNodes.length)) : undefined;
-    if (device !== undefined) return this.install(new CdevFile(device.vfio, device.group, this));
+    if (device !== undefined)
+      return this.#forbids(device.group) ? -errno.EPERM : this.install(new CdevFile(device.vfio, device.group, this));
     const found = this.files.access(path);
     return found < 0 ? found : -errno.EACCES;
   }
@@ -69,8 +68,13 @@ export class SimulatedKernel implements Kernel, FdTable {
       : new IommufdFile(this.#platform, this, this.#iommufdOperations, { accountsToProcess: true });
   }
 
+  /** What has no IOMMU is for those alone who could reach all memory anyway. */
+  #forbids(group: IommuGroup): boolean {
+    return group.kind === 'noiommu' && !this.#platform.rawIo;
+  }
+
   #openGroup(group: IommuGroup): number {
-    if (group.kind === 'noiommu' && !this.#platform.rawIo) return -errno.EPERM;
+    if (this.#forbids(group)) return -errno.EPERM;
     return group.opened === undefined && group.cdevsOpen === 0 ? this.install(new GroupFile(group, this, this.#platform)) : -errno.EBUSY;
   }
 
@@ -107,7 +111,8 @@ export class SimulatedKernel implements Kernel, FdTable {
     if (!Number.isInteger(length) || length < 0 || length > mostBytes)
       throw expected(`an integer from 0 to ${mostBytes}`, 'length', length);
     if (length === 0 || checkOffset(offset) % pageSize !== 0) return -errno.EINVAL;
-    if ((flags & MAP_ANONYMOUS) !== 0) return new MemoryMapping(this.#platform.memory, length, protection);
+    if ((flags & MAP_ANONYMOUS) !== 0)
+      return new MemoryMapping(this.#platform.memory, length, protection, { huge: (flags & MAP_HUGETLB) !== 0 });
     return this.lookup(fd)?.mmap(length, protection, flags, offset) ?? -errno.EBADF;
   }
 

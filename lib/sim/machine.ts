@@ -115,11 +115,14 @@ export class Machine {
     }
     for (const name of mediated)
       if (!Object.hasOwn(mediatedDrivers, name)) throw expected(`one of ${Object.keys(mediatedDrivers).join(', ')}`, 'mediated', name);
+    // Most kernels for POWER have pages of 64 KiB.
+    const memory = new UserMemory(iommu === 'spapr' ? 0x1_0000n : undefined);
+    const physical = new PhysicalMemory(memory);
     const platform: Platform = {
       kernel: kernels[kernel],
       iommu: iommuProfile(iommu, kernels[kernel], new Set(iommuFeatures)),
-      // Most kernels for POWER have pages of 64 KiB.
-      memory: new UserMemory(iommu === 'spapr' ? 0x1_0000n : undefined),
+      memory,
+      physical,
       container,
       allowUnsafeInterrupts,
       entryLimit: dmaEntryLimit,
@@ -129,7 +132,6 @@ export class Machine {
       rawIo,
     };
     const groups = new GroupTable(platform);
-    const physical = new PhysicalMemory(platform.memory);
     const slots: PciSlot[] = [];
     const clock = new Clock();
     const place = barPlacer();
@@ -164,7 +166,7 @@ export class Machine {
       groups,
     );
     const tree = fileTree({ platform, slots, groups, mediated: this.#mediated });
-    this.kernel = new SimulatedKernel(platform, groups, physical, new FileTree(tree), iommufdOperations);
+    this.kernel = new SimulatedKernel(platform, groups, new FileTree(tree), iommufdOperations);
   }
 
   /** The process has CAP_SYS_RAWIO. It can be taken away, as setpriv(1) does, or given back. */

@@ -95,10 +95,10 @@ export class MemoryMapping extends CheckedMapping {
   readonly memory: ArrayBuffer;
   readonly #space: UserMemory;
 
-  constructor(space: UserMemory, length: number, protection: number) {
+  constructor(space: UserMemory, length: number, protection: number, { huge = false } = {}) {
     super(length, protection);
     this.#space = space;
-    this.memory = space.map(length);
+    this.memory = space.map(length, { huge });
   }
 
   protected override load(offset: number, width: Width): bigint {

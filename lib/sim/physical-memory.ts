@@ -5,8 +5,8 @@ import { OpenFile } from './open-file.js';
 import { firstAddress, type UserMemory } from './user-memory.js';
 
 const pageSize = 4096n;
-/** The first MiB is the firmware's. */
-const firstFrame = 0x100n;
+/** What is below is the firmware's. As many frames as a huge page has, so that one can lie where it has to. */
+const firstFrame = 0x200n;
 const entrySize = 8;
 /** The address space has 47 bits. */
 const lastEntry = 2 ** 35;
@@ -15,8 +15,8 @@ const present = 1n << 63n;
 const exclusive = 1n << 56n;
 
 /**
- * Each page of the process has a page frame. As on a real machine, neighbours of a mapping are not neighbours in
- * physical memory; what the process does not have is nobody's.
+ * Each page of the process has a page frame. As on a real machine, neighbours of a mapping are not neighbours in physical
+ * memory, but for those of a huge page; what the process does not have is nobody's.
  */
 export class PhysicalMemory {
   readonly #memory: UserMemory;
@@ -29,15 +29,23 @@ export class PhysicalMemory {
   frame(page: bigint): bigint | undefined {
     // A buffer may begin behind the start of its page.
     const address = page * pageSize;
-    if (this.#memory.around(address) === undefined && this.#memory.around(address + 16n) === undefined) return undefined;
-    return ((page - firstAddress / pageSize) ^ 1n) + firstFrame;
+    const found = this.#memory.around(address) ?? this.#memory.around(address + 16n);
+    if (found === undefined) return undefined;
+    return ((page - firstAddress / pageSize) ^ (found.huge ? 0n : 1n)) + firstFrame;
+  }
+
+  /** Where the byte at an address of the process lies. */
+  addressOf(address: bigint): bigint | undefined {
+    const frame = this.frame(address / pageSize);
+    return frame === undefined ? undefined : frame * pageSize + (address % pageSize);
   }
 
   /** What a device finds there: the part of a page that one buffer has. */
   at(address: bigint): DmaMapping | undefined {
     const frame = address / pageSize - firstFrame;
     if (frame < 0n) return undefined;
-    const virtual = firstAddress + (frame ^ 1n) * pageSize;
+    const huge = this.#memory.around(firstAddress + frame * pageSize)?.huge === true;
+    const virtual = firstAddress + (huge ? frame : frame ^ 1n) * pageSize;
     const found = this.#memory.around(virtual + (address % pageSize));
     if (found === undefined) return undefined;
     // From addresses of the page to offsets in the buffer, and to physical addresses.

@@ -1,4 +1,5 @@
 import type { IommuProfile, KernelProfile } from './profile.js';
+import type { PhysicalMemory } from './physical-memory.js';
 import type { UserMemory } from './user-memory.js';
 import type { Vsva2020 } from './vsva-2020/machine.js';
 
@@ -10,6 +11,7 @@ export interface Platform {
   readonly kernel: KernelProfile;
   readonly iommu: IommuProfile;
   readonly memory: UserMemory;
+  readonly physical: PhysicalMemory;
   /** Who answers as /dev/vfio/vfio. */
   readonly container: ContainerProvider;
   readonly allowUnsafeInterrupts: boolean;

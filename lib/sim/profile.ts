@@ -55,7 +55,7 @@ export interface IommufdProfile {
   readonly tellsMissingAts: boolean;
   /** mmap of /dev/iommu, of 6.17, which hardware queues of virtual IOMMUs need. */
   readonly maps: boolean;
-  /** IOAS_NOIOMMU_GET_PA, of 7.3. */
+  /** Devices without an IOMMU have nodes of their own, and IOAS_NOIOMMU_GET_PA; of 7.3. */
   readonly tellsPhysicalAddresses: boolean;
 }
 

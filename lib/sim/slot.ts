@@ -24,7 +24,7 @@ export class PciSlot implements PciPlace {
   #group: IommuGroup | undefined;
   #driver: string | undefined;
   #vfio: VfioPciDevice | undefined;
-  #node: string | undefined;
+  #vfioName: string | undefined;
 
   /** `slots` are the machine's, this one among them once it is there; `group` its IOMMU group: undefined without an IOMMU. */
   constructor(
@@ -67,9 +67,18 @@ export class PciSlot implements PciPlace {
     return this.#vfio;
   }
 
-  /** What its own node in /dev/vfio/devices is called. */
+  /** What it is called among the devices that VFIO has. */
+  get vfioName(): string | undefined {
+    return this.#vfioName;
+  }
+
+  get #hasNode(): boolean {
+    return this.#group !== undefined && this.#groups.givesNodes(this.#group);
+  }
+
+  /** The name, if it has a node of its own in /dev/vfio/devices. */
   get node(): string | undefined {
-    return this.#node;
+    return this.#hasNode ? this.#vfioName : undefined;
   }
 
   /** The driver's probe: 0 or -errno. */
@@ -78,7 +87,7 @@ export class PciSlot implements PciPlace {
       if (this.#group === undefined) this.#enter(this.#groups.makeUnsafe());
       if (this.#group === undefined) return -errno.EINVAL;
       this.#vfio = new VfioPciDevice(this, this.#kernel);
-      if (this.#groups.givesNodes(this.#group)) this.#node = this.#groups.nodes.add(this.#vfio, this.#group);
+      this.#vfioName = this.#groups.nodes.add(this.#vfio, this.#group, this.#hasNode);
     }
     this.#driver = driver;
     return 0;
@@ -98,8 +107,8 @@ export class PciSlot implements PciPlace {
   unbind(): void {
     this.#driver = undefined;
     this.#vfio = undefined;
-    if (this.#node !== undefined) this.#groups.nodes.remove(this.#node);
-    this.#node = undefined;
+    if (this.#vfioName !== undefined) this.#groups.nodes.remove(this.#vfioName);
+    this.#vfioName = undefined;
     const group = this.#group;
     if (group === undefined || group.present) return;
     group.opened?.revoke();

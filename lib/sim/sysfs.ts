@@ -140,7 +140,7 @@ function deviceDirectory(slot: PciSlot): FileNode {
       () => slot.driverOverride ?? '(null)',
       (text) => override(slot, text),
     ),
-    ...(slot.node !== undefined && nodeEntries(slot.node)),
+    ...(slot.vfioName !== undefined && nodeEntries(slot.vfioName, slot.node !== undefined)),
     ...(slot.group !== undefined && { iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group?.number}`) }),
     ...(slot.driver !== undefined && { driver: link(() => `../../../bus/pci/drivers/${slot.driver}`) }),
   }));

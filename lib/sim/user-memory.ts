@@ -1,6 +1,7 @@
 import { IntervalMap } from './interval-map.js';
 
 const pageSize = 4096n;
+const hugePageSize = 0x20_0000n;
 /** Where Linux puts mappings on x86-64: high, so that one taken for a number of another kind is noticed. */
 export const firstAddress = 0x7f00_0000_0000n;
 
@@ -13,6 +14,8 @@ interface Area {
   /** The buffer again, held while pinned. After an unmap it is a successor that only devices still see. */
   pinned: ArrayBuffer | undefined;
   pins: number;
+  /** Of huge pages. */
+  readonly huge: boolean;
 }
 
 /** Memory that stays where it is while a device may reach it, as a kernel pins pages. Offsets are from the pin's start. */
@@ -28,6 +31,8 @@ export interface Pin {
  */
 export class UserMemory {
   readonly #areas = new IntervalMap<Area>();
+  /** What was unmapped while it was pinned. */
+  readonly #gone = new IntervalMap<Area>();
   readonly #boundary: bigint;
   readonly #addresses = new WeakMap<ArrayBuffer, bigint>();
   #next = firstAddress;
@@ -44,10 +49,11 @@ export class UserMemory {
   }
 
   /** New zeroed memory at a page boundary, with unmapped pages before and after. */
-  map(length: number): ArrayBuffer {
+  map(length: number, { huge = false } = {}): ArrayBuffer {
     const memory = new ArrayBuffer(length);
-    this.#next = (this.#next + this.#boundary - 1n) & -this.#boundary;
-    this.#place(memory, 0n);
+    const boundary = huge && this.#boundary < hugePageSize ? hugePageSize : this.#boundary;
+    this.#next = (this.#next + boundary - 1n) & -boundary;
+    this.#place(memory, 0n, huge);
     return memory;
   }
 
@@ -60,7 +66,9 @@ export class UserMemory {
     this.#forgotten.unregister(area);
     this.#addresses.delete(memory);
     const successor = structuredClone(memory, { transfer: [memory] });
-    if (area.pins > 0) area.pinned = successor;
+    if (area.pins === 0) return;
+    area.pinned = successor;
+    this.#gone.insert(area);
   }
 
   /** A copy of the bytes at `address`, or undefined where one of them is not there. */
@@ -76,11 +84,11 @@ export class UserMemory {
     return true;
   }
 
-  /** The buffer `address` lies in, and its bytes as they are now. */
-  around(address: bigint): { readonly start: bigint; readonly bytes: Uint8Array } | undefined {
-    const area = this.#areas.at(address);
-    const memory = area?.memory.deref();
-    return area && memory && { start: area.start, bytes: new Uint8Array(memory) };
+  /** The buffer `address` lies in, and its bytes as they are now; also one that only a pin holds any more. */
+  around(address: bigint): { readonly start: bigint; readonly bytes: Uint8Array; readonly huge: boolean } | undefined {
+    const area = this.#areas.at(address) ?? this.#gone.at(address);
+    const memory = area?.pinned ?? area?.memory.deref();
+    return area && memory && { start: area.start, bytes: new Uint8Array(memory), huge: area.huge };
   }
 
   /** Pins `size` bytes; undefined is EFAULT. Pages are whole: past a buffer's end, up to the page's, is nothing but zero. */
@@ -101,15 +109,17 @@ export class UserMemory {
       },
       release: () => {
         area.pins -= 1;
-        if (area.pins === 0) area.pinned = undefined;
+        if (area.pins > 0) return;
+        area.pinned = undefined;
+        if (this.#gone.at(area.start) === area) this.#gone.remove(area);
       },
     };
   }
 
-  #place(memory: ArrayBuffer, offset: bigint): bigint {
+  #place(memory: ArrayBuffer, offset: bigint, huge = false): bigint {
     const start = this.#next + offset;
     const last = start + BigInt(Math.max(memory.byteLength, 1)) - 1n;
-    const area: Area = { start, last, memory: new WeakRef(memory), pinned: undefined, pins: 0 };
+    const area: Area = { start, last, memory: new WeakRef(memory), pinned: undefined, pins: 0, huge };
     this.#next = (last | (pageSize - 1n)) + 1n + pageSize;
     this.#areas.insert(area);
     this.#addresses.set(memory, start);

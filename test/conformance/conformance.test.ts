@@ -41,6 +41,7 @@ import { mockDirty } from './mock-dirty.js';
 import { mockPageTables } from './mock-page-tables.js';
 import { pageTables } from './page-tables.js';
 import { noIommu, noRawIo } from './noiommu.js';
+import { noIommuNode, noRawIoNode } from './noiommu-node.js';
 import { opening } from './opening.js';
 import { mockPasids, pasids } from './pasids.js';
 import { serial } from './serial.js';
@@ -87,8 +88,18 @@ for (const variant of limitedVariants) describe(variant.name, () => limited(vari
 
 for (const variant of unsafeVariants) describe(variant.name, () => unsafe(variant));
 
-for (const variant of noIommuVariants) describe(variant.name, () => noIommu(variant));
-for (const variant of noRawIoVariants) describe(variant.name, () => noRawIo(variant));
+for (const variant of noIommuVariants) {
+  describe(variant.name, () => {
+    noIommu(variant);
+    describe('by node', () => noIommuNode(variant));
+  });
+}
+for (const variant of noRawIoVariants) {
+  describe(variant.name, () => {
+    noRawIo(variant);
+    noRawIoNode(variant);
+  });
+}
 
 const mockSuites = {
   ...{ mockDevices, mockPageTables, mockDirty, faults, mockPasids },

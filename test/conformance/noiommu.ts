@@ -258,12 +258,14 @@ export function noIommu(variant: Variant): void {
     });
 
     it('is told what to do instead of mapping', () => {
-      const { dma } = open();
+      using container = Container.open(subject.kernel);
+      container.openNoIommuGroup(first.group);
+      container.setIommu(VFIO_NOIOMMU_IOMMU);
       const refusal = expect.objectContaining({ code: 'ERR_VFIO_NO_IOMMU', message: expect.stringContaining('physicalAddress') });
-      expect(() => dma.allocate(4096)).toThrow(refusal);
-      expect(() => dma.ranges()).toThrow(refusal);
-      expect(() => dma.map({ iova: 0n, address: 0n, size: 4096n })).toThrow(refusal);
-      expect(() => dma.unmap({ iova: 0n, size: 4096n })).toThrow(refusal);
+      expect(() => container.allocate(4096)).toThrow(refusal);
+      expect(() => container.ranges()).toThrow(refusal);
+      expect(() => container.map({ iova: 0n, address: 0n, size: 4096n })).toThrow(refusal);
+      expect(() => container.unmap({ iova: 0n, size: 4096n })).toThrow(refusal);
     });
 
     it('finds registers, configuration space, and interrupts', async () => {

@@ -28,6 +28,7 @@ import * as ioas from './ioas-requests.js';
 import { hardwareInformation } from './hardware-requests.js';
 import * as dirty from './dirty-requests.js';
 import { machineIommu } from './machine-iommu.js';
+import { noIommu, physicalAddress } from './no-iommu.js';
 import { IommufdObject, ObjectTable } from './objects.js';
 import * as pageTable from './page-table-requests.js';
 import { operation, type Context, type Operation } from './operation.js';
@@ -92,7 +93,7 @@ function operations({ kernel }: Platform, added: readonly Operation[]): Readonly
     ...added,
     ...(kernel.iommufd.mapsFiles ? [ioas.mapFile] : []),
     ...(kernel.iommufd.changesProcess ? [ioas.changeProcess] : []),
-    ...(kernel.iommufd.tellsPhysicalAddresses ? [ioas.physicalAddress] : []),
+    ...(kernel.iommufd.tellsPhysicalAddresses ? [physicalAddress] : []),
     ...(kernel.iommufd.virtualIommus ? [allocateVirtualIommu, allocateVirtualDevice, allocateVirtualEventQueue] : []),
     ...(kernel.iommufd.maps ? [allocateHardwareQueue] : []),
   ];
@@ -142,7 +143,8 @@ export class IommufdFile extends OpenFile {
   bind(group: IommuGroup, { isVirtual }: BoundFunction): Bound | number {
     // The drivers of mediated devices that there are pin nothing, and so let go of everything.
     if (group.kind === 'emulated') return Access.create(this.#context, { pinsPages: true, unmap: () => {} });
-    return BoundDevice.create(this.#context, group, machineIommu(this.#context.platform, isVirtual));
+    const { platform } = this.#context;
+    return BoundDevice.create(this.#context, group, group.kind === 'noiommu' ? noIommu : machineIommu(platform, isVirtual));
   }
 
   /** iommufd_ctx_has_group. */

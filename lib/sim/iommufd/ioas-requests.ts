@@ -10,7 +10,6 @@ import {
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
-  IOMMU_IOAS_NOIOMMU_GET_PA,
   IOMMU_IOAS_UNMAP,
   iommu_ioas_alloc,
   iommu_ioas_allow_iovas,
@@ -18,7 +17,6 @@ import {
   iommu_ioas_iova_ranges,
   iommu_ioas_map,
   iommu_ioas_map_file,
-  iommu_ioas_noiommu_get_pa,
   iommu_ioas_unmap,
   iommu_iova_range,
 } from '../../abi/iommufd/ioas.js';
@@ -198,16 +196,6 @@ export const changeProcess = operation(IOMMU_IOAS_CHANGE_PROCESS, iommu_ioas_cha
   if (asked.__reserved !== 0) return -errno.EOPNOTSUPP;
   for (const ioas of objects.all(Ioas)) for (const pages of ioas.pages()) if (!pages.ofFile) return -errno.EINVAL;
   return 0;
-});
-
-/** Only the page table of a device without an IOMMU tells physical addresses, and no such device is attached. */
-export const physicalAddress = operation(IOMMU_IOAS_NOIOMMU_GET_PA, iommu_ioas_noiommu_get_pa, ({ objects, platform }, asked) => {
-  if (!platform.rawIo) return -errno.EPERM;
-  if (asked.flags !== 0 || asked.__reserved !== 0) return -errno.EOPNOTSUPP;
-  if (asked.length === 0n) return -errno.EINVAL;
-  if (asked.iova >= top) return -errno.EOVERFLOW;
-  const mapped = objects.find(asked.ioas_id, Ioas)?.slices(asked.iova, 1n);
-  return Array.isArray(mapped) ? -errno.EOPNOTSUPP : -errno.ENOENT;
 });
 
 /** iommufd_ioas_option_huge_pages: the value read or set, or -errno. */

@@ -96,6 +96,16 @@ export class Ioas extends IommufdObject {
     return area !== undefined && area.pages.reachable && isPinned(area) ? area : undefined;
   }
 
+  areaAt(iova: bigint): IovaArea | undefined {
+    return this.#areas.at(iova);
+  }
+
+  /** The page table that has the addresses of what is mapped. */
+  get storage(): PagingDomain | undefined {
+    const [first] = this.#tables;
+    return first?.domain;
+  }
+
   /** iopt_table_add_domain: 0 or -errno. From now on, what is mapped is pinned. */
   addTable(table: Follower): number {
     const { pageSize: granule, aperture } = table.domain;
