@@ -10,6 +10,7 @@ import {
   variants,
   virtualFunctionVariants,
 } from '../support/subject.js';
+import { accesses } from './accesses.js';
 import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
 import { bochs } from './bochs.js';
@@ -102,6 +103,7 @@ for (const variant of noRawIoVariants) {
 }
 
 const mockSuites = {
+  ...{ accesses },
   ...{ mockDevices, mockPageTables, mockDirty, faults, mockPasids },
   ...{ virtualIommu },
 };

@@ -45,6 +45,11 @@ export class Seam {
     return this.#keep(this.kernel.memfd('test', size, 0));
   }
 
+  /** An fd that came otherwise. */
+  adopt(fd: number): number {
+    return this.#keep(fd);
+  }
+
   setContainer(group: number, container: number): number {
     return this.kernel.ioctl(group, VFIO_GROUP_SET_CONTAINER.number, new Uint8Array(new Int32Array([container]).buffer));
   }

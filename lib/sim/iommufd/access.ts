@@ -49,6 +49,11 @@ export class Access extends IommufdObject implements Bound {
     return access;
   }
 
+  /** What it is attached to. */
+  get ioas(): Ioas | undefined {
+    return this.#ioas;
+  }
+
   /** Only to an address space: the id comes back. */
   attach(id: number): Attached {
     const ioas = this.#context.objects.find(id, Ioas);
