@@ -62,11 +62,12 @@ describe('the package', () => {
       import { parseAddress } from 'vfio/pci';
       import { VFIO_SET_IOMMU } from 'vfio/abi';
       import { VFIO_IOMMU_BIND } from 'vfio/vsva-2020';
+      import { IOMMU_VFIO_IOAS } from 'vfio/iommufd-rfc';
       const { kernel } = new Machine({ devices: [{ model: new Edu() }] });
       const opened = openDevice(kernel, parseAddress('00:03.0'));
-      console.log(opened.device.region(0).mmio.read32(0), VFIO_SET_IOMMU.number, VFIO_IOMMU_BIND.number);
+      console.log(opened.device.region(0).mmio.read32(0), VFIO_SET_IOMMU.number, VFIO_IOMMU_BIND.number, IOMMU_VFIO_IOAS.number);
       opened.close();`;
-    expect(run(code)).toBe('16777453 15206 15227\n');
+    expect(run(code)).toBe('16777453 15206 15227 15238\n');
   });
 
   it('asked for the real kernel without an addon, says what to type', () => {

@@ -1,5 +1,6 @@
 /** The names users can import: a change here is a change of the package's contract. */
 import { expect, it } from 'vitest';
+import * as rfc from '../lib/abi/iommufd/rfc-2022.js';
 import * as vfio from '../lib/index.js';
 import * as pci from '../lib/pci/index.js';
 import * as sim from '../lib/sim/index.js';
@@ -67,6 +68,10 @@ it('vfio/vsva-2020', () => {
     'nestingCapability',
     'proposedRequests',
   ]);
+});
+
+it('vfio/iommufd-rfc', () => {
+  expect(Object.keys(rfc).filter((name) => !/^IOMMU(FD)?_|^iommu_/.test(name))).toEqual(['renumberedRequests']);
 });
 
 it('vfio/pci', () => {

@@ -2,9 +2,13 @@
 import type { Request } from '../abi/ioctl.js';
 import { IOMMU_FAULT_QUEUE_ALLOC } from '../abi/iommufd/fault.js';
 import { IOMMU_IOAS_NOIOMMU_GET_PA } from '../abi/iommufd/ioas.js';
+import * as rfc from '../abi/iommufd/rfc-2022.js';
 
-/** Releases of Linux, and '6.12-vsva': 6.12 with the guest page table proposal of 2020 in place of what took its numbers. */
-export type KernelVersion = '6.12' | '7.3' | '6.12-vsva';
+/**
+ * Releases of Linux; '6.12-vsva': 6.12 with the guest page table proposal of 2020 in place of what took its numbers; and
+ * '6.12-iommufd-rfc': 6.12 with /dev/iommu as it was proposed in 2022.
+ */
+export type KernelVersion = '6.12' | '7.3' | '6.12-vsva' | '6.12-iommufd-rfc';
 export type IommuKind = 'intel' | 'amd' | 'virtio' | 'smmuv3' | 'spapr' | 'none';
 
 /** What differs between kernel versions, each by the change that made it. */
@@ -57,6 +61,8 @@ export interface IommufdProfile {
   readonly maps: boolean;
   /** Devices without an IOMMU have nodes of their own, and IOAS_NOIOMMU_GET_PA; of 7.3. */
   readonly tellsPhysicalAddresses: boolean;
+  /** The requests of abi/iommufd/rfc-2022.ts are answered, and no others but what those share with mainline. */
+  readonly rfc2022: boolean;
 }
 
 const linux612: KernelProfile = {
@@ -83,6 +89,7 @@ const linux612: KernelProfile = {
     tellsMissingAts: false,
     maps: false,
     tellsPhysicalAddresses: false,
+    rfc2022: false,
   },
 };
 
@@ -112,9 +119,15 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
       tellsMissingAts: true,
       maps: true,
       tellsPhysicalAddresses: true,
+      rfc2022: false,
     },
   },
   '6.12-vsva': { ...linux612, version: '6.12-vsva', vsva2020: true },
+  '6.12-iommufd-rfc': {
+    ...linux612,
+    version: '6.12-iommufd-rfc',
+    iommufd: { ...linux612.iommufd, lastRequest: rfc.IOMMU_VFIO_IOAS, rfc2022: true },
+  },
 };
 
 export interface ReservedRegion {

@@ -105,7 +105,8 @@ export function compatibilityApi(variant: Variant): void {
     iommufd.close();
     expect([again.closed, second.closed]).toEqual([true, true]);
     expect(() => Container.over(iommufd)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
-    use(Container.open(subject.kernel, '/dev/iommu')).close();
+    using own = Container.open(subject.kernel, '/dev/iommu');
+    use(own);
   });
 
   it('a buffer goes with its group away, too', () => {

@@ -14,7 +14,10 @@ describe('Machine', () => {
 
   it('refuses what makes no machine, naming the argument', () => {
     const model = new Edu();
-    expect(() => new Machine({ kernel: '2.6' as never })).toThrow("Expected one of 6.12, 7.3, 6.12-vsva for kernel but received '2.6'");
+    const known = '6.12, 7.3, 6.12-vsva, 6.12-iommufd-rfc';
+    expect(() => new Machine({ kernel: '2.6' as never })).toThrow(`Expected one of ${known} for kernel but received '2.6'`);
+    expect(() => new Machine({ container: 'type1' as never })).toThrow("Expected one of vfio, iommufd for container but received 'type1'");
+    expect(() => new Machine({ container: 'iommufd', iommu: 'spapr' })).toThrow('Expected one of vfio for container');
     expect(() => new Machine({ iommu: 'sparc' as never })).toThrow('for iommu');
     expect(() => new Machine({ devices: [{ model, address: '3.0' }] })).toThrow('for address');
     expect(

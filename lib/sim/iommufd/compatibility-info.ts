@@ -13,7 +13,23 @@ const mostMappings = 0xffff_ffff;
 /** Where a capability's header says where the next one is. */
 const nextOffset = 4;
 
+interface Info {
+  readonly pageSizes: bigint;
+  readonly capabilities: readonly Uint8Array[];
+  /** What the size of each is rounded up to. */
+  readonly multiple: number;
+}
+
 export function compatibilityInfo(platform: Platform, ioas: Ioas | undefined, argument: Argument): number {
+  return answerInfo(ioas, argument, (asked) => ({
+    pageSizes: pageSizes(platform, asked),
+    capabilities: [dmaAvailableCapability(mostMappings), iovaRangesCapability(asked.ranges())],
+    multiple: 8,
+  }));
+}
+
+/** GET_INFO of the address space, if there is one. */
+export function answerInfo(ioas: Ioas | undefined, argument: Argument, describe: (ioas: Ioas) => Info): number {
   const { minimum } = VFIO_IOMMU_GET_INFO;
   const info = argument.struct(vfio_iommu_type1_info, minimum);
   if (info === undefined) return -errno.EFAULT;
@@ -21,8 +37,9 @@ export function compatibilityInfo(platform: Platform, ioas: Ioas | undefined, ar
   if (ioas === undefined) return -errno.ENODEV;
   const room = info.argsz;
   info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
-  info.iova_pgsizes = pageSizes(platform, ioas);
-  const total = writeCapabilities([dmaAvailableCapability(mostMappings), iovaRangesCapability(ioas.ranges())], room, argument);
+  const description = describe(ioas);
+  info.iova_pgsizes = description.pageSizes;
+  const total = writeCapabilities(description, room, argument);
   if (total < 0) return total;
   info.cap_offset = room >= total ? vfio_iommu_type1_info.size : 0;
   info.argsz = total;
@@ -30,7 +47,7 @@ export function compatibilityInfo(platform: Platform, ioas: Ioas | undefined, ar
 }
 
 /** Each where there is room for it, even where there is none for all. The bytes that all take, or -errno. */
-function writeCapabilities(capabilities: readonly Uint8Array[], room: number, argument: Argument): number {
+function writeCapabilities({ capabilities, multiple }: Info, room: number, argument: Argument): number {
   let total = vfio_iommu_type1_info.size;
   let previous: number | undefined;
   for (const capability of capabilities) {
@@ -38,7 +55,7 @@ function writeCapabilities(capabilities: readonly Uint8Array[], room: number, ar
     const next = new Uint8Array(new Uint32Array([total]).buffer);
     if (previous !== undefined && room >= total && !argument.copyTo(next, previous + nextOffset)) return -errno.EFAULT;
     previous = total;
-    total += (capability.byteLength + 7) & ~7;
+    total += Math.ceil(capability.byteLength / multiple) * multiple;
   }
   return total;
 }

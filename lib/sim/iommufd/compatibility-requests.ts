@@ -28,6 +28,7 @@ export function mapDma(platform: Platform, ioas: Ioas | undefined, argument: Arg
   const slice = userMemory(platform, map.vaddr, map.size, access.writable);
   if (typeof slice === 'number') return slice;
   const mapped = ioas.map([slice], map.size, map.iova, access);
+  slice.pages.drop();
   return typeof mapped === 'number' ? mapped : 0;
 }
 

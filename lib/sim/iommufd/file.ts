@@ -15,6 +15,7 @@ import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
 import { OpenFile, type FdTable } from '../open-file.js';
 import type { Platform } from '../platform.js';
+import type { KernelProfile } from '../profile.js';
 import type { GroupKind, IommuGroup } from '../iommu-group.js';
 import { Compatibility } from './compatibility.js';
 import { chooseIoas, compatibilityIoctl } from './compatibility-ioctl.js';
@@ -25,6 +26,7 @@ import { Ioas } from './ioas.js';
 import { allocateFaultQueue } from './fault-queue.js';
 import { allocateHardwareQueue } from './hardware-queue.js';
 import * as ioas from './ioas-requests.js';
+import { rfc2022Ioctl, rfc2022Operations } from './rfc-2022.js';
 import { hardwareInformation } from './hardware-requests.js';
 import * as dirty from './dirty-requests.js';
 import { machineIommu } from './machine-iommu.js';
@@ -81,14 +83,22 @@ function accountOption(context: Context, op: number, value: bigint): bigint | nu
   }
 }
 
+/** What there was from the first proposal on. */
+const first = [destroy, ioas.allocate];
 const always = [
-  ...[destroy, option, chooseIoas, allocateFaultQueue],
-  ...[ioas.allocate, ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap],
+  ...first,
+  ...[option, chooseIoas, allocateFaultQueue],
+  ...[ioas.allow, ioas.copy, ioas.ranges, ioas.map, ioas.unmap],
   ...[pageTable.allocate, pageTable.invalidate, hardwareInformation, dirty.setTracking, dirty.getBitmap],
 ];
 
 function operations({ kernel }: Platform, added: readonly Operation[]): ReadonlyMap<number, Operation> {
-  const known = [
+  const known = kernel.iommufd.rfc2022 ? [...first, ...rfc2022Operations] : mainlineOperations(kernel, added);
+  return new Map(known.map((each) => [each.request.number, each]));
+}
+
+function mainlineOperations(kernel: KernelProfile, added: readonly Operation[]): Operation[] {
+  return [
     ...always,
     ...added,
     ...(kernel.iommufd.mapsFiles ? [ioas.mapFile] : []),
@@ -97,7 +107,6 @@ function operations({ kernel }: Platform, added: readonly Operation[]): Readonly
     ...(kernel.iommufd.virtualIommus ? [allocateVirtualIommu, allocateVirtualDevice, allocateVirtualEventQueue] : []),
     ...(kernel.iommufd.maps ? [allocateHardwareQueue] : []),
   ];
-  return new Map(known.map((each) => [each.request.number, each]));
 }
 
 /** A device of the machine: a `VfioDevice`. */
@@ -131,12 +140,17 @@ export class IommufdFile extends OpenFile {
 
   override ioctl(request: number, argument: Argument): number {
     const command = request & 0xff;
-    if (command < IOMMUFD_CMD_BASE || command > this.#lastCommand) return compatibilityIoctl(this.#context, request, argument);
+    if (command < IOMMUFD_CMD_BASE || command > this.#lastCommand) return this.#compatibilityIoctl(request, argument);
     // The length word is read before the request is known to be one.
     const word = argument.copyFrom(4);
     if (word === undefined) return -errno.EFAULT;
     const size = new DataView(word.buffer).getUint32(0, true);
     return this.#operations.get(request)?.run(this.#context, argument, size) ?? -errno.ENOTTY;
+  }
+
+  #compatibilityIoctl(request: number, argument: Argument): number {
+    const { rfc2022 } = this.#context.platform.kernel.iommufd;
+    return (rfc2022 ? rfc2022Ioctl : compatibilityIoctl)(this.#context, request, argument);
   }
 
   /** A device of the group becomes this file's, and one of its objects. */

@@ -213,6 +213,12 @@ export class Ioas extends IommufdObject {
     return this.#largePages;
   }
 
+  /** Whether this is the range of one mapping. */
+  maps(iova: bigint, length: bigint): boolean {
+    const area = this.#areas.at(iova);
+    return area !== undefined && area.start === iova && area.last === iova + length - 1n;
+  }
+
   /** How many page tables follow it. */
   get tables(): number {
     return this.#tables.size;

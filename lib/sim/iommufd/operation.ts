@@ -37,6 +37,8 @@ export interface Caller {
 
 export interface Operation {
   readonly request: Request;
+  /** The same under another number. */
+  as(request: Request): Operation;
   run(context: Context, argument: Argument, size: number): number;
 }
 
@@ -48,6 +50,7 @@ export function operation<T extends StructType>(
 ): Operation {
   return {
     request,
+    as: (other) => operation(other, type, execute),
     run(context, argument, size) {
       if (size < request.minimum) return -errno.EINVAL;
       const tail = size > type.size ? argument.copyFrom(size - type.size, type.size) : new Uint8Array();
