@@ -14,6 +14,9 @@ const declared = Object.entries(abi).flatMap(([name, value]) =>
   /^(?:__)?(?:VFIO|vfio|ccw)_/.test(name) && ['number', 'string', 'object'].includes(typeof value) ? [name] : [],
 );
 
+/** With those of linux/iommufd.h that have a row so far. */
+const known = new Set([...declared, ...Object.keys(abi).filter((name) => /^(?:IOMMU|IOMMUFD|iommu)_/.test(name))]);
+
 const columns = ['Name', 'Structs', 'API', 'Tested', 'Linux'] as const;
 type Row = Readonly<Record<(typeof columns)[number], string>>;
 
@@ -40,7 +43,7 @@ function readPage(text: string): { headers: string[][]; rows: Row[] } {
 const { headers, rows } = readPage(read('docs/interface.md'));
 const quoted = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code ?? '');
 const namesOf = (row: Row): string[] => [...quoted(row.Name), ...quoted(row.Structs)];
-const isStruct = (name: string): boolean => /^(?:vfio|ccw)_/.test(name);
+const isStruct = (name: string): boolean => /^(?:vfio|ccw|iommu)_/.test(name);
 
 it('there are tables, with the columns the page explains', () => {
   expect(rows.length).toBeGreaterThan(150);
@@ -54,7 +57,6 @@ it('every name of the headers has a row', () => {
 });
 
 it('no row names what there is not', () => {
-  const known = new Set(declared);
   expect(rows.flatMap(namesOf).filter((name) => !known.has(name))).toEqual([]);
   expect(rows.filter((row) => namesOf(row).length === 0)).toEqual([]);
   expect(rows.flatMap((row) => quoted(row.Structs)).filter((name) => !isStruct(name))).toEqual([]);
@@ -104,6 +106,9 @@ const homes: Readonly<Record<string, string>> = {
   spapr: 'spapr',
   'spapr.info()': 'spapr',
   'spapr.eeh': 'eeh',
+  iommufd: '../iommufd/iommufd',
+  pageRequestGroup: '../iommufd/fault-queue',
+  pageRequest: '../iommufd/fault-queue',
 };
 const resource = read('lib/kernel/resource.ts');
 
