@@ -3,11 +3,25 @@
  *
  *   npm run demo                     on a simulated machine, anywhere
  *   npm run lab -- npm run demo -- --real     on a real Linux kernel, in QEMU
+ *
+ * And to choose: --by node, group or compatibility; --unsafe-no-iommu for a machine without an IOMMU, where the device can
+ * overwrite all memory; --dma-bits 48 for a device that QEMU was given with dma_mask=0xffffffffffff.
  */
-import { findDevices, native, openDevice } from 'vfio';
+import { parseArgs } from 'node:util';
+import { findDevices, native, openDevice, type OpenWay } from 'vfio';
 import { Edu, Machine } from 'vfio/sim';
 
-const kernel = process.argv.includes('--real') ? native() : new Machine({ devices: [{ model: new Edu() }] }).kernel;
+const { values } = parseArgs({
+  options: {
+    real: { type: 'boolean' },
+    by: { type: 'string' },
+    'unsafe-no-iommu': { type: 'boolean', default: false },
+    'dma-bits': { type: 'string', default: '28' },
+  },
+});
+const unsafeNoIommu = values['unsafe-no-iommu'];
+const simulated = new Machine({ devices: [{ model: new Edu() }], unsafeNoIommu, iommu: unsafeNoIommu ? 'none' : 'intel' });
+const kernel = values.real ? native() : simulated.kernel;
 
 // Registers, in BAR 0.
 const identification = 0x00,
@@ -27,7 +41,7 @@ const length = 2048; // bytes to send; QEMU refuses a transfer that ends with th
 const [found] = findDevices(kernel, { vendor: 0x1234, device: 0x11e8 });
 if (found === undefined) throw new Error('There is no edu device; in QEMU, add -device edu');
 
-using opened = openDevice(kernel, found.address);
+using opened = openDevice(kernel, found.address, { unsafeNoIommu, ...(values.by !== undefined && { by: values.by as OpenWay }) });
 const { device, dma } = opened;
 const registers = device.region(0).mmio;
 console.log(`identification  0x${registers.read32(identification).toString(16)}`);
@@ -52,9 +66,10 @@ registers.write32(status, interruptWhenDone);
 registers.write32(factorial, 10);
 console.log(`interrupt       0x${(await served()).toString(16)}: 10! = ${registers.read32(factorial)}`);
 
-// One buffer out, one back in. The DMA engine drives 28 address bits.
-const sent = dma.allocate(length, { below: 0xfff_ffffn, write: false });
-const received = dma.allocate(length, { below: 0xfff_ffffn, read: false });
+// One buffer out, one back in, where the DMA engine's address bits reach.
+const below = (1n << BigInt(values['dma-bits'])) - 1n;
+const sent = dma.allocate(length, { below, write: false });
+const received = dma.allocate(length, { below, read: false });
 sent.bytes.forEach((_, index, bytes) => (bytes[index] = (index * 7) & 0xff));
 
 async function transfer(source: bigint, destination: bigint, toMemory: boolean): Promise<void> {

@@ -16,7 +16,11 @@ const lab = join(root, 'dist/lab/main.js');
 const record = process.argv.includes('--record');
 
 const kernels = ['6.12', 'newest'];
-const examples = ['edu', 'migration'];
+/** The examples, and each way of opening the device; what the simulated kernel prints of the first of a name is what all do. */
+const translated = ['edu', 'migration', 'edu --by node', 'edu --by group', 'edu --by compatibility'];
+/** Without an IOMMU edu has physical addresses: those of a page, or of huge pages with the group. */
+const untranslated = ['edu --unsafe-no-iommu --dma-bits 48', 'edu --unsafe-no-iommu --dma-bits 48 --by group'];
+const examples = [...translated, ...untranslated];
 const machines = [
   ...kernels.flatMap((kernel) => ['intel', 'amd', 'virtio', 'none'].map((iommu) => ({ kernel, iommu, variant: 'default' }))),
   // Kernels that were built without VFIO's own container: what reaches devices through one runs on iommufd's.
@@ -40,8 +44,11 @@ const withVirtualFunctions = [
 const farReaching = Array<string>(2).fill('edu,dma_mask=0xffffffffffff');
 /** Newer kernels give no device of a virtio-iommu a group when one behind a bridge cannot have one. */
 const devicesOf = (iommu: string): string[] => ({ virtio: ['edu'], none: farReaching, intel: withVirtualFunctions })[iommu] ?? bridged;
-/** Where the examples, which map memory, run: on virtio-iommu, SET_IOMMU is EPERM, which is what is tested there. */
-const mapsMemory = (iommu: string): boolean => iommu !== 'virtio' && iommu !== 'none';
+/** Those that run on a machine: on virtio-iommu a device does not open, with EPERM, which is what is tested there. */
+const examplesOn = (iommu: string): readonly string[] => ({ virtio: [], none: untranslated })[iommu] ?? translated;
+const command = (example: string): string => example.replace(/^\w+/, 'examples/$&.ts');
+const fileOf = (example: string): string => `${example.replaceAll(/\W+/g, '-')}.txt`;
+const reserveHugePages = 'echo 8 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; ';
 /** What takes the capability from a command that a kernel asks for: by IOMMU, where there is a suite for it. */
 const unprivileged: Readonly<Record<string, { readonly lacking: string; readonly prefix: string }>> = {
   none: { lacking: 'CAP_SYS_RAWIO', prefix: 'setpriv --bounding-set=-sys_rawio --inh-caps=-sys_rawio' },
@@ -83,7 +90,16 @@ function add(name: string, file: string, status: number | null): void {
 
 const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
 try {
-  const expectedLines = examples.map((name) => execFileSync('npx', ['tsx', `examples/${name}.ts`], { cwd: root, encoding: 'utf8' }));
+  const simulatedLines = new Map(
+    examples.map((example) => [example, execFileSync('sh', ['-c', `npx tsx ${command(example)}`], { cwd: root, encoding: 'utf8' })]),
+  );
+  for (const example of examples) {
+    const [name = ''] = example.split(' ');
+    count(
+      `the example ${example} prints what ${name} does, on the simulated kernel`,
+      simulatedLines.get(example) === simulatedLines.get(name),
+    );
+  }
   const headers = kernels.map((kernel) =>
     execFileSync('node', [lab, '--kernel', kernel, '--print-headers'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim(),
   );
@@ -128,20 +144,20 @@ try {
       );
     const tests = (file: string): string =>
       `npx vitest run test/conformance --reporter=default --reporter=json --outputFile.json=${output}/${file}`;
-    const runExamples = mapsMemory(iommu)
-      ? examples.map((name) => `npx tsx examples/${name}.ts --real > ${output}/${name}.txt; `).join('')
-      : '';
+    const runExamples =
+      reserveHugePages +
+      examplesOn(iommu)
+        .map((each) => `npx tsx ${command(each)} --real > ${output}/${fileOf(each)}; `)
+        .join('');
     const lesser = ordinary ? unprivileged[iommu] : undefined;
     const again = lesser === undefined ? '' : `; first=$?; ${lesser.prefix} ${tests('unprivileged.json')} && exit $first`;
     const { status } = guest('sh', '-c', `${runExamples}${tests('report.json')}${again}`);
     add(name, join(output, 'report.json'), status);
     if (lesser !== undefined) add(`${name}, without ${lesser.lacking}`, join(output, 'unprivileged.json'), status);
-    if (mapsMemory(iommu)) {
-      examples.forEach((example, index) => {
-        const file = join(output, `${example}.txt`);
-        const lines = existsSync(file) ? readFileSync(file, 'utf8') : '';
-        count(`the example ${example} prints the same lines on ${name} as on the simulated kernel`, lines === expectedLines[index]);
-      });
+    for (const each of examplesOn(iommu)) {
+      const file = join(output, fileOf(each));
+      const lines = existsSync(file) ? readFileSync(file, 'utf8') : '';
+      count(`the example ${each} prints the same lines on ${name} as on the simulated kernel`, lines === simulatedLines.get(each));
     }
     if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), join(root, 'test/golden'), { recursive: true });
   }
