@@ -1,6 +1,13 @@
 /** `vfio`: userspace device drivers in Node.js. */
 export { BadAnswerError, type Capability } from './abi/chain.js';
 export { FaultQueue, type PageAccess, type PageRequest, type PageRequestGroup, type PageResponse } from './iommufd/fault-queue.js';
+export type { DriverData } from './iommufd/driver-data.js';
+export type { AmdGuestTable, GuestTable, OtherGuestTable, SmmuGuestTable, VtdGuestTable, VtdInvalidation } from './iommufd/guest-tables.js';
+export type { AmdHardware, HardwareInformation, SmmuHardware, TegraHardware, VtdHardware } from './iommufd/hardware-information.js';
+export { InvalidationError } from './iommufd/invalidate.js';
+export { NestedPageTable, type NestedPageTableOptions } from './iommufd/nested-page-table.js';
+export { PageTable, type PageTableOptions } from './iommufd/page-table.js';
+export { PageTableDirtyTracking } from './iommufd/page-table-dirty-tracking.js';
 export { Ioas, type CopyOptions, type MapFileOptions } from './iommufd/ioas.js';
 export { Iommufd, type LockedMemoryAccount } from './iommufd/iommufd.js';
 export { ClosedError, KernelError } from './kernel/error.js';

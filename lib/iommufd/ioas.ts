@@ -33,6 +33,8 @@ import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
 import { noIovaFor } from '../memory/iova-allocator.js';
 import { destroyObject } from './destroy.js';
 import type { PhysicalRun } from '../memory/physical-space.js';
+import { PageTable, type PageTableOptions } from './page-table.js';
+import type { BoundDevice } from './virtual-device.js';
 
 export interface CopyOptions {
   /** Where the other address space has the memory mapped. */
@@ -98,6 +100,17 @@ export class Ioas extends Resource implements AddressSpace {
   /** The fd of the file it has its id in. */
   get fd(): number {
     return this.#descriptor.fd;
+  }
+
+  /**
+   * A page table of the IOMMU that a device is behind, for it or others to be attached to: with it, what this address space
+   * can have mapped is what that IOMMU reaches. Attaching to the address space itself is enough where nothing of the options
+   * is wanted. IOMMU_HWPT_ALLOC. Linux 6.6.
+   * @throws KernelError EOPNOTSUPP where the IOMMU, or the kernel, lacks one of the options; EADDRINUSE where something is
+   * mapped that it does not reach.
+   */
+  createPageTable(device: BoundDevice, options?: PageTableOptions): PageTable {
+    return PageTable.create({ owner: this, descriptor: this.#descriptor, on: this.id, device }, options);
   }
 
   /** The IOVAs that may be mapped now; attaching a device takes some away. IOMMU_IOAS_IOVA_RANGES. Linux 6.2. */

@@ -20,7 +20,9 @@ import { check, expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { finishAll, Resource } from '../kernel/resource.js';
 import { FaultQueue } from './fault-queue.js';
+import { hardwareInformation, type HardwareInformation } from './hardware-information.js';
 import { Ioas } from './ioas.js';
+import type { BoundDevice } from './virtual-device.js';
 
 /** Whose locked memory counts against the limit: the user's, over all processes, or the process's, as with type1. */
 export type LockedMemoryAccount = 'user' | 'process';
@@ -63,6 +65,16 @@ export class Iommufd extends Resource {
   createIoas(): Ioas {
     this.assertOpen();
     return Ioas.create(this, this.#descriptor);
+  }
+
+  /**
+   * What the IOMMU can do that a device of this file, a `Cdev`, is behind, and how its driver describes it. Where a driver
+   * has several descriptions, `type` (one of IOMMU_HW_INFO_TYPE_, Linux 6.17) chooses. IOMMU_GET_HW_INFO. Linux 6.6.
+   * @throws KernelError EOPNOTSUPP for a type that the driver does not have.
+   */
+  hardwareInformation(device: BoundDevice, type?: number): HardwareInformation {
+    this.assertOpen();
+    return hardwareInformation(this.#descriptor, device.id, type);
   }
 
   /** A new queue for the page requests of devices. IOMMU_FAULT_QUEUE_ALLOC. Linux 6.11. */

@@ -7,7 +7,9 @@ import { Resource } from '../kernel/resource.js';
 import { checkedWord } from './checked.js';
 import { destroyObject } from './destroy.js';
 import { withDriverData, type DriverData } from './driver-data.js';
+import type { GuestTable } from './guest-tables.js';
 import { invalidate } from './invalidate.js';
+import { NestedPageTable, type NestedPageTableOptions } from './nested-page-table.js';
 import { VirtualDevice, type BoundDevice } from './virtual-device.js';
 import { VirtualEventQueue, type VirtualEventQueueOptions } from './virtual-event-queue.js';
 
@@ -81,6 +83,14 @@ export class VirtualIommu extends Resource {
    */
   addDevice(device: BoundDevice, virtualId: bigint): VirtualDevice {
     return VirtualDevice.create(this, this.#descriptor, device, virtualId);
+  }
+
+  /**
+   * A page table of the guest, for a device that it is to be attached to. IOMMU_HWPT_ALLOC. Linux 6.13.
+   * @throws KernelError EOPNOTSUPP where the IOMMU has no such page tables; EINVAL for a device of another IOMMU.
+   */
+  createPageTable(device: BoundDevice, table: GuestTable, options?: NestedPageTableOptions): NestedPageTable {
+    return NestedPageTable.create({ owner: this, descriptor: this.#descriptor, on: this.id, device }, table, options);
   }
 
   /**

@@ -140,6 +140,35 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EBUSY: 'Another object needs it, or a device is attached to it: close or detach that first.',
     ENOENT: 'It is destroyed already, or the id is of another open /dev/iommu.',
   },
+  IOMMU_GET_HW_INFO: {
+    EOPNOTSUPP: "The IOMMU's driver has no description of this type; or the kernel describes in one way only, before Linux 6.17.",
+    ENOTTY: 'Asking for what an IOMMU can do needs Linux 6.6.',
+    ENOENT: 'The device is not bound to this open /dev/iommu any more.',
+  },
+  IOMMU_HWPT_ALLOC: {
+    EOPNOTSUPP:
+      'The IOMMU cannot do it, or not with these options: hardwareInformation() says what it can. ' +
+      'PASIDs, and fault queues for page tables that are not nested, need Linux 6.14.',
+    EINVAL: 'Nesting takes a page table that was made with nestParent, for the same IOMMU, and data as long as its type has it.',
+    E2BIG: 'The kernel does not know all of this: data for nesting needs Linux 6.7, a fault queue 6.11.',
+    EADDRINUSE: 'Something is mapped that the IOMMU does not reach, or off its page: unmap it first.',
+    EFAULT: 'A mapping reaches memory that is not there. Until there is a page table nobody looks.',
+    ENOTTY: 'Making page tables needs Linux 6.6.',
+    ENOENT: 'The device or the fault queue is not of this open /dev/iommu any more.',
+  },
+  IOMMU_HWPT_SET_DIRTY_TRACKING: {
+    EOPNOTSUPP: 'The page table was not made with dirtyTracking.',
+    ENOTTY: 'Tracking dirty pages needs Linux 6.7.',
+  },
+  IOMMU_HWPT_GET_DIRTY_BITMAP: {
+    EINVAL: "The range must be of whole pages, and of the address space's alignment().",
+    EOVERFLOW: 'The range goes past the end of the address space.',
+  },
+  IOMMU_HWPT_INVALIDATE: {
+    EINVAL: 'The IOMMU takes no entries of this type, length or range.',
+    EOPNOTSUPP: 'An entry has a flag that the IOMMU does not know.',
+    ENOTTY: 'Invalidating what is nested needs Linux 6.8.',
+  },
   IOMMU_VFIO_IOAS: {
     ENODEV: 'None was chosen, and no group was put into the file.',
     ENOENT: 'There is no address space with this id.',

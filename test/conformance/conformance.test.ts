@@ -39,7 +39,9 @@ import { mediated } from './mediated.js';
 import { migration } from './migration.js';
 import { mockDevices } from './mock-devices.js';
 import { mockDirty } from './mock-dirty.js';
+import { mockPageTableApi } from './mock-page-table-api.js';
 import { mockPageTables } from './mock-page-tables.js';
+import { pageTableApi } from './page-table-api.js';
 import { pageTables } from './page-tables.js';
 import { noIommu, noRawIo } from './noiommu.js';
 import { noIommuNode, noRawIoNode } from './noiommu-node.js';
@@ -62,7 +64,7 @@ const suites = {
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
   ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
   ...{ files, mediatedNodes },
-  ...{ pageTables, pasids },
+  ...{ pageTables, pageTableApi, pasids },
   ...{ virtualIommuHardware },
 };
 
@@ -104,7 +106,7 @@ for (const variant of noRawIoVariants) {
 
 const mockSuites = {
   ...{ accesses },
-  ...{ mockDevices, mockPageTables, mockDirty, faults, mockPasids },
+  ...{ mockDevices, mockPageTables, mockDirty, mockPageTableApi, faults, mockPasids },
   ...{ virtualIommu },
 };
 

@@ -1,4 +1,5 @@
 /** The mock's operations at the seam, each answered in words: the errno's name, or '0'. */
+import { IOMMU_DESTROY, iommu_destroy } from '../../../lib/abi/iommufd/object.js';
 import type { Kernel } from '../../../lib/kernel/kernel.js';
 import { answer } from '../seam.js';
 import * as mock from './abi.js';
@@ -52,5 +53,12 @@ export class MockSeam {
   replace(selftest: number, pt_id: number): string {
     const result = this.run(mock.IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE, selftest, 'mock_domain_replace', { pt_id });
     return result === '0' ? String(this.command.mock_domain_replace.pt_id) : result;
+  }
+
+  /** Takes a device away. */
+  destroy({ selftest: id }: MockDevice): string {
+    const request = iommu_destroy.create();
+    Object.assign(request, { size: iommu_destroy.size, id });
+    return answer(this.kernel.ioctl(this.fd, IOMMU_DESTROY.number, request.bytes));
   }
 }
