@@ -110,7 +110,6 @@ const homes: Readonly<Record<string, string>> = {
   'spapr.eeh': 'eeh',
   ioas: '../iommufd/ioas',
   iommufd: '../iommufd/iommufd',
-  ioas: '../iommufd/ioas',
   pageTable: '../iommufd/page-table',
   'pageTable.trackDirtyPages()': '../iommufd/page-table-dirty-tracking',
   nestedPageTable: '../iommufd/nested-page-table',
