@@ -10,6 +10,20 @@ export { PageTable, type PageTableOptions } from './iommufd/page-table.js';
 export { PageTableDirtyTracking } from './iommufd/page-table-dirty-tracking.js';
 export { Ioas, type CopyOptions, type MapFileOptions } from './iommufd/ioas.js';
 export { Iommufd, type LockedMemoryAccount } from './iommufd/iommufd.js';
+export { VirtualDevice } from './iommufd/virtual-device.js';
+export {
+  VirtualEventQueue,
+  type EventLayout,
+  type VirtualEventQueueOptions,
+  type VirtualIommuEvent,
+} from './iommufd/virtual-event-queue.js';
+export {
+  HardwareQueue,
+  HardwareRegisters,
+  VirtualIommu,
+  type HardwareQueueOptions,
+  type VirtualIommuOptions,
+} from './iommufd/virtual-iommu.js';
 export { ClosedError, KernelError } from './kernel/error.js';
 export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';

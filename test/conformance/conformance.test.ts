@@ -52,6 +52,7 @@ import { sizes } from './sizes.js';
 import { tokens } from './tokens.js';
 import { unsafe } from './unsafe.js';
 import { virtualIommu } from './virtual-iommu.js';
+import { virtualIommuApi } from './virtual-iommu-api.js';
 import { virtualIommuHardware } from './virtual-iommu-hardware.js';
 
 /** What reaches devices through a container. */
@@ -107,7 +108,7 @@ for (const variant of noRawIoVariants) {
 const mockSuites = {
   ...{ accesses },
   ...{ mockDevices, mockPageTables, mockDirty, mockPageTableApi, faults, mockPasids },
-  ...{ virtualIommu },
+  ...{ virtualIommu, virtualIommuApi },
 };
 
 for (const variant of mockVariants) {
