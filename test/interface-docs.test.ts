@@ -108,7 +108,6 @@ const homes: Readonly<Record<string, string>> = {
   spapr: 'spapr',
   'spapr.info()': 'spapr',
   'spapr.eeh': 'eeh',
-  ioas: '../iommufd/ioas',
   iommufd: '../iommufd/iommufd',
   pageTable: '../iommufd/page-table',
   'pageTable.trackDirtyPages()': '../iommufd/page-table-dirty-tracking',
