@@ -15,7 +15,7 @@ const declared = Object.entries(abi).flatMap(([name, value]) =>
 );
 
 /** With those of linux/iommufd.h that have a row so far. */
-const known = new Set([...declared, ...Object.keys(abi).filter((name) => /^(?:IOMMU|IOMMUFD|iommu)_/.test(name))]);
+const known = new Set([...declared, ...Object.keys(abi).filter((name) => /^(?:IOMMU|IOMMUFD|iommu|iommufd)_/.test(name))]);
 
 const columns = ['Name', 'Structs', 'API', 'Tested', 'Linux'] as const;
 type Row = Readonly<Record<(typeof columns)[number], string>>;
@@ -43,7 +43,7 @@ function readPage(text: string): { headers: string[][]; rows: Row[] } {
 const { headers, rows } = readPage(read('docs/interface.md'));
 const quoted = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code ?? '');
 const namesOf = (row: Row): string[] => [...quoted(row.Name), ...quoted(row.Structs)];
-const isStruct = (name: string): boolean => /^(?:vfio|ccw|iommu)_/.test(name);
+const isStruct = (name: string): boolean => /^(?:vfio|ccw|iommu|iommufd)_/.test(name);
 
 it('there are tables, with the columns the page explains', () => {
   expect(rows.length).toBeGreaterThan(150);
@@ -109,9 +109,11 @@ const homes: Readonly<Record<string, string>> = {
   'spapr.info()': 'spapr',
   'spapr.eeh': 'eeh',
   iommufd: '../iommufd/iommufd',
+  ioas: '../iommufd/ioas',
   pageTable: '../iommufd/page-table',
   'pageTable.trackDirtyPages()': '../iommufd/page-table-dirty-tracking',
   nestedPageTable: '../iommufd/nested-page-table',
+  viommu: '../iommufd/virtual-iommu',
   pageRequestGroup: '../iommufd/fault-queue',
   pageRequest: '../iommufd/fault-queue',
 };
@@ -122,7 +124,7 @@ function isDeclared(owner: string, step: string): boolean {
   const home = homes[owner];
   if (home === undefined) return false;
   const name = step.replace('()', '');
-  const declaration = step.endsWith('()') ? `^  (?:static )?${name}\\(` : `^  (?:readonly ${name}\\??:|get ${name}\\()`;
+  const declaration = step.endsWith('()') ? `^  (?:static )?${name}(?:<\\w+>)?\\(` : `^  (?:readonly ${name}\\??:|get ${name}\\()`;
   return new RegExp(declaration, 'm').test(read(`lib/vfio/${home}.ts`) + resource);
 }
 
