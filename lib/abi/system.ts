@@ -19,7 +19,5 @@ export const MAP_POPULATE = 0x8000;
 
 export const MFD_CLOEXEC = 0x1;
 export const MFD_ALLOW_SEALING = 0x2;
-export const MFD_NOEXEC_SEAL = 0x8;
-export const MFD_EXEC = 0x10;
 
 export const EFD_NONBLOCK = 0x800;

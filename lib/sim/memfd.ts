@@ -1,6 +1,6 @@
 /** Memory that is a file, as memfd_create(2) makes it. */
 import { errno } from '../abi/errno.js';
-import { MAP_PRIVATE, MAP_SHARED, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC, MFD_NOEXEC_SEAL } from '../abi/system.js';
+import { MAP_PRIVATE, MAP_SHARED, MFD_ALLOW_SEALING, MFD_CLOEXEC } from '../abi/system.js';
 import type { Mapping } from '../kernel/kernel.js';
 import { BusFaultError, CheckedMapping, type Width } from './mapping.js';
 import { OpenFile } from './open-file.js';
@@ -8,7 +8,9 @@ import { OpenFile } from './open-file.js';
 const pageSize = 4096;
 /** The name appears behind 'memfd:', in a name of a file. */
 const longestName = 249;
-const knownFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC;
+/** MFD_NOEXEC_SEAL and MFD_EXEC, of Linux 6.3. One or the other. */
+const [noExecution, execution] = [0x8, 0x10];
+const knownFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING | noExecution | execution;
 
 /** Bytes by page; a page that was never written is not there and reads as zero. */
 class SparseBytes {
@@ -59,7 +61,7 @@ export class MemfdFile extends OpenFile {
 
   /** The file, or -errno. There are no huge pages. */
   static create(name: string, size: number, flags: number): MemfdFile | number {
-    if ((flags & ~knownFlags) !== 0 || (flags & MFD_EXEC && flags & MFD_NOEXEC_SEAL)) return -errno.EINVAL;
+    if ((flags & ~knownFlags) !== 0 || (flags & (noExecution | execution)) === (noExecution | execution)) return -errno.EINVAL;
     return new TextEncoder().encode(name).byteLength > longestName ? -errno.EINVAL : new MemfdFile(size);
   }
 

@@ -64,6 +64,7 @@ describe.each(folders)('%s', (folder) => {
       '#include <fcntl.h>',
       '#include <errno.h>',
       '#include <sys/mman.h>',
+      '#include <linux/mman.h>',
       '#include <sys/eventfd.h>',
       ...headersIn(folder).map((file) => `#include <linux/${file}>`),
       '#include <linux/pci_regs.h>',
