@@ -18,8 +18,10 @@ const bin = 'node_modules/.bin';
 const record = process.argv.includes('--record');
 
 const kernels = ['6.12', 'newest'];
-/** The examples, and each way of opening the device; what the simulated kernel prints of the first of a name is what all do. */
-/** By itself, edu opens its device by the node. */
+/**
+ * The examples, and each way of opening the device, by itself its node; what the simulated kernel prints of the first of a
+ * name is what all do.
+ */
 const translated = ['edu', 'migration', 'edu --by group', 'edu --by compatibility'];
 /** Without an IOMMU edu has physical addresses: those of a page, or of huge pages with the group. */
 const untranslated = ['edu --unsafe-no-iommu --dma-bits 48', 'edu --unsafe-no-iommu --dma-bits 48 --by group'];
