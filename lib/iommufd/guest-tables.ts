@@ -12,8 +12,7 @@ import {
   iommu_hwpt_vtd_s1,
   iommu_hwpt_vtd_s1_invalidate,
 } from '../abi/iommufd/hwpt.js';
-import { checked64, expected } from '../kernel/error.js';
-import { checkedWord } from './checked.js';
+import { checked64, checkedInteger, expected } from '../kernel/error.js';
 import type { DriverData } from './driver-data.js';
 
 /** VT-d's first stage, which looks as the processor's page tables do. */
@@ -77,7 +76,7 @@ export function encodeGuestTable(table: GuestTable): { readonly type: number; re
       return { type: IOMMU_HWPT_DATA_AMD_GUEST, data };
     }
     case 'other':
-      return { type: checkedWord('type', table.type), data: table.data };
+      return { type: checkedInteger('type', table.type), data: table.data };
     default:
       throw expected("one of 'vtd', 'smmuv3', 'amd', 'other'", 'kind', (table as { kind: unknown }).kind);
   }

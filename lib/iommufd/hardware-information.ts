@@ -20,8 +20,8 @@ import {
 import { BadAnswerError } from '../abi/chain.js';
 import type { StructType } from '../abi/struct.js';
 import type { Descriptor } from '../kernel/descriptor.js';
+import { checkedInteger } from '../kernel/error.js';
 import { hold } from '../kernel/hold.js';
-import { checkedWord } from './checked.js';
 
 /** Intel VT-d: its registers as they are; the specification names their bits. */
 export interface VtdHardware {
@@ -90,7 +90,7 @@ export function hardwareInformation(descriptor: Descriptor, device: number, type
     request.size = iommu_hw_info.size;
     request.dev_id = device;
     request.flags = type === undefined ? 0 : IOMMU_HW_INFO_FLAG_INPUT_TYPE;
-    request.in_data_type = checkedWord('type', type ?? 0);
+    request.in_data_type = checkedInteger('type', type ?? 0);
     request.data_len = room;
     request.data_uptr = descriptor.kernel.addressOf(memory);
     hold(memory, () => descriptor.ioctl(IOMMU_GET_HW_INFO, request.bytes));

@@ -25,7 +25,7 @@ import {
 } from '../abi/iommufd/ioas.js';
 import { IOMMU_OPTION, IOMMU_OPTION_HUGE_PAGES, IOMMU_OPTION_OP_GET, IOMMU_OPTION_OP_SET, iommu_option } from '../abi/iommufd/object.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { check, checked64, expected, KernelError } from '../kernel/error.js';
+import { check, checked64, checkedInteger, expected, KernelError } from '../kernel/error.js';
 import { hold } from '../kernel/hold.js';
 import { Resource } from '../kernel/resource.js';
 import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
@@ -203,7 +203,7 @@ export class Ioas extends Resource implements AddressSpace {
    * otherwise as `map`.
    */
   mapFile({ fd, start = 0n, size, iova, below = top, read = true, write = true }: MapFileOptions): bigint {
-    if (!Number.isInteger(fd) || fd < 0 || fd > mostFd) throw expected(`an integer from 0 to ${mostFd}`, 'fd', fd);
+    checkedInteger('fd', fd, mostFd);
     const map = iommu_ioas_map_file.create();
     map.size = iommu_ioas_map_file.size;
     map.flags = mapFlags(iova, read, write);

@@ -6,10 +6,9 @@ import {
   iommu_hwpt_alloc,
 } from '../abi/iommufd/hwpt.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { expected } from '../kernel/error.js';
+import { checkedInteger, expected } from '../kernel/error.js';
 import { Resource } from '../kernel/resource.js';
 import type { AttachPoint } from '../memory/address-space.js';
-import { checkedWord } from './checked.js';
 import { destroyObject } from './destroy.js';
 import { withDriverData, type DriverData } from './driver-data.js';
 import type { FaultQueue } from './fault-queue.js';
@@ -80,7 +79,7 @@ export class NestedPageTable extends Resource implements AttachPoint {
    */
   invalidateEntries(type: number, entries: readonly DriverData[]): void {
     this.assertOpen();
-    invalidate(this.#descriptor, this.id, checkedWord('type', type), entries);
+    invalidate(this.#descriptor, this.id, checkedInteger('type', type), entries);
   }
 
   protected override release(): void {

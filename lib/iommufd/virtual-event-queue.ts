@@ -1,9 +1,8 @@
 import { BadAnswerError } from '../abi/chain.js';
 import { IOMMU_VEVENTQ_ALLOC, IOMMU_VEVENTQ_FLAG_LOST_EVENTS, iommu_veventq_alloc, iommufd_vevent_header } from '../abi/iommufd/viommu.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { check } from '../kernel/error.js';
+import { check, checkedInteger } from '../kernel/error.js';
 import type { Resource } from '../kernel/resource.js';
-import { checkedWord } from './checked.js';
 import { EventQueue, type QueueIds } from './event-queue.js';
 
 /** How a type of event looks: a struct of `vfio/abi`. */
@@ -58,8 +57,8 @@ export class VirtualEventQueue<Data> extends EventQueue<VirtualIommuEvent<Data>>
     const request = iommu_veventq_alloc.create();
     request.size = iommu_veventq_alloc.size;
     request.viommu_id = owner.id;
-    request.type = checkedWord('type', type);
-    request.veventq_depth = checkedWord('depth', depth);
+    request.type = checkedInteger('type', type);
+    request.veventq_depth = checkedInteger('depth', depth);
     iommufd.ioctl(IOMMU_VEVENTQ_ALLOC, request.bytes);
     return new VirtualEventQueue(owner, iommufd, { id: request.out_veventq_id, fd: request.out_veventq_fd }, layout);
   }

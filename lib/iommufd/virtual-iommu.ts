@@ -1,10 +1,9 @@
 import { IOMMU_HW_QUEUE_ALLOC, IOMMU_VIOMMU_ALLOC, iommu_hw_queue_alloc, iommu_viommu_alloc } from '../abi/iommufd/viommu.js';
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../abi/system.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { checked64 } from '../kernel/error.js';
+import { checked64, checkedInteger } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 import { Resource } from '../kernel/resource.js';
-import { checkedWord } from './checked.js';
 import { destroyObject } from './destroy.js';
 import { withDriverData, type DriverData } from './driver-data.js';
 import type { GuestTable } from './guest-tables.js';
@@ -61,7 +60,7 @@ export class VirtualIommu extends Resource {
     const request = iommu_viommu_alloc.create();
     // The data came later than the rest.
     request.size = data === undefined ? IOMMU_VIOMMU_ALLOC.minimum : iommu_viommu_alloc.size;
-    request.type = checkedWord('type', type);
+    request.type = checkedInteger('type', type);
     request.dev_id = device.id;
     request.hwpt_id = parent;
     request.data_len = data?.bytes.byteLength ?? 0;
@@ -110,8 +109,8 @@ export class VirtualIommu extends Resource {
     const request = iommu_hw_queue_alloc.create();
     request.size = iommu_hw_queue_alloc.size;
     request.viommu_id = this.id;
-    request.type = checkedWord('type', type);
-    request.index = checkedWord('index', index);
+    request.type = checkedInteger('type', type);
+    request.index = checkedInteger('index', index);
     request.nesting_parent_iova = checked64('iova', iova);
     request.length = checked64('size', size);
     this.#descriptor.ioctl(IOMMU_HW_QUEUE_ALLOC, request.bytes);
@@ -125,7 +124,7 @@ export class VirtualIommu extends Resource {
    */
   invalidate(type: number, entries: readonly DriverData[]): void {
     this.assertOpen();
-    invalidate(this.#descriptor, this.id, checkedWord('type', type), entries);
+    invalidate(this.#descriptor, this.id, checkedInteger('type', type), entries);
   }
 
   /** Maps registers that its hardware gives the guest, at an offset that the driver answered in the data. mmap(2). Linux 6.17. */

@@ -76,9 +76,9 @@ export function expected(what: string, argument: string, received: unknown): Ran
   );
 }
 
-/** A register value up to `most`, or misuse. */
-export function checkedValue(value: number, most: number): number {
-  if (!Number.isInteger(value) || value < 0 || value > most) throw expected(`an integer from 0 to ${most}`, 'value', value);
+/** An integer up to `most`, by default 32 bits of them, or misuse. */
+export function checkedInteger(argument: string, value: number, most = 0xffff_ffff): number {
+  if (!Number.isInteger(value) || value < 0 || value > most) throw expected(`an integer from 0 to ${most}`, argument, value);
   return value;
 }
 

@@ -1,6 +1,6 @@
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { check, expected } from '../kernel/error.js';
+import { check, checkedInteger } from '../kernel/error.js';
 import type { Kernel, Mapping, Mmio } from '../kernel/kernel.js';
 import { Resource, together } from '../kernel/resource.js';
 import { checkedSize } from './buffer.js';
@@ -56,9 +56,7 @@ export class MemoryFile extends Resource {
   }
 
   #checked(offset: number, { byteLength }: Uint8Array): number {
-    const last = this.size - byteLength;
-    if (!Number.isInteger(offset) || offset < 0 || offset > last) throw expected(`an integer from 0 to ${last}`, 'offset', offset);
-    return offset;
+    return checkedInteger('offset', offset, this.size - byteLength);
   }
 
   protected override release(): void {

@@ -1,5 +1,5 @@
 import { PROT_READ, PROT_WRITE } from '../abi/system.js';
-import { checkedValue, checked64, ClosedError, expected } from '../kernel/error.js';
+import { checkedInteger, checked64, ClosedError, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 import type { UserMemory } from './user-memory.js';
 
@@ -49,13 +49,13 @@ export abstract class CheckedMapping implements Mapping, Mmio {
     return this.#read(offset, 8);
   }
   write8(offset: number, value: number): void {
-    this.#write(offset, 1, BigInt(checkedValue(value, 0xff)));
+    this.#write(offset, 1, BigInt(checkedInteger('value', value, 0xff)));
   }
   write16(offset: number, value: number): void {
-    this.#write(offset, 2, BigInt(checkedValue(value, 0xffff)));
+    this.#write(offset, 2, BigInt(checkedInteger('value', value, 0xffff)));
   }
   write32(offset: number, value: number): void {
-    this.#write(offset, 4, BigInt(checkedValue(value, 0xffff_ffff)));
+    this.#write(offset, 4, BigInt(checkedInteger('value', value)));
   }
   write64(offset: number, value: bigint): void {
     this.#write(offset, 8, checked64('value', value));

@@ -1,5 +1,5 @@
 import type { Descriptor } from '../kernel/descriptor.js';
-import { checkedValue, checked64, expected } from '../kernel/error.js';
+import { checkedInteger, checked64, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 
 /**
@@ -33,15 +33,15 @@ export class FileMmio implements Mmio {
     return this.#load(offset, 8).getBigUint64(0, true);
   }
   write8(offset: number, value: number): void {
-    this.#scratch.setUint8(0, checkedValue(value, 0xff));
+    this.#scratch.setUint8(0, checkedInteger('value', value, 0xff));
     this.#store(offset, 1);
   }
   write16(offset: number, value: number): void {
-    this.#scratch.setUint16(0, checkedValue(value, 0xffff), true);
+    this.#scratch.setUint16(0, checkedInteger('value', value, 0xffff), true);
     this.#store(offset, 2);
   }
   write32(offset: number, value: number): void {
-    this.#scratch.setUint32(0, checkedValue(value, 0xffff_ffff), true);
+    this.#scratch.setUint32(0, checkedInteger('value', value), true);
     this.#store(offset, 4);
   }
   write64(offset: number, value: bigint): void {

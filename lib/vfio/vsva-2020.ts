@@ -30,7 +30,7 @@ import {
   vfio_iommu_type1_cache_invalidate,
   vfio_iommu_type1_pasid_request,
 } from '../abi/vfio/vsva-2020.js';
-import { expected } from '../kernel/error.js';
+import { checkedInteger, expected } from '../kernel/error.js';
 import { Resource } from '../kernel/resource.js';
 import type { Container } from './container.js';
 import { nestingCapability } from './nesting-capability.js';
@@ -225,8 +225,7 @@ function bindRequest(flags: number, pasid: number): { bytes: Uint8Array; data: R
 }
 
 function checkPasid(pasid: number, argument: string): number {
-  if (!Number.isInteger(pasid) || pasid < 0 || pasid > lastPasid) throw expected(`an integer from 0 to ${lastPasid}`, argument, pasid);
-  return pasid;
+  return checkedInteger(argument, pasid, lastPasid);
 }
 
 /** Not every cache can be invalidated at every granularity, and several only where each can. */
