@@ -14,9 +14,9 @@ type TypedArray<C extends CType> = InstanceType<(typeof typedArrays)[C]>;
 
 /**
  * What a field is for. The C type alone does not say it, and tools need it: which fields hold file descriptors,
- * addresses of this process, addresses of the device, or bits with names.
+ * addresses of this process, addresses of the device, ids of objects, or bits with names.
  */
-export type Meaning = 'number' | 'argsz' | 'flags' | 'fd' | 'iova' | 'address' | 'reserved';
+export type Meaning = 'number' | 'argsz' | 'flags' | 'fd' | 'id' | 'iova' | 'address' | 'reserved';
 
 /** What `since` and `sharing` say of a field. */
 interface Placement {
@@ -49,6 +49,10 @@ export const u64 = scalar('__u64');
 /** The length word VFIO structs begin with: how much room the caller has, in bytes. */
 export const argsz = scalar('__u32', 'argsz');
 export const fd = scalar('__s32', 'fd');
+/** One that the kernel makes. */
+export const newFd = scalar('__u32', 'fd');
+/** The number of an object of /dev/iommu. */
+export const id = scalar('__u32', 'id');
 /** An address as the device sees it. */
 export const iova = scalar('__u64', 'iova');
 /** An address of this process. */

@@ -1,6 +1,6 @@
 /** linux/iommufd.h: page requests of devices, and the answers. */
 import { _IO, request } from '../ioctl.js';
-import { argsz, flags, reserved, struct, u32, u64 } from '../struct.js';
+import { argsz, flags, id, newFd, reserved, struct, u32, u64 } from '../struct.js';
 import { IOMMUFD_CMD_FAULT_QUEUE_ALLOC, IOMMUFD_TYPE } from './object.js';
 
 export const IOMMU_PGFAULT_FLAGS_PASID_VALID = 1 << 0;
@@ -15,7 +15,7 @@ export const IOMMU_PGFAULT_PERM_PRIV = 1 << 3;
 /** What is read from the queue's fd. */
 export const iommu_hwpt_pgfault = struct('iommu_hwpt_pgfault', {
   flags: flags('IOMMU_PGFAULT_FLAGS_'),
-  dev_id: u32,
+  dev_id: id,
   pasid: u32,
   grpid: u32,
   perm: flags('IOMMU_PGFAULT_PERM_'),
@@ -37,8 +37,8 @@ export const iommu_hwpt_page_response = struct('iommu_hwpt_page_response', {
 export const iommu_fault_alloc = struct('iommu_fault_alloc', {
   size: argsz,
   flags: u32,
-  out_fault_id: u32,
-  out_fault_fd: u32,
+  out_fault_id: id,
+  out_fault_fd: newFd,
 });
 
 /** Linux 6.11. */

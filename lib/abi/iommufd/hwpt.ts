@@ -1,6 +1,6 @@
 /** linux/iommufd.h: page tables of the hardware, and what the hardware can do. */
 import { _IO, request } from '../ioctl.js';
-import { address, argsz, array, flags, iova, reserved, sharing, since, struct, u32, u64, u8 } from '../struct.js';
+import { address, argsz, array, flags, id, iova, reserved, sharing, since, struct, u32, u64, u8 } from '../struct.js';
 import {
   IOMMUFD_CMD_GET_HW_INFO,
   IOMMUFD_CMD_HWPT_ALLOC,
@@ -49,14 +49,14 @@ export const IOMMU_HWPT_DATA_AMD_GUEST = 3;
 export const iommu_hwpt_alloc = struct('iommu_hwpt_alloc', {
   size: argsz,
   flags: flags('IOMMU_HWPT_'),
-  dev_id: u32,
-  pt_id: u32,
-  out_hwpt_id: u32,
+  dev_id: id,
+  pt_id: id,
+  out_hwpt_id: id,
   __reserved: reserved,
   data_type: since('6.7', u32),
   data_len: since('6.7', u32),
   data_uptr: since('6.7', address),
-  fault_id: since('6.11', u32),
+  fault_id: since('6.11', id),
   __reserved2: since('6.11', reserved),
 });
 
@@ -118,7 +118,7 @@ export const IOMMU_HW_INFO_FLAG_INPUT_TYPE = 1 << 0;
 export const iommu_hw_info = struct('iommu_hw_info', {
   size: argsz,
   flags: flags('IOMMU_HW_INFO_FLAG_'),
-  dev_id: u32,
+  dev_id: id,
   data_len: u32,
   data_uptr: address,
   in_data_type: since('6.17', u32),
@@ -140,7 +140,7 @@ export const IOMMU_HWPT_DIRTY_TRACKING_ENABLE = 1;
 export const iommu_hwpt_set_dirty_tracking = struct('iommu_hwpt_set_dirty_tracking', {
   size: argsz,
   flags: flags('IOMMU_HWPT_DIRTY_TRACKING_'),
-  hwpt_id: u32,
+  hwpt_id: id,
   __reserved: reserved,
 });
 
@@ -156,7 +156,7 @@ export const IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR = 1;
 
 export const iommu_hwpt_get_dirty_bitmap = struct('iommu_hwpt_get_dirty_bitmap', {
   size: argsz,
-  hwpt_id: u32,
+  hwpt_id: id,
   flags: flags('IOMMU_HWPT_GET_DIRTY_BITMAP_'),
   __reserved: reserved,
   iova,
@@ -194,7 +194,7 @@ export const iommu_viommu_arm_smmuv3_invalidate = struct('iommu_viommu_arm_smmuv
 /** `data_uptr` points to `entry_num` entries of `entry_len` bytes; `entry_num` comes back as how many were handled. */
 export const iommu_hwpt_invalidate = struct('iommu_hwpt_invalidate', {
   size: argsz,
-  hwpt_id: u32,
+  hwpt_id: id,
   data_uptr: address,
   data_type: u32,
   entry_len: u32,

@@ -1,6 +1,6 @@
 /** linux/iommufd.h: I/O address spaces, and what is mapped in them. */
 import { _IO, request } from '../ioctl.js';
-import { address, argsz, fd, flags, iova, reserved, struct, u32, u64 } from '../struct.js';
+import { address, argsz, fd, flags, id, iova, reserved, struct, u32, u64 } from '../struct.js';
 import {
   IOMMUFD_CMD_IOAS_ALLOC,
   IOMMUFD_CMD_IOAS_ALLOW_IOVAS,
@@ -16,7 +16,7 @@ import {
 export const iommu_ioas_alloc = struct('iommu_ioas_alloc', {
   size: argsz,
   flags: u32,
-  out_ioas_id: u32,
+  out_ioas_id: id,
 });
 
 /** Linux 6.2. */
@@ -35,7 +35,7 @@ export const iommu_iova_range = struct('iommu_iova_range', {
 /** `allowed_iovas` points to room for `num_iovas` of `iommu_iova_range`; too few is EMSGSIZE, with the count that there is. */
 export const iommu_ioas_iova_ranges = struct('iommu_ioas_iova_ranges', {
   size: argsz,
-  ioas_id: u32,
+  ioas_id: id,
   num_iovas: u32,
   __reserved: reserved,
   allowed_iovas: address,
@@ -51,7 +51,7 @@ export const IOMMU_IOAS_IOVA_RANGES = request('IOMMU_IOAS_IOVA_RANGES', _IO(IOMM
 
 export const iommu_ioas_allow_iovas = struct('iommu_ioas_allow_iovas', {
   size: argsz,
-  ioas_id: u32,
+  ioas_id: id,
   num_iovas: u32,
   __reserved: reserved,
   allowed_iovas: address,
@@ -72,7 +72,7 @@ export const IOMMU_IOAS_MAP_READABLE = 1 << 2;
 export const iommu_ioas_map = struct('iommu_ioas_map', {
   size: argsz,
   flags: flags('IOMMU_IOAS_MAP_'),
-  ioas_id: u32,
+  ioas_id: id,
   __reserved: reserved,
   user_va: address,
   length: u64,
@@ -90,7 +90,7 @@ export const IOMMU_IOAS_MAP = request('IOMMU_IOAS_MAP', _IO(IOMMUFD_TYPE, IOMMUF
 export const iommu_ioas_map_file = struct('iommu_ioas_map_file', {
   size: argsz,
   flags: flags('IOMMU_IOAS_MAP_'),
-  ioas_id: u32,
+  ioas_id: id,
   fd,
   start: u64,
   length: u64,
@@ -107,8 +107,8 @@ export const IOMMU_IOAS_MAP_FILE = request('IOMMU_IOAS_MAP_FILE', _IO(IOMMUFD_TY
 export const iommu_ioas_copy = struct('iommu_ioas_copy', {
   size: argsz,
   flags: flags('IOMMU_IOAS_MAP_'),
-  dst_ioas_id: u32,
-  src_ioas_id: u32,
+  dst_ioas_id: id,
+  src_ioas_id: id,
   length: u64,
   dst_iova: iova,
   src_iova: iova,
@@ -124,7 +124,7 @@ export const IOMMU_IOAS_COPY = request('IOMMU_IOAS_COPY', _IO(IOMMUFD_TYPE, IOMM
 /** IOVA 0 with a length of all ones is everything. `length` comes back as the bytes that were unmapped. */
 export const iommu_ioas_unmap = struct('iommu_ioas_unmap', {
   size: argsz,
-  ioas_id: u32,
+  ioas_id: id,
   iova,
   length: u64,
 });
@@ -140,7 +140,7 @@ export const IOMMU_IOAS_UNMAP = request('IOMMU_IOAS_UNMAP', _IO(IOMMUFD_TYPE, IO
 export const iommu_ioas_noiommu_get_pa = struct('iommu_ioas_noiommu_get_pa', {
   size: argsz,
   flags: u32,
-  ioas_id: u32,
+  ioas_id: id,
   __reserved: reserved,
   iova,
   length: u64,

@@ -1,6 +1,6 @@
 /** linux/iommufd.h: the objects of /dev/iommu, which have ids of one number space per open file. */
 import { _IO, request } from '../ioctl.js';
-import { argsz, reserved, struct, u16, u32, u64 } from '../struct.js';
+import { argsz, id, reserved, struct, u16, u32, u64 } from '../struct.js';
 
 export const IOMMUFD_TYPE = ';'.charCodeAt(0);
 
@@ -30,7 +30,7 @@ export const IOMMUFD_CMD_IOAS_NOIOMMU_GET_PA = 0x95;
 
 export const iommu_destroy = struct('iommu_destroy', {
   size: argsz,
-  id: u32,
+  id,
 });
 
 /** EBUSY while another object needs it. Linux 6.2. */
@@ -53,7 +53,7 @@ export const iommu_option = struct('iommu_option', {
   option_id: u32,
   op: u16,
   __reserved: u16,
-  object_id: u32,
+  object_id: id,
   val64: u64,
 });
 
@@ -70,7 +70,7 @@ export const IOMMU_VFIO_IOAS_CLEAR = 2;
 
 export const iommu_vfio_ioas = struct('iommu_vfio_ioas', {
   size: argsz,
-  ioas_id: u32,
+  ioas_id: id,
   op: u16,
   __reserved: u16,
 });

@@ -1,6 +1,6 @@
 /** linux/iommufd.h: virtual IOMMUs, their devices, event queues and hardware queues. */
 import { _IO, request } from '../ioctl.js';
-import { address, argsz, array, flags, iova, reserved, since, struct, u32, u64 } from '../struct.js';
+import { address, argsz, array, flags, id, iova, newFd, reserved, since, struct, u32, u64 } from '../struct.js';
 import {
   IOMMUFD_CMD_HW_QUEUE_ALLOC,
   IOMMUFD_CMD_VDEVICE_ALLOC,
@@ -23,9 +23,9 @@ export const iommu_viommu_alloc = struct('iommu_viommu_alloc', {
   size: argsz,
   flags: u32,
   type: u32,
-  dev_id: u32,
-  hwpt_id: u32,
-  out_viommu_id: u32,
+  dev_id: id,
+  hwpt_id: id,
+  out_viommu_id: id,
   data_len: since('6.17', u32),
   __reserved: since('6.17', reserved),
   data_uptr: since('6.17', address),
@@ -41,9 +41,9 @@ export const IOMMU_VIOMMU_ALLOC = request('IOMMU_VIOMMU_ALLOC', _IO(IOMMUFD_TYPE
 /** `virt_id` is what the guest's IOMMU calls the device. */
 export const iommu_vdevice_alloc = struct('iommu_vdevice_alloc', {
   size: argsz,
-  viommu_id: u32,
-  dev_id: u32,
-  out_vdevice_id: u32,
+  viommu_id: id,
+  dev_id: id,
+  out_vdevice_id: id,
   virt_id: u64,
 });
 
@@ -77,11 +77,11 @@ export const iommu_vevent_tegra241_cmdqv = struct('iommu_vevent_tegra241_cmdqv',
 export const iommu_veventq_alloc = struct('iommu_veventq_alloc', {
   size: argsz,
   flags: u32,
-  viommu_id: u32,
+  viommu_id: id,
   type: u32,
   veventq_depth: u32,
-  out_veventq_id: u32,
-  out_veventq_fd: u32,
+  out_veventq_id: id,
+  out_veventq_fd: newFd,
   __reserved: reserved,
 });
 
@@ -99,10 +99,10 @@ export const IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV = 1;
 export const iommu_hw_queue_alloc = struct('iommu_hw_queue_alloc', {
   size: argsz,
   flags: u32,
-  viommu_id: u32,
+  viommu_id: id,
   type: u32,
   index: u32,
-  out_hw_queue_id: u32,
+  out_hw_queue_id: id,
   nesting_parent_iova: iova,
   length: u64,
 });

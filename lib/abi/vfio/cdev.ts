@@ -1,6 +1,6 @@
 /** linux/vfio.h: the requests of a device opened by its own node, /dev/vfio/devices/vfioN. Linux 6.6. */
 import { _IO, request } from '../ioctl.js';
-import { address, argsz, fd, flags, since, struct, u32 } from '../struct.js';
+import { address, argsz, fd, flags, id, since, struct, u32 } from '../struct.js';
 import { VFIO_BASE, VFIO_TYPE } from './container.js';
 
 /** Linux 6.17. */
@@ -11,7 +11,7 @@ export const vfio_device_bind_iommufd = struct('vfio_device_bind_iommufd', {
   argsz,
   flags: flags('VFIO_DEVICE_BIND_FLAG_'),
   iommufd: fd,
-  out_devid: u32,
+  out_devid: id,
   token_uuid_ptr: since('6.17', address),
 });
 
@@ -29,7 +29,7 @@ export const VFIO_DEVICE_ATTACH_PASID = 1 << 0;
 export const vfio_device_attach_iommufd_pt = struct('vfio_device_attach_iommufd_pt', {
   argsz,
   flags: flags('VFIO_DEVICE_ATTACH_'),
-  pt_id: u32,
+  pt_id: id,
   pasid: since('6.15', u32),
 });
 
