@@ -24,10 +24,13 @@ export {
   type HardwareQueueOptions,
   type VirtualIommuOptions,
 } from './iommufd/virtual-iommu.js';
+export type { KernelCall } from './kernel/around.js';
 export { ClosedError, KernelError } from './kernel/error.js';
+export type { FdKind } from './kernel/file-kinds.js';
 export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';
 export { Resource } from './kernel/resource.js';
+export { trace, type TracedCall } from './kernel/trace.js';
 export type { WaitOptions } from './kernel/waiters.js';
 export type { AddressSpace, AllocateOptions, AttachPoint, IovaRange, MapOptions } from './memory/address-space.js';
 export { DmaBuffer } from './memory/buffer.js';

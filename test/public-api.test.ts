@@ -56,6 +56,7 @@ it('vfio', () => {
     'openDevice',
     'parseAddress',
     'physicalAddress',
+    'trace',
   ]);
 });
 

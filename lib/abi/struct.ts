@@ -31,8 +31,8 @@ export interface Scalar<C extends CType = CType> extends Placement {
   readonly ctype: C;
   readonly size: number;
   readonly meaning: Meaning;
-  /** The common beginning of the names of a flags field's bits. */
-  readonly prefix?: string;
+  /** How the names of a flags field's bits begin. */
+  readonly prefixes?: readonly string[];
 }
 
 const sizes = { __u8: 1, __u16: 2, __u32: 4, __s32: 4, __u64: 8 } as const;
@@ -59,9 +59,9 @@ export const iova = scalar('__u64', 'iova');
 export const address = scalar('__u64', 'address');
 export const reserved = scalar('__u32', 'reserved');
 
-/** Bits whose names begin with `prefix`. */
-export function flags(prefix: string): Scalar<'__u32'> {
-  return { ...scalar('__u32', 'flags'), prefix };
+/** Bits whose names begin with one of `prefixes`. */
+export function flags(...prefixes: string[]): Scalar<'__u32'> {
+  return { ...scalar('__u32', 'flags'), prefixes };
 }
 
 /** A field that headers before Linux `version` do not have. */

@@ -48,7 +48,7 @@ export const IOMMU_HWPT_DATA_AMD_GUEST = 3;
 /** `pt_id` is an IOAS, a page table to nest on, or a virtual IOMMU; `data_uptr` points to what `data_type` says. */
 export const iommu_hwpt_alloc = struct('iommu_hwpt_alloc', {
   size: argsz,
-  flags: flags('IOMMU_HWPT_'),
+  flags: flags('IOMMU_HWPT_ALLOC_', 'IOMMU_HWPT_FAULT_'),
   dev_id: id,
   pt_id: id,
   out_hwpt_id: id,

@@ -50,7 +50,7 @@ export const VFIO_PCI_ATOMIC_COMP128 = 1 << 2;
 /** Which atomic operations the root port completes for this device. */
 export const vfio_device_info_cap_pci_atomic_comp = struct('vfio_device_info_cap_pci_atomic_comp', {
   header: vfio_info_cap_header,
-  flags: flags('VFIO_PCI_ATOMIC_COMP'),
+  flags: flags('VFIO_PCI_ATOMIC_'),
   reserved,
 });
 

@@ -45,7 +45,7 @@ export const VFIO_DEVICE_GET_PCI_HOT_RESET_INFO = request('VFIO_DEVICE_GET_PCI_H
 
 export const vfio_pci_hot_reset = struct('vfio_pci_hot_reset', {
   argsz,
-  flags: flags('VFIO_PCI_HOT_RESET_'),
+  flags: u32,
   count: u32,
   group_fds: flexible(fd, 'count'),
 });

@@ -1,0 +1,149 @@
+import type { Request } from '../abi/ioctl.js';
+import { FileKinds, type FdKind } from './file-kinds.js';
+import type { Files, Kernel, Mapping, Watch } from './kernel.js';
+
+/** A call of a kernel as data. Which fields there are depends on `name`; those of the kernel's memory are the caller's own. */
+export interface KernelCall {
+  readonly name:
+    | Exclude<keyof Kernel, 'addressOf' | 'files'>
+    | keyof Files
+    /** A mapping's `unmap()`. */
+    | 'munmap'
+    /** A watch's `stop()`. */
+    | 'unwatch';
+  readonly fd?: number;
+  /** What the fd is, if its opening was seen. */
+  readonly kind?: FdKind;
+  /** The file, or a memfd's name. */
+  readonly path?: string;
+  /** The ioctl, as far as it is known; its number is always there. */
+  readonly request?: Request;
+  readonly number?: number;
+  readonly argument?: number | Uint8Array;
+  /** What is read into, or written. */
+  readonly bytes?: Uint8Array;
+  readonly offset?: number;
+  /** Bytes, of a mapping or memfd. */
+  readonly size?: number;
+  readonly protection?: number;
+  readonly flags?: number;
+  /** An eventfd's first value. */
+  readonly initial?: number;
+  /** What is unmapped, or no longer watched. */
+  readonly mapping?: Mapping;
+  readonly watch?: Watch;
+}
+
+/** What a call of a kernel returns: a number, or what it made or read. */
+export type Answer = number | Mapping | Watch | Uint8Array | string[] | string;
+
+/** What is done in place of a call: `make` makes it. A negative number is the only other thing that may be answered. */
+export type Around = <T extends Answer>(call: KernelCall, make: () => T | number) => T | number;
+
+/** A kernel whose every call goes through `around`, but those that ask nothing of a kernel: `addressOf`, register accesses. */
+export function aroundKernel(kernel: Kernel, around: Around): Kernel {
+  const kinds = new FileKinds();
+  const onFd = (fd: number): { fd: number; kind?: FdKind } => {
+    const kind = kinds.of(fd);
+    return kind === undefined ? { fd } : { fd, kind };
+  };
+  /** The call, and if it succeeded what kind of fd it gave. */
+  const opening = (call: KernelCall, make: () => number, note: (fd: number) => void): number => {
+    const result = around(call, make);
+    if (result >= 0) note(result);
+    return result;
+  };
+  const { files } = kernel;
+  return {
+    open: (path, flags) =>
+      opening(
+        { name: 'open', path, flags },
+        () => kernel.open(path, flags),
+        (fd) => kinds.opened(path, fd),
+      ),
+    close(fd) {
+      const result = around({ name: 'close', ...onFd(fd) }, () => kernel.close(fd));
+      if (result >= 0) kinds.closed(fd);
+      return result;
+    },
+    ioctl(fd, number, argument) {
+      const request = kinds.request(fd, number);
+      const call = {
+        name: 'ioctl',
+        ...onFd(fd),
+        number,
+        ...(request && { request }),
+        ...(argument !== undefined && { argument }),
+      } as const;
+      const make = (): number => kernel.ioctl(fd, number, argument);
+      return opening(call, make, (result) => {
+        if (request !== undefined) kinds.answered(fd, request, argument, result);
+      });
+    },
+    read: (fd, bytes) => around({ name: 'read', ...onFd(fd), bytes }, () => kernel.read(fd, bytes)),
+    write: (fd, bytes) => around({ name: 'write', ...onFd(fd), bytes }, () => kernel.write(fd, bytes)),
+    pread: (fd, bytes, offset) => around({ name: 'pread', ...onFd(fd), bytes, offset }, () => kernel.pread(fd, bytes, offset)),
+    pwrite: (fd, bytes, offset) => around({ name: 'pwrite', ...onFd(fd), bytes, offset }, () => kernel.pwrite(fd, bytes, offset)),
+    mmap(fd, size, protection, flags, offset) {
+      const mapping = around({ name: 'mmap', ...onFd(fd), size, protection, flags, offset }, () =>
+        kernel.mmap(fd, size, protection, flags, offset),
+      );
+      return typeof mapping === 'number' ? mapping : unmappedThrough(mapping, around);
+    },
+    memfd: (path, size, flags) =>
+      opening(
+        { name: 'memfd', path, size, flags },
+        () => kernel.memfd(path, size, flags),
+        (fd) => kinds.add(fd, 'memfd'),
+      ),
+    eventfd: (initial, flags) =>
+      opening(
+        { name: 'eventfd', initial, flags },
+        () => kernel.eventfd(initial, flags),
+        (fd) => kinds.add(fd, 'eventfd'),
+      ),
+    addressOf: (memory) => kernel.addressOf(memory),
+    watch(fd, ready) {
+      const watch = around({ name: 'watch', ...onFd(fd) }, () => kernel.watch(fd, ready));
+      return typeof watch === 'number' ? watch : stoppedThrough(watch, around);
+    },
+    files: {
+      readFile: (path) => around({ name: 'readFile', path }, () => files.readFile(path)),
+      writeFile: (path, bytes) => around({ name: 'writeFile', path, bytes }, () => files.writeFile(path, bytes)),
+      readdir: (path) => around({ name: 'readdir', path }, () => files.readdir(path)),
+      readlink: (path) => around({ name: 'readlink', path }, () => files.readlink(path)),
+      access: (path) => around({ name: 'access', path }, () => files.access(path)),
+    },
+  };
+}
+
+function unmappedThrough(mapping: Mapping, around: Around): Mapping {
+  return {
+    length: mapping.length,
+    get memory() {
+      return mapping.memory;
+    },
+    get mmio() {
+      return mapping.mmio;
+    },
+    unmap() {
+      around({ name: 'munmap', mapping, size: mapping.length }, () => {
+        mapping.unmap();
+        return 0;
+      });
+    },
+  };
+}
+
+function stoppedThrough(watch: Watch, around: Around): Watch {
+  return {
+    ref: () => watch.ref(),
+    unref: () => watch.unref(),
+    stop() {
+      around({ name: 'unwatch', watch }, () => {
+        watch.stop();
+        return 0;
+      });
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import { formatArgument, formatBytes, formatFlags, formatResult } from '../abi/format.js';
+import { aroundKernel, type Answer, type KernelCall } from './around.js';
+import type { Kernel } from './kernel.js';
+
+/** A call that was made, what it was given and what came back. */
+export interface TracedCall extends KernelCall {
+  /** The memory an ioctl's argument points to, as it was before the call. */
+  readonly before?: Uint8Array;
+  /** The same after the call, and what was read: a copy, as `before` is. */
+  readonly after?: Uint8Array;
+  /** `>= 0`, or -errno. 0 for a mapping or a watch; for a file of sysfs how many bytes or names came. */
+  readonly result: number;
+  /** All of it in one line, as strace(1) would say it: 'ioctl(5, VFIO_IOMMU_MAP_DMA, {argsz=32, flags=READ|WRITE, …}) = -1 EINVAL'. */
+  readonly text: string;
+}
+
+/**
+ * A kernel that makes every call on `kernel`, and then reports it. Without `report`, a line for each goes to standard error.
+ * Register accesses are not calls of a kernel and not reported; calls that throw, because they were misuse, neither.
+ */
+export function trace(kernel: Kernel, report: (call: TracedCall) => void = ({ text }) => console.error(text)): Kernel {
+  return aroundKernel(kernel, (call, make) => {
+    const before = typeof call.argument === 'object' ? { before: call.argument.slice() } : {};
+    const answer = make();
+    const result = size(answer);
+    const after = moved(call, result);
+    report({
+      ...call,
+      ...before,
+      ...(after && { after }),
+      result,
+      get text() {
+        return describe(this);
+      },
+    });
+    return answer;
+  });
+}
+
+function size(answer: Answer): number {
+  if (typeof answer === 'number') return answer;
+  if (answer instanceof Uint8Array) return answer.byteLength;
+  return typeof answer === 'string' || Array.isArray(answer) ? answer.length : 0;
+}
+
+/** A copy of what the call left in the caller's memory. */
+function moved({ name, argument, bytes }: KernelCall, result: number): Uint8Array | undefined {
+  if (typeof argument === 'object') return argument.slice();
+  return (name === 'read' || name === 'pread') && result >= 0 ? bytes?.slice(0, result) : undefined;
+}
+
+function describe(call: TracedCall): string {
+  const { name, fd, path, flags = 0, offset = 0, size = 0, bytes } = call;
+  const moved = `${formatBytes(call.after ?? (name === 'write' || name === 'pwrite' ? bytes : undefined) ?? new Uint8Array())}, ${bytes?.byteLength}`;
+  const parts: Record<KernelCall['name'], () => (string | number | undefined)[]> = {
+    open: () => [JSON.stringify(path), formatFlags(flags, 'O_')],
+    close: () => [fd],
+    ioctl: () => [fd, call.request?.name ?? `0x${call.number?.toString(16)}`, argument(call)],
+    read: () => [fd, moved],
+    write: () => [fd, moved],
+    pread: () => [fd, moved, `0x${offset.toString(16)}`],
+    pwrite: () => [fd, moved, `0x${offset.toString(16)}`],
+    mmap: () => [
+      fd,
+      `0x${size.toString(16)}`,
+      formatFlags(call.protection ?? 0, 'PROT_'),
+      formatFlags(flags, 'MAP_'),
+      `0x${offset.toString(16)}`,
+    ],
+    munmap: () => [`0x${size.toString(16)}`],
+    memfd: () => [JSON.stringify(path), `0x${size.toString(16)}`, formatFlags(flags, 'MFD_')],
+    eventfd: () => [call.initial, formatFlags(flags, 'EFD_')],
+    watch: () => [fd],
+    unwatch: () => [],
+    readFile: () => [JSON.stringify(path)],
+    writeFile: () => [JSON.stringify(path), JSON.stringify(Buffer.from(bytes ?? []).toString('latin1'))],
+    readdir: () => [JSON.stringify(path)],
+    readlink: () => [JSON.stringify(path)],
+    access: () => [JSON.stringify(path)],
+  };
+  const list = parts[name]().filter((part) => part !== undefined && part !== '');
+  return `${name}(${list.join(', ')}) = ${formatResult(call.result)}`;
+}
+
+/** What was given, and what it became. */
+function argument({ request, argument: given, before, after }: TracedCall): string {
+  if (before === undefined || after === undefined) return formatArgument(request, given);
+  const [was, is] = [formatArgument(request, before), formatArgument(request, after)];
+  return was === is ? was : `${was} => ${is}`;
+}
