@@ -59,11 +59,16 @@ export function dirty(variant: Variant): void {
     });
     return request(GET, view.bytes);
   };
-  const unmapWithBitmap = (iova: bigint, size: bigint, data: bigint): string => {
+  const unmapWithBitmap = (
+    iova: bigint,
+    size: bigint,
+    data: bigint,
+    fields: { flags?: number; argsz?: number; pgsize?: bigint } = {},
+  ): string => {
     const view = vfio_iommu_type1_dma_unmap.create(vfio_bitmap.size);
-    Object.assign(view, { argsz: view.bytes.byteLength, flags: 1, iova, size });
+    Object.assign(view, { argsz: fields.argsz ?? view.bytes.byteLength, flags: fields.flags ?? 1, iova, size });
     const bitmap = vfio_bitmap.create();
-    Object.assign(bitmap, { pgsize: page, size: 64n, data });
+    Object.assign(bitmap, { pgsize: fields.pgsize ?? page, size: 64n, data });
     view.data.set(bitmap.bytes);
     const result = answer(subject.kernel.ioctl(container.fd, VFIO_IOMMU_UNMAP_DMA.number, view.bytes));
     return result === '0' ? `0x${view.size.toString(16)} bytes` : result;
@@ -107,6 +112,8 @@ export function dirty(variant: Variant): void {
       expect(get({ size: 64n * page, bytes: 8n })).toBe('0');
       expect(get({ bytes: (256n << 20n) + 8n })).toBe('EINVAL');
       expect(get({ pgsize: 2n * page })).toBe('EINVAL');
+      expect(get({ iova: base + 8n * page + 1n })).toBe('EINVAL');
+      expect(get({ iova: base + 8n * page, size: page + 1n })).toBe('EINVAL');
       expect(get({ iova: base + 1n })).toBe('EINVAL');
       expect(get({ size: page + 1n })).toBe('EINVAL');
       expect(get({ size: 0n })).toBe('EINVAL');
@@ -163,6 +170,23 @@ export function dirty(variant: Variant): void {
       expect(bits[0]).toBe(0b111n);
     });
 
+    it('UNMAP_DMA with a bitmap takes no other flag, no other page size, no pages off their border, and all of the struct', () => {
+      const data = subject.kernel.addressOf(bits.buffer);
+      request(START);
+      const [everything, address] = [2, 4];
+      expect(unmapWithBitmap(0n, 0n, data, { flags: 1 | everything })).toBe('EINVAL');
+      expect(unmapWithBitmap(base, 2n * page, data, { flags: 1 | address })).toBe('EINVAL');
+      expect(unmapWithBitmap(base, 2n * page, data, { argsz: 47 })).toBe('EINVAL');
+      expect(unmapWithBitmap(base, 2n * page, data, { pgsize: 2n * page })).toBe('EINVAL');
+      expect(unmapWithBitmap(base + 0x800n, 8n * page, data)).toBe('EINVAL');
+      expect(unmapWithBitmap(base, 2n * page, data)).toBe('0x2000 bytes');
+    });
+
+    it('a bitmap whose first word holds more is read before it is written', () => {
+      request(START);
+      expect(get({ iova: base + 64n * page, size: 64n * page, data: 0x1000n })).toBe('EFAULT');
+    });
+
     it('of version 1 is EACCES', () => {
       opened.close();
       const seam = new Seam(subject.kernel);
@@ -203,7 +227,14 @@ export function dirty(variant: Variant): void {
     expect(container.forgetAddresses({ iova: base, size: page })).toBe(page);
     expect(container.forgetAllAddresses.bind(container)).toThrow(/^EINVAL/);
     expect(() => container.updateAddress({ iova: base, address, size: 2n * page })).toThrow(/^EINVAL/);
+    expect(() => container.updateAddress({ iova: base - page, address, size: 2n * page })).toThrow(/^EINVAL/);
+    const seam = new Seam(subject.kernel);
+    const group = seam.group(subject.express);
+    expect(answer(seam.setContainer(group, container.fd))).toBe('EBUSY');
     container.updateAddress({ iova: base, address, size: page });
+    expect(answer(seam.setContainer(group, container.fd))).toBe('0');
+    seam.closeAll();
+    expect(() => container.map({ iova: 0xfee0_0000n, address, size: page })).toThrow(/^EINVAL/);
     expect(container.forgetAllAddresses()).toBe(2n * page);
     container.updateAddress({ iova: base, address, size: page });
     container.updateAddress({ iova: base + page, address: address + page, size: page });

@@ -219,7 +219,7 @@ class Type1 implements IommuDriver {
     const known = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE | VFIO_DMA_MAP_FLAG_VADDR;
     if (map.argsz < VFIO_IOMMU_MAP_DMA.minimum || (map.flags & ~known) !== 0) return -errno.EINVAL;
     const { vaddr, iova, size } = map;
-    const wraps = size !== 0n && (iova + size - 1n > top || vaddr + size - 1n > top);
+    const wraps = iova + size - 1n > top || vaddr + size - 1n > top;
     if (wraps && this.#platform.kernel.checksOverflow) return -errno.EOVERFLOW;
 
     const readable = (map.flags & VFIO_DMA_MAP_FLAG_READ) !== 0;
@@ -320,7 +320,7 @@ class Type1 implements IommuDriver {
     if (bytes === undefined) return -errno.EFAULT;
     const { iova, size, bitmap } = vfio_iommu_type1_dirty_bitmap_get.copy(bytes);
     // Newer kernels have a word of its own for a range that wraps, and take one that ends at the very top.
-    const wraps = this.#platform.kernel.checksOverflow ? size !== 0n && iova + size - 1n > top : iova + size > top;
+    const wraps = iova + size - (this.#platform.kernel.checksOverflow ? 1n : 0n) > top;
     if (wraps) return this.#platform.kernel.checksOverflow ? -errno.EOVERFLOW : -errno.EINVAL;
     const refused = checkBitmap(size, bitmap);
     if (refused !== 0) return refused;
