@@ -1,3 +1,4 @@
+import { errno } from '../abi/errno.js';
 import type { Request } from '../abi/ioctl.js';
 import { FileKinds, type FdKind } from './file-kinds.js';
 import type { Files, Kernel, Mapping, Watch } from './kernel.js';
@@ -37,7 +38,7 @@ export interface KernelCall {
 /** What a call of a kernel returns: a number, or what it made or read. */
 export type Answer = number | Mapping | Watch | Uint8Array | string[] | string;
 
-/** What is done in place of a call: `make` makes it. A negative number is the only other thing that may be answered. */
+/** What is done in place of a call: `make` makes it, and a negative number is the only thing that may be answered instead. */
 export type Around = <T extends Answer>(call: KernelCall, make: () => T | number) => T | number;
 
 /** A kernel whose every call goes through `around`, but those that ask nothing of a kernel: `addressOf`, register accesses. */
@@ -63,7 +64,8 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
       ),
     close(fd) {
       const result = around({ name: 'close', ...onFd(fd) }, () => kernel.close(fd));
-      if (result >= 0) kinds.closed(fd);
+      // Whatever else close(2) answers, the fd is gone.
+      if (result !== -errno.EBADF) kinds.closed(fd);
       return result;
     },
     ioctl(fd, number, argument) {

@@ -9,6 +9,7 @@ import {
   VFIO_DEVICE_FEATURE_GET,
   VFIO_DEVICE_FEATURE_MASK,
   VFIO_DEVICE_FEATURE_PROBE,
+  VFIO_DEVICE_FEATURE_SET,
   vfio_device_feature,
 } from '../abi/vfio/feature.js';
 import { VFIO_DEVICE_GET_GFX_DMABUF } from '../abi/vfio/gfx.js';
@@ -48,32 +49,37 @@ export class FileKinds {
     this.#kinds.set(fd, kind);
   }
 
-  /** The fds that a request that succeeded gave. */
-  answered(fd: number, { number, name }: Request, argument: number | Uint8Array | undefined, result: number): void {
-    if (name === VFIO_GROUP_GET_DEVICE_FD.name) this.add(result, 'device');
-    else if (name === VFIO_DEVICE_GET_GFX_DMABUF.name) this.add(result, 'dma-buf');
-    else if (name === VFIO_SET_IOMMU.name && (argument === VFIO_SPAPR_TCE_IOMMU || argument === VFIO_SPAPR_TCE_v2_IOMMU))
-      this.#spapr.add(fd);
-    if (typeof argument !== 'object') return;
-    if (number === IOMMU_FAULT_QUEUE_ALLOC.number) this.add(iommu_fault_alloc.copy(argument).out_fault_fd, 'fault queue');
-    else if (number === IOMMU_VEVENTQ_ALLOC.number) this.add(iommu_veventq_alloc.copy(argument).out_veventq_fd, 'event queue');
-    else if (name === VFIO_DEVICE_FEATURE.name) this.#featured(argument, result);
+  /** A request succeeded. */
+  answered(fd: number, request: Request, argument: number | Uint8Array | undefined, result: number): void {
+    for (const given of fdsGiven(request, argument, result)) this.add(given.fd, given.kind);
+    const spapr = argument === VFIO_SPAPR_TCE_IOMMU || argument === VFIO_SPAPR_TCE_v2_IOMMU;
+    if (request.name === VFIO_SET_IOMMU.name && spapr) this.#spapr.add(fd);
   }
 
   closed(fd: number): void {
     this.#kinds.delete(fd);
     this.#spapr.delete(fd);
   }
+}
 
-  #featured(argument: Uint8Array, result: number): void {
-    const { flags, data } = vfio_device_feature.copy(argument);
-    if ((flags & VFIO_DEVICE_FEATURE_PROBE) !== 0) return;
-    const feature = flags & VFIO_DEVICE_FEATURE_MASK;
-    if (feature === VFIO_DEVICE_FEATURE_DMA_BUF && (flags & VFIO_DEVICE_FEATURE_GET) !== 0) this.add(result, 'dma-buf');
-    if (feature !== VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE) return;
-    const { data_fd } = vfio_device_feature_mig_state.copy(data);
-    if (data_fd >= 0) this.add(data_fd, 'migration');
-  }
+/** The fds that a request that succeeded made, by its result or in its argument. */
+export function fdsGiven({ name }: Request, argument: number | Uint8Array | undefined, result: number): { fd: number; kind: FdKind }[] {
+  if (name === VFIO_GROUP_GET_DEVICE_FD.name) return [{ fd: result, kind: 'device' }];
+  if (name === VFIO_DEVICE_GET_GFX_DMABUF.name) return [{ fd: result, kind: 'dma-buf' }];
+  if (typeof argument !== 'object') return [];
+  if (name === IOMMU_FAULT_QUEUE_ALLOC.name) return [{ fd: iommu_fault_alloc.copy(argument).out_fault_fd, kind: 'fault queue' }];
+  if (name === IOMMU_VEVENTQ_ALLOC.name) return [{ fd: iommu_veventq_alloc.copy(argument).out_veventq_fd, kind: 'event queue' }];
+  return name === VFIO_DEVICE_FEATURE.name ? fdsOfFeature(argument, result) : [];
+}
+
+function fdsOfFeature(argument: Uint8Array, result: number): { fd: number; kind: FdKind }[] {
+  const { flags, data } = vfio_device_feature.copy(argument);
+  if ((flags & VFIO_DEVICE_FEATURE_PROBE) !== 0) return [];
+  const feature = flags & VFIO_DEVICE_FEATURE_MASK;
+  if (feature === VFIO_DEVICE_FEATURE_DMA_BUF && (flags & VFIO_DEVICE_FEATURE_GET) !== 0) return [{ fd: result, kind: 'dma-buf' }];
+  if (feature !== VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE) return [];
+  const { data_fd } = vfio_device_feature_mig_state.copy(data);
+  return data_fd < 0 || (flags & VFIO_DEVICE_FEATURE_SET) === 0 ? [] : [{ fd: data_fd, kind: 'migration' }];
 }
 
 function takesRequests(kind: FdKind): kind is FileKind {

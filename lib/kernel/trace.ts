@@ -1,5 +1,5 @@
-import { formatArgument, formatBytes, formatFlags, formatResult } from '../abi/format.js';
 import { aroundKernel, type Answer, type KernelCall } from './around.js';
+import { describeCall } from './call-text.js';
 import type { Kernel } from './kernel.js';
 
 /** A call that was made, what it was given and what came back. */
@@ -30,7 +30,7 @@ export function trace(kernel: Kernel, report: (call: TracedCall) => void = ({ te
       ...(after && { after }),
       result,
       get text() {
-        return describe(this);
+        return describeCall(this);
       },
     });
     return answer;
@@ -47,44 +47,4 @@ function size(answer: Answer): number {
 function moved({ name, argument, bytes }: KernelCall, result: number): Uint8Array | undefined {
   if (typeof argument === 'object') return argument.slice();
   return (name === 'read' || name === 'pread') && result >= 0 ? bytes?.slice(0, result) : undefined;
-}
-
-function describe(call: TracedCall): string {
-  const { name, fd, path, flags = 0, offset = 0, size = 0, bytes } = call;
-  const moved = `${formatBytes(call.after ?? (name === 'write' || name === 'pwrite' ? bytes : undefined) ?? new Uint8Array())}, ${bytes?.byteLength}`;
-  const parts: Record<KernelCall['name'], () => (string | number | undefined)[]> = {
-    open: () => [JSON.stringify(path), formatFlags(flags, 'O_')],
-    close: () => [fd],
-    ioctl: () => [fd, call.request?.name ?? `0x${call.number?.toString(16)}`, argument(call)],
-    read: () => [fd, moved],
-    write: () => [fd, moved],
-    pread: () => [fd, moved, `0x${offset.toString(16)}`],
-    pwrite: () => [fd, moved, `0x${offset.toString(16)}`],
-    mmap: () => [
-      fd,
-      `0x${size.toString(16)}`,
-      formatFlags(call.protection ?? 0, 'PROT_'),
-      formatFlags(flags, 'MAP_'),
-      `0x${offset.toString(16)}`,
-    ],
-    munmap: () => [`0x${size.toString(16)}`],
-    memfd: () => [JSON.stringify(path), `0x${size.toString(16)}`, formatFlags(flags, 'MFD_')],
-    eventfd: () => [call.initial, formatFlags(flags, 'EFD_')],
-    watch: () => [fd],
-    unwatch: () => [],
-    readFile: () => [JSON.stringify(path)],
-    writeFile: () => [JSON.stringify(path), JSON.stringify(Buffer.from(bytes ?? []).toString('latin1'))],
-    readdir: () => [JSON.stringify(path)],
-    readlink: () => [JSON.stringify(path)],
-    access: () => [JSON.stringify(path)],
-  };
-  const list = parts[name]().filter((part) => part !== undefined && part !== '');
-  return `${name}(${list.join(', ')}) = ${formatResult(call.result)}`;
-}
-
-/** What was given, and what it became. */
-function argument({ request, argument: given, before, after }: TracedCall): string {
-  if (before === undefined || after === undefined) return formatArgument(request, given);
-  const [was, is] = [formatArgument(request, before), formatArgument(request, after)];
-  return was === is ? was : `${was} => ${is}`;
 }
