@@ -1,0 +1,88 @@
+/** Which two kernels are compared, and how each sequence finds them clean. */
+import { readFileSync } from 'node:fs';
+import { native } from '../../lib/kernel/native.js';
+import type { Kernel } from '../../lib/kernel/kernel.js';
+import { openDevice } from '../../lib/open.js';
+import type { IommuKind, KernelVersion } from '../../lib/sim/index.js';
+import type { Operation } from './operation.js';
+import { findShape, makeMachine, usualShape, type Shape } from './places.js';
+import type { Pair } from './sequence.js';
+import { Side } from './side.js';
+
+/** Two kernels on machines of one shape. */
+export interface Kernels {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly open: () => Pair;
+}
+
+/** The lab says which machine it is. */
+export function realAndSimulated(): Kernels {
+  const iommu = process.env['VFIO_LAB_IOMMU'] as IommuKind;
+  const [version] = /^\d+\.\d+/.exec(readFileSync('/proc/sys/kernel/osrelease', 'utf8')) ?? [];
+  const kernel = native();
+  const shape = findShape(kernel, version as KernelVersion, iommu);
+  return {
+    name: `Linux ${shape.version} ${iommu}`,
+    shape,
+    open() {
+      const left = new Side(kernel, shape.places);
+      const right = new Side(makeMachine(shape).kernel, shape.places);
+      return {
+        left,
+        right,
+        close(operations) {
+          left.close();
+          right.close();
+          if (operations.some(changesRegisters)) for (const { address } of shape.places) putBack(kernel, address);
+        },
+        settle: () => void Atomics.wait(idle, 0, 0, interruptMilliseconds),
+      };
+    },
+  };
+}
+
+/** Two simulated machines; `change` puts something between the second and its callers. */
+export function simulatedTwice(version: KernelVersion, iommu: IommuKind, change: (kernel: Kernel) => Kernel = (kernel) => kernel): Kernels {
+  const shape = usualShape(version, iommu);
+  return {
+    name: `simulated ${version} ${iommu}`,
+    shape,
+    open() {
+      const left = new Side(makeMachine(shape).kernel, shape.places);
+      const right = new Side(change(makeMachine(shape).kernel), shape.places);
+      const close = (): void => [left, right].forEach((side) => side.close());
+      return { left, right, close, settle: () => {} };
+    },
+  };
+}
+
+/** Long enough for an interrupt of an emulated device to come. */
+const interruptMilliseconds = 2;
+const idle = new Int32Array(new SharedArrayBuffer(4));
+
+/** What an edu keeps over open and close. */
+function changesRegisters({ call }: Operation): boolean {
+  return call === 'pwrite' || call === 'store';
+}
+
+/** Gives the registers of an edu the values they have when the machine starts. A device that does not open was not changed. */
+function putBack(kernel: Kernel, address: string): void {
+  const opened = tryOpen(kernel, address);
+  if (opened === undefined) return;
+  using device = opened;
+  const { mmio } = device.device.region(0);
+  mmio.write32(0x04, 0xffff_ffff);
+  mmio.write32(0x20, 0);
+  mmio.write32(0x64, 0xffff_ffff);
+  for (const register of [0x80, 0x88, 0x90]) mmio.write64(register, 0n);
+}
+
+function tryOpen(kernel: Kernel, address: string): ReturnType<typeof openDevice> | undefined {
+  try {
+    return openDevice(kernel, address, { unsafeNoIommu: true });
+  } catch (error) {
+    if ((error as { code?: string }).code === undefined) throw error;
+    return undefined;
+  }
+}

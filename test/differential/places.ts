@@ -1,0 +1,69 @@
+/** The machine as both kernels have it: what is found on the real one, and a simulated machine of the same shape. */
+import type { Kernel } from '../../lib/kernel/kernel.js';
+import { findDevices, groupDevices, type PciDevice } from '../../lib/pci/topology.js';
+import { Edu, Machine, type IommuKind, type KernelVersion } from '../../lib/sim/index.js';
+
+/** A device that sequences use, by name. */
+export interface Place {
+  readonly name: string;
+  readonly address: string;
+  readonly group: number;
+  readonly noIommu: boolean;
+  /** Devices of its group that a host driver has. */
+  readonly neighbours: readonly PciDevice[];
+}
+
+export interface Shape {
+  readonly version: KernelVersion;
+  readonly iommu: IommuKind;
+  readonly places: readonly Place[];
+}
+
+const edu = { vendor: 0x1234, device: 0x11e8 };
+
+/** The devices of the machine that are simulated too. */
+export function findShape(kernel: Kernel, version: KernelVersion, iommu: IommuKind): Shape {
+  const places = findDevices(kernel, edu).flatMap(({ address, group, noIommu }): Place[] => {
+    if (group === undefined) return [];
+    const neighbours = groupDevices(kernel, group).filter(
+      (other) => other.address !== address && other.driver !== 'vfio-pci' && other.classCode >> 16 !== 0x06,
+    );
+    return [{ name: address.startsWith('0000:00:') ? 'edu' : 'shared', address, group, noIommu, neighbours }];
+  });
+  // A second device of a machine without an IOMMU.
+  return {
+    version,
+    iommu,
+    places: places.map((place, index) => (index > 0 && place.name === 'edu' ? { ...place, name: 'other' } : place)),
+  };
+}
+
+/** What the lab's own machines look like, for runs that have no lab. */
+export function usualShape(version: KernelVersion, iommu: IommuKind): Shape {
+  const alone = { name: 'edu', address: '0000:00:03.0', group: 3, noIommu: iommu === 'none', neighbours: [] };
+  if (iommu === 'none') {
+    const other = { ...alone, name: 'other', address: '0000:00:04.0', group: 1 };
+    return { version, iommu, places: [{ ...alone, group: 0 }, other] };
+  }
+  return { version, iommu, places: [alone] };
+}
+
+/** A machine that nobody used, of that shape. */
+export function makeMachine({ version, iommu, places }: Shape): Machine {
+  const none = iommu === 'none';
+  return new Machine({
+    kernel: version,
+    iommu,
+    unsafeNoIommu: none,
+    devices: places.flatMap(({ address, group, neighbours }) => [
+      { model: new Edu(none ? { dmaMask: 0xffff_ffff_ffffn } : {}), address, ...(!none && { group }) },
+      ...neighbours.map((other) => ({
+        model: new Edu(),
+        address: other.address,
+        group,
+        driver: other.driver ?? null,
+        ...(other.driver !== undefined && { hostDriver: other.driver }),
+      })),
+    ]),
+  });
+}

@@ -1,0 +1,96 @@
+/** A run: how much was compared, and what was found, in words and as cases that run again. */
+import type { Kernels } from './kernels.js';
+import type { Operation } from './operation.js';
+import { exceptions } from './exceptions.js';
+import { generate, replay, type Difference, type Ran, type Tally } from './sequence.js';
+import { shrink } from './shrink.js';
+
+/** A sequence in a file, for `--case`. */
+export interface CaseFile {
+  /** Where it was found. */
+  readonly kernels: string;
+  readonly seed: number;
+  readonly operations: readonly Operation[];
+}
+
+export interface Found extends Difference {
+  readonly seed: number;
+  readonly operations: readonly Operation[];
+}
+
+export interface Report {
+  readonly kernels: string;
+  readonly seed: number;
+  readonly calls: number;
+  readonly sequences: number;
+  readonly found: readonly Found[];
+  readonly tally: Readonly<Record<string, number>>;
+}
+
+/** Runs sequences until as many calls were compared, or so many differences were found. */
+export function run(
+  { name, shape, open }: Kernels,
+  options: { seed: number; calls: number; most: number; progress?: (calls: number) => void },
+): Report {
+  const tally: Tally = new Map();
+  const found: Found[] = [];
+  let [calls, sequences] = [0, 0];
+  while (calls < options.calls && found.length < options.most) {
+    const seed = options.seed + sequences * 1_000_003;
+    const ran = generate(open, shape, seed, tally);
+    sequences += 1;
+    calls += ran.operations.filter(({ call }) => call !== 'poke').length;
+    if (ran.difference !== undefined) found.push(shorten(open, ran, seed));
+    if (sequences % 100 === 0) options.progress?.(calls);
+  }
+  return { kernels: name, seed: options.seed, calls, sequences, found, tally: Object.fromEntries(tally) };
+}
+
+/** The same difference, of the same call, in as few operations as show it. */
+function shorten(open: Kernels['open'], { operations, difference }: Ran, seed: number): Found {
+  const last = operations.at(-1);
+  const differs = (shorter: readonly Operation[]): boolean => {
+    const { difference: again } = replay(open, shorter);
+    return again !== undefined && kind(again.operation) === kind(last as Operation);
+  };
+  // What does not come again depends on time: it is shown as it was.
+  const shortest = differs(operations) ? shrink(operations, differs) : operations;
+  const again = replay(open, shortest);
+  return { ...((again.difference ?? difference) as Difference), operations: again.operations, seed };
+}
+
+const kind = (operation: Operation): string => (operation.call === 'ioctl' ? operation.request : operation.call);
+
+export function describe(report: Report): string {
+  const { kernels, seed, calls, sequences, found, tally } = report;
+  const lines = [
+    `differential ${kernels}: seed ${seed}, ${calls} calls compared in ${sequences} sequences, ${found.length} differences`,
+    ...exceptions.map(({ name, reason }) => `  known: ${name}, ${tally[name] ?? 0} times: ${reason}`),
+    ...found.map((difference, index) => `\n${index + 1}. ${describeFound(kernels, difference)}`),
+  ];
+  return lines.join('\n');
+}
+
+export function describeFound(kernels: string, { operation, left, right, scratch, operations, seed }: Found): string {
+  const lines = [
+    `seed ${seed}: operation #${operation.id} is ${left.result} on the first kernel and ${right.result} on the second`,
+    ...(scratch ? ['   in the memory for lists'] : differingBytes(left.bytes, right.bytes)),
+    caseText({ kernels, seed, operations }),
+  ];
+  return lines.join('\n');
+}
+
+/** One operation on a line. */
+export function caseText({ kernels, seed, operations }: CaseFile): string {
+  const lines = operations.map((operation) => `  ${JSON.stringify(operation)}`);
+  return `{"kernels":${JSON.stringify(kernels)},"seed":${seed},"operations":[\n${lines.join(',\n')}\n]}`;
+}
+
+function differingBytes(left: Uint8Array, right: Uint8Array): string[] {
+  const lines: string[] = [];
+  for (let at = 0; at < Math.max(left.length, right.length); at += 4) {
+    const [first, second] = [left, right].map((bytes) => Buffer.from(bytes.subarray(at, at + 4)).toString('hex'));
+    if (first !== second) lines.push(`   byte ${at}: ${first} and ${second}`);
+  }
+  return lines.length <= 12 ? lines : [...lines.slice(0, 12), `   and ${lines.length - 12} more`];
+}
