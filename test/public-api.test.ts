@@ -63,7 +63,14 @@ it('vfio', () => {
 });
 
 it('vfio/sim', () => {
-  expect(Object.keys(sim).sort()).toEqual(['Edu', 'Machine', 'PciFunction']);
+  expect(Object.keys(sim).sort()).toEqual(
+    [
+      ...['Edu', 'Machine', 'PciFunction'],
+      ...['advancedFeatures', 'Capability', 'express', 'msi', 'msix', 'powerManagement', 'vendorSpecific'],
+      ...['errorReporting', 'ExtendedCapability', 'manyFunctions', 'serialNumber', 'virtualFunctions'],
+      ...['bit', 'bits', 'reg16', 'reg32', 'reg64', 'reg8', 'RegisterBlock', 'registers'],
+    ].sort(),
+  );
 });
 
 it('vfio/vsva-2020', () => {

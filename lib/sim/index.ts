@@ -2,7 +2,37 @@
 export { Machine, type DeviceOptions, type MachineOptions } from './machine.js';
 export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';
 export { Edu, type EduOptions } from './models/edu.js';
+export {
+  advancedFeatures,
+  Capability,
+  express,
+  msi,
+  msix,
+  powerManagement,
+  vendorSpecific,
+  type ExpressOptions,
+  type MsiOptions,
+  type MsixOptions,
+  type PowerManagementOptions,
+  type VendorOptions,
+} from './pci/capability.js';
+export { errorReporting, ExtendedCapability, manyFunctions, serialNumber, virtualFunctions } from './pci/extended-capability.js';
+export type { AccessRules, BarOptions } from './pci/bar.js';
 export { PciFunction, type InterruptSink, type PciIdentity } from './pci/function.js';
+export { RegisterBlock, type RegisterBehaviour } from './pci/register-block.js';
+export {
+  bit,
+  bits,
+  reg16,
+  reg32,
+  reg64,
+  reg8,
+  registers,
+  type Field,
+  type Fields,
+  type Register,
+  type Registers,
+} from './pci/registers.js';
 export type { MediatedDriver } from './mdev/drivers.js';
 export type { ContainerProvider } from './platform.js';
 export type { IommuKind, KernelVersion } from './profile.js';

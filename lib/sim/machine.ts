@@ -152,7 +152,12 @@ export class Machine {
       );
       slots.push(slot);
       const mastering = (): boolean => options.model.mastering;
-      options.model.connect(new DmaPort(address, group ?? { domain: physical, dmaStopped: false }, mastering, this.faults), clock, place);
+      options.model.connect({
+        dma: new DmaPort(address, group ?? { domain: physical, dmaStopped: false }, mastering, this.faults),
+        clock,
+        place,
+        interruptLine: interruptLine(address),
+      });
       const driver = options.driver === undefined ? 'vfio-pci' : options.driver;
       if (driver === 'vfio-pci' && options.hostDriver !== undefined) slot.driverOverride = driver;
       if (driver !== null && slot.bind(driver) < 0 && options.driver !== undefined)
@@ -226,11 +231,23 @@ function freeAddress(slots: readonly PciSlot[]): string {
   throw new RangeError('The bus is full; give the other devices addresses');
 }
 
-/** Gives each BAR a place below 4 GiB, aligned to its size as PCI wants it. */
-function barPlacer(): (size: number) => number {
-  let next = 0xfe00_0000;
-  return (size) => {
-    next = Math.floor((next - size) / size) * size;
-    return next;
+/** Gives each BAR a place below 4 GiB, or among the ports, aligned to its size as PCI wants it. */
+function barPlacer(): (size: number, ports: boolean) => number {
+  const next = { memory: 0xfe00_0000, ports: 0x1_0000 };
+  return (size, ports) => {
+    const kind = ports ? 'ports' : 'memory';
+    next[kind] = Math.floor((next[kind] - size) / size) * size;
+    return next[kind];
   };
+}
+
+/**
+ * The number of the interrupt line that firmware writes, as it does on QEMU's q35: devices share four lines in turn, and
+ * one on bus N shares that of the bridge, which is device N + 3.
+ */
+function interruptLine(address: string): number {
+  const [, bus = '', device = ''] = address.split(/[:.]/);
+  const onBus = parseInt(bus, 16);
+  const line = (onBus === 0 ? 0 : onBus + 3) + parseInt(device, 16);
+  return [10, 10, 11, 11][line % 4] ?? 0;
 }

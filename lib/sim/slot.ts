@@ -5,6 +5,7 @@ import type { IommuGroup } from './iommu-group.js';
 import type { PciFunction } from './pci/function.js';
 import { VfioPciDevice, type PciPlace } from './vfio-pci/device.js';
 import type { KernelProfile } from './profile.js';
+import { resetByBus } from './vfio-pci/reset.js';
 
 /** A PCI function in the machine: where it is, its group, and the driver that has it. */
 export class PciSlot implements PciPlace {
@@ -95,13 +96,13 @@ export class PciSlot implements PciPlace {
 
   /** The platform restores what it configured; bus mastering is the driver's, and stays off. */
   hotReset(): void {
-    this.resetRegisters();
+    this.resetWithBus();
     this.pciFunction.command &= ~PCI_COMMAND_MASTER;
   }
 
-  resetRegisters(): void {
+  resetWithBus(): void {
     this.#vfio?.revokeMemory();
-    this.pciFunction.resetRegisters();
+    resetByBus(this.pciFunction);
   }
 
   unbind(): void {

@@ -78,7 +78,7 @@ function simulated(
           { ...shared, model: new Edu() },
           { model: new Edu(), address: '0000:01:02.0', group: 5, driver: 'virtio-pci', hostDriver: 'virtio-pci' },
           { ...express, model: new ExpressFunction() },
-          { ...physical, model: new ExpressFunction({ virtualFunctions: true }) },
+          { ...physical, model: new ExpressFunction({ hasVirtualFunctions: true }) },
           { ...virtual, model: new ExpressFunction(), physicalFunction: physical.address },
         ],
       });

@@ -2,6 +2,7 @@
  * QEMU's educational device (docs/specs/edu in QEMU's documentation): identification, liveness, a factorial engine with
  * an interrupt, and a DMA engine over 4 KiB of its own memory. What the specification leaves open is as QEMU answers.
  */
+import { msi } from '../pci/capability.js';
 import { PciFunction } from '../pci/function.js';
 
 const registers = {
@@ -59,7 +60,7 @@ export class Edu extends PciFunction {
       subsystemDevice: 0x1100,
       bars: { 0: 1 << 20 },
       intx: true,
-      msi: { at: 0x40, vectors: 1 },
+      capabilities: [msi({ at: 0x40 })],
     });
     this.#dmaMask = dmaMask;
   }

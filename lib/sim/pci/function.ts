@@ -1,14 +1,13 @@
 import {
+  PCI_AF_CTRL,
+  PCI_AF_CTRL_FLR,
   PCI_BASE_ADDRESS_0,
-  PCI_EXP_LNKSTA2,
+  PCI_CACHE_LINE_SIZE,
+  PCI_CAP_ID_AF,
   PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
-  PCI_CAP_LIST_NEXT,
-  PCI_CAP_MSIX_SIZEOF,
-  PCI_CAPABILITY_LIST,
-  PCI_CFG_SPACE_EXP_SIZE,
-  PCI_CFG_SPACE_SIZE,
+  PCI_CAP_ID_PM,
   PCI_CLASS_PROG,
   PCI_CLASS_REVISION,
   PCI_COMMAND,
@@ -18,32 +17,36 @@ import {
   PCI_COMMAND_MEMORY,
   PCI_COMMAND_SERR,
   PCI_DEVICE_ID,
+  PCI_EXP_DEVCAP,
+  PCI_EXP_DEVCAP_FLR,
+  PCI_EXP_DEVCTL,
+  PCI_EXP_DEVCTL_BCR_FLR,
+  PCI_EXT_CAP_ID_SRIOV,
+  PCI_INTERRUPT_LINE,
   PCI_INTERRUPT_PIN,
-  PCI_MSI_FLAGS,
-  PCI_MSI_FLAGS_64BIT,
-  PCI_MSI_FLAGS_ENABLE,
-  PCI_MSIX_FLAGS,
-  PCI_MSIX_FLAGS_ENABLE,
-  PCI_MSIX_TABLE,
-  PCI_EXP_FLAGS,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_NO_SOFT_RESET,
+  PCI_PM_CTRL_STATE_MASK,
+  PCI_ROM_ADDRESS,
+  PCI_ROM_ADDRESS_ENABLE,
   PCI_STATUS,
-  PCI_STATUS_CAP_LIST,
   PCI_STATUS_INTERRUPT,
-  PCI_STD_HEADER_SIZEOF,
   PCI_SUBSYSTEM_ID,
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
-  PCI_CACHE_LINE_SIZE,
-  PCI_INTERRUPT_LINE,
 } from '../../abi/pci.js';
 import { expected } from '../../kernel/error.js';
 import type { Clock } from '../clock.js';
 import type { DmaPort } from '../dma.js';
+import type { Width } from '../mapping.js';
+import { addressBits, adjustedRead, adjustedWrite, resolveBars, type Bar, type BarOptions } from './bar.js';
+import type { Capability } from './capability.js';
+import { ConfigSpace, type ConfigWidth } from './config-space.js';
+import type { ExtendedCapability } from './extended-capability.js';
+import { MsiRegisters, MsixTable, type Window } from './messages.js';
+import type { RegisterBlock } from './register-block.js';
 
-/** Bytes of the PCI Express capability of an endpoint, version 2: up to its last register. */
-export const expressSize = PCI_EXP_LNKSTA2 + 2;
-
-/** What a device model says of itself. Sizes are bytes and powers of two. */
+/** What a device model says of itself. */
 export interface PciIdentity {
   readonly vendor: number;
   readonly device: number;
@@ -52,24 +55,16 @@ export interface PciIdentity {
   readonly revision?: number;
   readonly subsystemVendor?: number;
   readonly subsystemDevice?: number;
-  /** BARs by index. */
-  readonly bars: Readonly<Record<number, number>>;
-  /** Those of them that are I/O ports. The others are memory. */
-  readonly portBars?: readonly number[];
-  /** The contents of its ROM. */
+  /** BARs by index; a number stands for memory of that many bytes. */
+  readonly bars: Readonly<Record<number, number | BarOptions>>;
+  /** The contents of its ROM: a power of two bytes. */
   readonly rom?: Uint8Array;
-  /** Whether it has an INTx pin. */
+  /** Whether it has an INTx pin. Default: false. */
   readonly intx?: boolean;
-  /** Where its MSI capability lies, with how many vectors (a power of two). */
-  readonly msi?: { readonly at: number; readonly vectors: number };
-  /** Where its MSI-X capability lies, with how many vectors, and the BAR and the offset of its table in it. */
-  readonly msix?: { readonly at: number; readonly vectors: number; readonly bar: number; readonly table: number };
-  /** Where its PCI Express capability lies; without one it is a conventional PCI device. */
-  readonly express?: { readonly at: number };
-  /** It has a reset of its own. Every function is reset with its bus. */
-  readonly functionReset?: boolean;
-  /** It is a physical function that has virtual ones (SR-IOV). */
-  readonly virtualFunctions?: boolean;
+  /** Its capabilities, in the order of their list: `[msi(), express()]`. Default: none. */
+  readonly capabilities?: readonly Capability[];
+  /** Those that PCI Express functions have from byte 256 on, in the order of their list. Default: none. */
+  readonly extendedCapabilities?: readonly ExtendedCapability[];
 }
 
 /** Where a function's interrupts go. */
@@ -79,73 +74,169 @@ export interface InterruptSink {
   intx(asserted: boolean): void;
 }
 
+/** What of the machine a function is put into. */
+export interface Connection {
+  readonly dma: DmaPort;
+  readonly clock: Clock;
+  /** Finds a place for a BAR of that many bytes. */
+  place(size: number, ports: boolean): number;
+  /** What the firmware wrote into the register of the interrupt line. */
+  readonly interruptLine: number;
+}
+
+interface AttachedBlock extends Window {
+  readonly block: RegisterBlock;
+}
+
+/** D0 and D3hot are states that every function with power management has. */
+export const D0 = 0;
+export const D3hot = 3;
+
 /**
- * The hardware side of a PCI function: its configuration space with what can be written there, its interrupts, and its
- * port to memory. A device model extends it with its registers.
+ * The hardware side of a PCI function: its configuration space with what can be written there, its BARs, its interrupts,
+ * its power states and resets, and its port to memory. A device model extends it with its registers: it attaches blocks of
+ * them to BARs, or overrides `readBar` and `writeBar`.
  */
 export abstract class PciFunction {
   readonly identity: PciIdentity;
-  /** The registers of configuration space, little-endian. */
-  readonly config: DataView<ArrayBuffer>;
-  /** Which bits of them can be written. */
-  readonly writable: DataView<ArrayBuffer>;
+  readonly bars: readonly Bar[];
+  readonly msi: MsiRegisters | undefined;
+  readonly msix: MsixTable | undefined;
+  /** Where in configuration space its power management and its PCI Express capability lie. */
+  readonly powerManagementAt: number | undefined;
+  readonly expressAt: number | undefined;
+  readonly #advancedFeaturesAt: number | undefined;
+  readonly #space: ConfigSpace;
+  readonly #blocks: AttachedBlock[] = [];
   sink: InterruptSink | undefined;
-  #dma: DmaPort | undefined;
-  #clock: Clock | undefined;
+  #connection: Connection | undefined;
   #intx = false;
 
   constructor(identity: PciIdentity) {
+    const { capabilities = [], extendedCapabilities = [] } = identity;
     this.identity = identity;
-    const size = identity.express === undefined ? PCI_CFG_SPACE_SIZE : PCI_CFG_SPACE_EXP_SIZE;
-    const config = (this.config = new DataView(new ArrayBuffer(size)));
-    const writable = (this.writable = new DataView(new ArrayBuffer(size)));
-    config.setUint16(PCI_VENDOR_ID, identity.vendor, true);
-    config.setUint16(PCI_DEVICE_ID, identity.device, true);
-    config.setUint8(PCI_CLASS_REVISION, identity.revision ?? 0);
-    config.setUint8(PCI_CLASS_PROG, identity.classCode & 0xff);
-    config.setUint16(PCI_CLASS_PROG + 1, identity.classCode >>> 8, true);
-    config.setUint16(PCI_SUBSYSTEM_VENDOR_ID, identity.subsystemVendor ?? 0, true);
-    config.setUint16(PCI_SUBSYSTEM_ID, identity.subsystemDevice ?? 0, true);
-    config.setUint8(PCI_INTERRUPT_PIN, identity.intx === true ? 1 : 0);
-    for (let at = PCI_STD_HEADER_SIZEOF; at < PCI_CFG_SPACE_SIZE; at += 1) writable.setUint8(at, 0xff);
-    writable.setUint16(
-      PCI_COMMAND,
-      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE,
-      true,
-    );
-    writable.setUint8(PCI_CACHE_LINE_SIZE, 0xff);
-    writable.setUint8(PCI_INTERRUPT_LINE, 0xff);
-    // The firmware has enabled decoding by the time a driver meets the device.
-    config.setUint16(PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR, true);
-    this.#addCapabilities(identity);
+    this.bars = resolveBars(identity.bars);
+    const isExpress = capabilities.some(({ id }) => id === PCI_CAP_ID_EXP);
+    this.#space = new ConfigSpace(capabilities, extendedCapabilities, isExpress);
+    const at = (id: number): number | undefined => {
+      const capability = capabilities.find((candidate) => candidate.id === id);
+      return capability && this.#space.placeOf(capability);
+    };
+    this.powerManagementAt = at(PCI_CAP_ID_PM);
+    this.expressAt = at(PCI_CAP_ID_EXP);
+    this.#advancedFeaturesAt = at(PCI_CAP_ID_AF);
+    const [msiAt, msixAt] = [at(PCI_CAP_ID_MSI), at(PCI_CAP_ID_MSIX)];
+    this.msi = msiAt === undefined ? undefined : new MsiRegisters(this.config, msiAt);
+    this.msix = msixAt === undefined ? undefined : new MsixTable(this.config, msixAt);
+    this.#fillHeader();
+    for (const { bar, end } of this.msix === undefined ? [] : [this.msix.table, this.msix.pendingBits])
+      if (end > this.barSize(bar)) throw expected(`a BAR ${bar} of ${end} bytes for MSI-X`, 'bars', this.barSize(bar));
   }
 
-  /** Reads a register; widths and offsets the device does not know answer what its bus answers. */
-  abstract readBar(bar: number, offset: number, width: 1 | 2 | 4 | 8): bigint;
-  abstract writeBar(bar: number, offset: number, width: 1 | 2 | 4 | 8, value: bigint): void;
+  /** The registers of configuration space, little-endian, for the model itself: nothing limits what is written. */
+  get config(): DataView<ArrayBuffer> {
+    return this.#space.contents;
+  }
 
-  /** A reset of the function or its bus: the registers of its BARs lose their contents. Configuration space is the kernel's. */
-  resetRegisters(): void {}
+  /** Bytes of configuration space. */
+  get configSize(): number {
+    return this.#space.size;
+  }
+
+  barSize(index: number): number {
+    return this.bars.find((bar) => bar.index === index)?.size ?? 0;
+  }
+
+  /** It is a physical function that can have virtual ones (SR-IOV). */
+  get canHaveVirtualFunctions(): boolean {
+    return this.identity.extendedCapabilities?.some(({ id }) => id === PCI_EXT_CAP_ID_SRIOV) === true;
+  }
+
+  /**
+   * A register of a BAR is read. The default asks the attached blocks; where there is none it is 0. Widths that the BAR's
+   * `access` does not let through do not come here, nor does the MSI-X table.
+   */
+  protected readBar(bar: number, offset: number, width: Width): bigint {
+    const found = this.#blockAt(bar, offset);
+    return found === undefined ? 0n : found.block.read(offset - found.start, width);
+  }
+
+  protected writeBar(bar: number, offset: number, width: Width, value: bigint): void {
+    const found = this.#blockAt(bar, offset);
+    found?.block.write(offset - found.start, width, value);
+  }
+
+  /** Puts registers into a BAR, from byte `start` on. They are reset with the function. */
+  protected attach(bar: number, block: RegisterBlock, start = 0, end = this.barSize(bar)): void {
+    if (this.barSize(bar) === 0) throw expected('the index of a BAR of the device', 'bar', bar);
+    this.#blocks.push({ bar, start, end, block });
+  }
+
+  /** A reset of the function or its bus: the registers of its BARs lose their contents. The default resets attached blocks. */
+  protected resetRegisters(): void {
+    for (const { block } of this.#blocks) block.reset();
+  }
+
+  /**
+   * It was taken from D3hot to D0 by the driver. The default is what PCI asks for: unless the function keeps its
+   * registers, it is reset.
+   */
+  protected poweredUp(): void {
+    const at = this.powerManagementAt;
+    if (at !== undefined && (this.config.getUint16(at + PCI_PM_CTRL, true) & PCI_PM_CTRL_NO_SOFT_RESET) === 0) this.reset();
+  }
 
   /** The machine puts the function in a slot and places its BARs. */
-  connect(dma: DmaPort, clock: Clock, place: (size: number) => number): void {
-    if (this.#dma !== undefined)
+  connect(connection: Connection): void {
+    if (this.#connection !== undefined)
       throw expected('a device model of its own', 'model', `a ${this.constructor.name} that is in a machine already`);
-    this.#dma = dma;
-    this.#clock = clock;
-    for (const [bar, size] of Object.entries(this.identity.bars)) {
-      this.config.setUint32(PCI_BASE_ADDRESS_0 + 4 * Number(bar), place(size), true);
+    this.#connection = connection;
+    const { config } = this;
+    for (const { index, size, ports } of this.bars) {
+      const register = PCI_BASE_ADDRESS_0 + 4 * index;
+      config.setUint32(register, (config.getUint32(register, true) | connection.place(size, ports)) >>> 0, true);
     }
+    const { rom } = this.identity;
+    if (rom !== undefined) config.setUint32(PCI_ROM_ADDRESS, connection.place(rom.byteLength, false), true);
+    config.setUint8(PCI_INTERRUPT_LINE, connection.interruptLine);
   }
 
   protected get dma(): DmaPort {
-    if (this.#dma === undefined) throw new Error('The device is in no machine');
-    return this.#dma;
+    return this.#machine.dma;
   }
 
   get clock(): Clock {
-    if (this.#clock === undefined) throw new Error('The device is in no machine');
-    return this.#clock;
+    return this.#machine.clock;
+  }
+
+  get #machine(): Connection {
+    if (this.#connection === undefined) throw new Error('The device is in no machine');
+    return this.#connection;
+  }
+
+  /** A read of a BAR as it arrives on the bus. */
+  busRead(bar: number, offset: number, width: Width): bigint {
+    return this.msix?.read(bar, offset, width) ?? adjustedRead(this.#access(bar), offset, width, (at, size) => this.readBar(bar, at, size));
+  }
+
+  /** A write to a BAR as it arrives on the bus. */
+  busWrite(bar: number, offset: number, width: Width, value: bigint): void {
+    if (this.msix?.write(bar, offset, width, value) === true) this.#sendPending();
+    else adjustedWrite(this.#access(bar), offset, width, value, (at, size, part) => this.writeBar(bar, at, size, part));
+  }
+
+  readConfig(at: number, width: ConfigWidth): number {
+    return this.#space.read(at, width);
+  }
+
+  /** A write to configuration space as it arrives on the bus: what can be written is, and what that sets off happens. */
+  writeConfig(at: number, width: ConfigWidth, value: number): void {
+    const power = this.powerState;
+    this.#space.write(at, width, value);
+    if (power === D3hot && this.powerState === D0) this.poweredUp();
+    if (this.#takeBit(this.expressAt, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR)) this.reset();
+    if (this.#takeBit(this.#advancedFeaturesAt, PCI_AF_CTRL, PCI_AF_CTRL_FLR)) this.reset();
+    this.#sendPending();
   }
 
   /** Bus mastering is on: the function's DMA and messages leave it. */
@@ -161,30 +252,37 @@ export abstract class PciFunction {
     this.config.setUint16(PCI_COMMAND, value, true);
   }
 
-  get msiEnabled(): boolean {
-    return this.#controlBit(this.identity.msi, PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE);
+  /** 0 to 3, for D0 to D3hot. */
+  get powerState(): number {
+    const at = this.powerManagementAt;
+    return at === undefined ? D0 : this.config.getUint16(at + PCI_PM_CTRL, true) & PCI_PM_CTRL_STATE_MASK;
   }
 
-  set msiEnabled(enabled: boolean) {
-    this.#setControlBit(this.identity.msi, PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE, enabled);
+  /** Whether the function can be reset alone: by a bit of its own, or on its way back from D3hot. */
+  get functionReset(): 'bit' | 'power' | undefined {
+    const { expressAt, powerManagementAt, config } = this;
+    if (expressAt !== undefined && (config.getUint32(expressAt + PCI_EXP_DEVCAP, true) & PCI_EXP_DEVCAP_FLR) !== 0) return 'bit';
+    if (this.#advancedFeaturesAt !== undefined) return 'bit';
+    const keeps =
+      powerManagementAt === undefined || (config.getUint16(powerManagementAt + PCI_PM_CTRL, true) & PCI_PM_CTRL_NO_SOFT_RESET) !== 0;
+    return keeps ? undefined : 'power';
   }
 
-  get msixEnabled(): boolean {
-    return this.#controlBit(this.identity.msix, PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE);
-  }
-
-  set msixEnabled(enabled: boolean) {
-    this.#setControlBit(this.identity.msix, PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE, enabled);
-  }
-
-  #controlBit(capability: { readonly at: number } | undefined, register: number, bit: number): boolean {
-    return capability !== undefined && (this.config.getUint16(capability.at + register, true) & bit) !== 0;
-  }
-
-  #setControlBit(capability: { readonly at: number } | undefined, register: number, bit: number, on: boolean): void {
-    if (capability === undefined) return;
-    const flags = this.config.getUint16(capability.at + register, true);
-    this.config.setUint16(capability.at + register, on ? flags | bit : flags & ~bit, true);
+  /** A reset, by whatever: registers of BARs, interrupts, and what of configuration space firmware and drivers set. */
+  reset(): void {
+    this.setIntx(false);
+    const { config } = this;
+    this.command = 0;
+    config.setUint8(PCI_CACHE_LINE_SIZE, 0);
+    config.setUint8(PCI_INTERRUPT_LINE, 0);
+    for (const { index, flags, wide } of this.bars) {
+      config.setUint32(PCI_BASE_ADDRESS_0 + 4 * index, flags, true);
+      if (wide) config.setUint32(PCI_BASE_ADDRESS_0 + 4 * index + 4, 0, true);
+    }
+    config.setUint32(PCI_ROM_ADDRESS, 0, true);
+    this.msi?.reset();
+    this.msix?.reset();
+    this.resetRegisters();
   }
 
   /** The line's level, whether or not the command register lets it out. */
@@ -192,9 +290,23 @@ export abstract class PciFunction {
     return this.#intx;
   }
 
-  /** A message-signalled interrupt is a write to memory, so it needs bus mastering. */
+  protected get msiEnabled(): boolean {
+    return this.msi?.enabled === true;
+  }
+
+  protected get msixEnabled(): boolean {
+    return this.msix?.enabled === true;
+  }
+
+  /**
+   * Sends an interrupt of the kind that is enabled, MSI or MSI-X; none is sent where neither is. One that is masked is sent
+   * once it is not. A message is a write to memory, so it needs bus mastering.
+   */
   protected sendMsi(vector: number): void {
-    if ((this.msiEnabled || this.msixEnabled) && this.mastering && !this.dma.stopped) this.sink?.msi(vector);
+    const messages = this.msix?.enabled === true ? this.msix : this.msi;
+    if (messages?.enabled !== true || vector >= messages.vectors) return;
+    if (messages.masked(vector)) messages.setPending(vector, true);
+    else this.#send(vector);
   }
 
   protected setIntx(asserted: boolean): void {
@@ -204,37 +316,68 @@ export abstract class PciFunction {
     this.sink?.intx(asserted);
   }
 
-  #addCapabilities({ msi, msix, express }: PciIdentity): void {
-    const { config } = this;
-    if (msi !== undefined) {
-      this.#link(msi.at, PCI_CAP_ID_MSI);
-      config.setUint16(msi.at + PCI_MSI_FLAGS, PCI_MSI_FLAGS_64BIT | (Math.log2(msi.vectors) << 1), true);
-      this.#protect(msi.at, 4);
-    }
-    if (msix !== undefined) {
-      this.#link(msix.at, PCI_CAP_ID_MSIX);
-      config.setUint16(msix.at + PCI_MSIX_FLAGS, msix.vectors - 1, true);
-      config.setUint32(msix.at + PCI_MSIX_TABLE, msix.table | msix.bar, true);
-      this.#protect(msix.at, PCI_CAP_MSIX_SIZEOF);
-    }
-    if (express !== undefined) {
-      this.#link(express.at, PCI_CAP_ID_EXP);
-      // Version 2, an endpoint.
-      config.setUint16(express.at + PCI_EXP_FLAGS, 2, true);
-      this.#protect(express.at, expressSize);
+  #send(vector: number): void {
+    if (this.mastering && !this.dma.stopped) this.sink?.msi(vector);
+  }
+
+  /** Messages that waited and are not masked any more. */
+  #sendPending(): void {
+    for (const messages of [this.msi, this.msix]) {
+      if (messages?.enabled !== true) continue;
+      for (let vector = 0; vector < messages.vectors; vector += 1) {
+        if (!messages.pending(vector) || messages.masked(vector)) continue;
+        messages.setPending(vector, false);
+        this.#send(vector);
+      }
     }
   }
 
-  /** Puts a capability at the front of the list. */
-  #link(at: number, id: number): void {
-    const { config } = this;
-    config.setUint16(PCI_STATUS, config.getUint16(PCI_STATUS, true) | PCI_STATUS_CAP_LIST, true);
-    config.setUint8(at, id);
-    config.setUint8(at + PCI_CAP_LIST_NEXT, config.getUint8(PCI_CAPABILITY_LIST));
-    config.setUint8(PCI_CAPABILITY_LIST, at);
+  /** Whether a bit of a capability is set that clears itself. */
+  #takeBit(at: number | undefined, register: number, bit: number): boolean {
+    if (at === undefined || (this.config.getUint16(at + register, true) & bit) === 0) return false;
+    this.config.setUint16(at + register, this.config.getUint16(at + register, true) & ~bit, true);
+    return true;
   }
 
-  #protect(at: number, bytes: number): void {
-    for (let byte = 0; byte < bytes; byte += 1) this.writable.setUint8(at + byte, 0);
+  #access(index: number): Bar['access'] {
+    return this.bars.find((bar) => bar.index === index)?.access ?? {};
+  }
+
+  #blockAt(bar: number, offset: number): AttachedBlock | undefined {
+    return this.#blocks.find((each) => each.bar === bar && offset >= each.start && offset < each.end);
+  }
+
+  #fillHeader(): void {
+    const { identity, config } = this;
+    const { writable } = this.#space;
+    config.setUint16(PCI_VENDOR_ID, identity.vendor, true);
+    config.setUint16(PCI_DEVICE_ID, identity.device, true);
+    config.setUint8(PCI_CLASS_REVISION, identity.revision ?? 0);
+    config.setUint8(PCI_CLASS_PROG, identity.classCode & 0xff);
+    config.setUint16(PCI_CLASS_PROG + 1, identity.classCode >>> 8, true);
+    config.setUint16(PCI_SUBSYSTEM_VENDOR_ID, identity.subsystemVendor ?? 0, true);
+    config.setUint16(PCI_SUBSYSTEM_ID, identity.subsystemDevice ?? 0, true);
+    config.setUint8(PCI_INTERRUPT_PIN, identity.intx === true ? 1 : 0);
+    for (const { index, size, flags, wide } of this.bars) {
+      config.setUint32(PCI_BASE_ADDRESS_0 + 4 * index, flags, true);
+      const { low, high } = addressBits(size);
+      writable.setUint32(PCI_BASE_ADDRESS_0 + 4 * index, low, true);
+      if (wide) writable.setUint32(PCI_BASE_ADDRESS_0 + 4 * index + 4, high, true);
+    }
+    const { rom } = identity;
+    if (rom !== undefined) {
+      if (!Number.isInteger(Math.log2(rom.byteLength)) || rom.byteLength < 2048)
+        throw expected('a power of two bytes, 2048 at least', 'rom', rom.byteLength);
+      writable.setUint32(PCI_ROM_ADDRESS, (-rom.byteLength | PCI_ROM_ADDRESS_ENABLE) >>> 0, true);
+    }
+    writable.setUint16(
+      PCI_COMMAND,
+      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE,
+      true,
+    );
+    writable.setUint8(PCI_CACHE_LINE_SIZE, 0xff);
+    writable.setUint8(PCI_INTERRUPT_LINE, 0xff);
+    // The firmware has enabled decoding by the time a driver meets the device.
+    this.command = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR;
   }
 }

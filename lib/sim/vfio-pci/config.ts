@@ -31,10 +31,11 @@ import {
   PCI_VENDOR_ID,
   PCI_CAP_LIST_NEXT,
 } from '../../abi/pci.js';
-import { expressSize, type PciFunction } from '../pci/function.js';
+import type { PciFunction } from '../pci/function.js';
 
 /** Bytes of an MSI capability with 64-bit addresses and no masking. */
 const msiCapabilitySize = 14;
+const expressSize = 0x34;
 
 /** What the driver's writes set in motion. */
 export interface ConfigEvents {
@@ -66,10 +67,10 @@ export class VirtualConfig {
     this.#write = new DataView(new ArrayBuffer(hardware.config.byteLength));
     this.#permitHeader();
     for (let at = PCI_STD_HEADER_SIZEOF; at < hardware.config.byteLength; at += 1) this.#write.setUint8(at, 0xff);
-    const { msi, msix, express } = hardware.identity;
+    const { msi, msix, expressAt } = hardware;
     if (msi !== undefined) this.#permitMsi(msi.at);
     if (msix !== undefined) this.#forbid(msix.at, PCI_CAP_MSIX_SIZEOF);
-    if (express !== undefined) this.#forbid(express.at, expressSize);
+    if (expressAt !== undefined) this.#forbid(expressAt, expressSize);
   }
 
   /** Memory decode as the driver set it. */
@@ -97,7 +98,7 @@ export class VirtualConfig {
     for (let i = 0; i < bytes.byteLength; i += 1) this.#writeByte(offset + i, bytes[i] ?? 0);
     const touches = (at: number, size: number): boolean => offset < at + size && offset + bytes.byteLength > at;
     if (touches(PCI_COMMAND, 2)) this.#commandWritten();
-    const msi = this.#hardware.identity.msi?.at;
+    const msi = this.#hardware.msi?.at;
     if (msi !== undefined && touches(msi + PCI_MSI_FLAGS, 2)) this.#msiFlagsWritten(msi + PCI_MSI_FLAGS);
     return bytes.byteLength;
   }
@@ -107,8 +108,8 @@ export class VirtualConfig {
     const virtual = this.#virtual.getUint8(at);
     const mix = (old: number, mask: number): number => (old & ~mask) | (value & mask);
     this.#copy.setUint8(at, mix(this.#copy.getUint8(at), allowed & virtual));
-    const { config, writable } = this.#hardware;
-    config.setUint8(at, mix(config.getUint8(at), allowed & ~virtual & writable.getUint8(at)));
+    const hardware = this.#hardware.readConfig(at, 1);
+    this.#hardware.writeConfig(at, 1, mix(hardware, allowed & ~virtual));
   }
 
   #commandWritten(): void {
@@ -137,8 +138,8 @@ export class VirtualConfig {
   /** A driver sizes a BAR by writing ones and reading which stick: the low bits are the flags, those below the size 0. */
   #sizeBars(): void {
     for (let at = PCI_BASE_ADDRESS_0; at <= PCI_BASE_ADDRESS_5; at += 4) {
-      const size = this.#hardware.identity.bars[(at - PCI_BASE_ADDRESS_0) / 4];
-      this.#copy.setUint32(at, size === undefined ? 0 : this.#copy.getUint32(at, true) & ~(size - 1), true);
+      const size = this.#hardware.barSize((at - PCI_BASE_ADDRESS_0) / 4);
+      this.#copy.setUint32(at, size === 0 ? 0 : this.#copy.getUint32(at, true) & ~(size - 1), true);
     }
     const rom = this.#hardware.identity.rom?.byteLength;
     const address = this.#copy.getUint32(PCI_ROM_ADDRESS, true);

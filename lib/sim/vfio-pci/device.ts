@@ -36,7 +36,6 @@ import { BarExports } from './dma-buf.js';
 import type { Neighbour } from './hot-reset.js';
 import { IoEventfds } from './ioeventfds.js';
 import { Irqs } from './irqs.js';
-import { msixTable } from './msix.js';
 import { Power } from './power.js';
 import { locate } from './regions.js';
 import { vfioPciIoctl } from './requests.js';
@@ -72,7 +71,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     super(place.address, kernel);
     this.hardware = place.pciFunction;
     this.#place = place;
-    this.#token = this.hardware.identity.virtualFunctions === true ? new VfToken() : undefined;
+    this.#token = this.hardware.canHaveVirtualFunctions ? new VfToken() : undefined;
   }
 
   override match(text: string): number {
@@ -132,9 +131,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   override mmap(length: number, protection: number, flags: number, offset: number, released: () => void): Mapping | number {
     const { index, at } = locate(offset);
     if (index >= VFIO_PCI_NUM_REGIONS || (flags & MAP_SHARED) === 0 || index >= VFIO_PCI_ROM_REGION_INDEX) return -errno.EINVAL;
-    const size = this.hardware.identity.portBars?.includes(index) === true ? 0 : this.barSize(index);
-    // The kernel hands out whole pages: a BAR that is smaller than one cannot be mapped alone.
-    if (size < pageSize || at + Math.ceil(length / pageSize) * pageSize > size) return -errno.EINVAL;
+    if (!this.canMap(index) || at + Math.ceil(length / pageSize) * pageSize > this.barSize(index)) return -errno.EINVAL;
     return new RegisterMapping(this, index, at, length, protection, released);
   }
 
@@ -197,11 +194,11 @@ export class VfioPciDevice extends VfioDevice implements Registers {
       case VFIO_PCI_INTX_IRQ_INDEX:
         return this.config.interruptPin === 0 ? 0 : 1;
       case VFIO_PCI_MSI_IRQ_INDEX:
-        return this.hardware.identity.msi?.vectors ?? 0;
+        return this.hardware.msi?.vectors ?? 0;
       case VFIO_PCI_MSIX_IRQ_INDEX:
-        return this.hardware.identity.msix?.vectors ?? 0;
+        return this.hardware.msix?.vectors ?? 0;
       case VFIO_PCI_ERR_IRQ_INDEX:
-        return this.kernel.errorInterruptWithoutExpress || this.hardware.identity.express !== undefined ? 1 : 0;
+        return this.kernel.errorInterruptWithoutExpress || this.hardware.expressAt !== undefined ? 1 : 0;
       case VFIO_PCI_REQ_IRQ_INDEX:
         return 1;
       default:
@@ -211,12 +208,18 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   /** Bytes of configuration space. */
   get configSize(): number {
-    return this.hardware.config.byteLength;
+    return this.hardware.configSize;
   }
 
   /** Bytes of a BAR; 0 if there is none. */
   barSize(bar: number): number {
-    return this.hardware.identity.bars[bar] ?? 0;
+    return this.hardware.barSize(bar);
+  }
+
+  /** Whether a BAR can be mapped: the kernel hands out whole pages of memory. */
+  canMap(bar: number): boolean {
+    const found = this.hardware.bars.find(({ index }) => index === bar);
+    return found !== undefined && !found.ports && found.size >= pageSize;
   }
 
   override read(bytes: Uint8Array, offset: number): number {
@@ -259,13 +262,13 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   writeRegister(bar: number, offset: number, width: Width, value: bigint): void {
     this.hardware.clock.poll();
     if (this.#place.group?.endpoint?.registersStopped === true) return;
-    this.hardware.writeBar(bar, offset, width, value);
+    this.hardware.busWrite(bar, offset, width, value);
   }
 
   readRegister(bar: number, offset: number, width: Width): bigint {
     this.hardware.clock.poll();
     if (this.#place.group?.endpoint?.registersStopped === true) return (1n << BigInt(8 * width)) - 1n;
-    return this.hardware.readBar(bar, offset, width);
+    return this.hardware.busRead(bar, offset, width);
   }
 
   /**
@@ -281,7 +284,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     if (bytes.byteLength === 0) return 0;
     const size = index > VFIO_PCI_BAR5_REGION_INDEX ? 0 : this.barSize(index);
     if (index >= VFIO_PCI_NUM_REGIONS || at >= size) return -errno.EINVAL;
-    const table = msixTable(this.hardware.identity);
+    const table = this.hardware.msix?.table;
     const hidden = table?.bar === index ? table : { start: size, end: size };
     const count = Math.min(bytes.byteLength, size - at);
     for (let done = 0; done < count;) {

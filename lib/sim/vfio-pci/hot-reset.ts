@@ -24,7 +24,7 @@ export interface Neighbour {
   readonly vfio: { readonly binding: DeviceBinding | undefined } | undefined;
   /** What it is a virtual function of. */
   readonly physical: object | undefined;
-  resetRegisters(): void;
+  resetWithBus(): void;
 }
 
 /** The device that is asked. */
@@ -112,6 +112,6 @@ export function hotReset(caller: ResetCaller, argument: Argument, fds: FdTable):
       ? inSet(neighbour, caller) && neighbour.group?.opened !== undefined && groups.has(neighbour.group.opened)
       : idOf(neighbour, caller, binding) !== VFIO_PCI_DEVID_NOT_OWNED;
   if (!bus.every(owns)) return -errno.EINVAL;
-  for (const neighbour of bus) neighbour.resetRegisters();
+  for (const neighbour of bus) neighbour.resetWithBus();
   return 0;
 }

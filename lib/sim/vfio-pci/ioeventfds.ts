@@ -6,7 +6,6 @@ import type { Argument } from '../argument.js';
 import { holdEventfd } from '../irq-set.js';
 import type { Registers, Width } from '../mapping.js';
 import type { FdTable } from '../open-file.js';
-import { msixTable } from './msix.js';
 import type { PciFunction } from '../pci/function.js';
 import { regionSpan } from './regions.js';
 
@@ -52,7 +51,7 @@ export class IoEventfds {
   #set(bar: number, at: number, data: bigint, width: Width, fd: number, fds: FdTable): number {
     const device = this.#device;
     if (bar > VFIO_PCI_BAR5_REGION_INDEX || at + width > device.barSize(bar)) return -errno.EINVAL;
-    const table = msixTable(device.hardware.identity);
+    const table = device.hardware.msix?.table;
     if (table?.bar === bar && at + width > table.start && at < table.end) return -errno.EINVAL;
     const key = [bar, at, data, width].join();
     const known = this.#list.get(key);

@@ -1,6 +1,6 @@
 /** The interrupts of a vfio-pci device. The order of checks is that of the kernel's vfio_pci_intrs.c. */
 import { errno } from '../../abi/errno.js';
-import { PCI_COMMAND_INTX_DISABLE } from '../../abi/pci.js';
+import { PCI_COMMAND_INTX_DISABLE, PCI_MSIX_ENTRY_SIZE, PCI_MSIX_ENTRY_VECTOR_CTRL } from '../../abi/pci.js';
 import {
   VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -38,7 +38,7 @@ export class Irqs {
 
   constructor(hardware: PciFunction, growsMsix: boolean) {
     this.#hardware = hardware;
-    this.growsMsix = growsMsix && hardware.identity.msix !== undefined;
+    this.growsMsix = growsMsix && hardware.msix !== undefined;
     hardware.sink = {
       msi: (vector) => this.#vectors.get(vector)?.signal(),
       intx: (asserted) => {
@@ -193,8 +193,26 @@ export class Irqs {
   }
 
   #enableMessages(index: number, enabled: boolean): void {
-    if (index === VFIO_PCI_MSI_IRQ_INDEX) this.#hardware.msiEnabled = enabled;
-    else this.#hardware.msixEnabled = enabled;
+    const { msi, msix } = this.#hardware;
+    if (index === VFIO_PCI_MSIX_IRQ_INDEX) {
+      if (msix !== undefined) msix.enabled = enabled;
+      for (let vector = 0; vector < (msix?.vectors ?? 0); vector += 1) this.#maskMessage(vector, true);
+    } else if (msi !== undefined) {
+      msi.enabled = enabled;
+      msi.queue = enabled ? this.#msiQueue : 0;
+    }
+  }
+
+  /** The kernel masks vectors that nobody asked for; what the device sends for one meanwhile comes when it is unmasked. */
+  #maskMessage(vector: number, masked: boolean): void {
+    const { msi, msix } = this.#hardware;
+    if (this.#enabled === VFIO_PCI_MSIX_IRQ_INDEX && msix !== undefined) {
+      const control = msix.table.start + vector * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL;
+      this.#hardware.busWrite(msix.table.bar, control, 4, masked ? 1n : 0n);
+    } else if (this.#enabled === VFIO_PCI_MSI_IRQ_INDEX && msi?.maskAt !== undefined) {
+      const others = this.#hardware.readConfig(msi.maskAt, 4) & ~(1 << vector);
+      this.#hardware.writeConfig(msi.maskAt, 4, others | (masked ? 1 << vector : 0));
+    }
   }
 
   #setSingleTrigger({ flags, index, start, count, data }: IrqSet, fds: FdTable): number {
@@ -228,6 +246,7 @@ export class Irqs {
     this.#vectors.get(vector)?.drop();
     if (eventfd === undefined) this.#vectors.delete(vector);
     else this.#vectors.set(vector, eventfd);
+    this.#maskMessage(vector, eventfd === undefined);
   }
 
   #enableIntx(): void {

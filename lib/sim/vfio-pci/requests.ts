@@ -34,12 +34,11 @@ import type { Argument } from '../argument.js';
 import { takeIrqSet } from '../irq-set.js';
 import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';
+import { resetFunction } from './reset.js';
 import { getHotResetInfo, hotReset, type ResetCaller } from './hot-reset.js';
 import type { IoEventfds } from './ioeventfds.js';
 import type { Irqs } from './irqs.js';
 import { regionSpan } from './regions.js';
-
-const pageSize = 4096;
 
 /** What the requests ask of the device: a `VfioPciDevice`. */
 interface Target extends ResetCaller {
@@ -48,6 +47,7 @@ interface Target extends ResetCaller {
   readonly ioeventfds: IoEventfds;
   readonly configSize: number;
   barSize(bar: number): number;
+  canMap(bar: number): boolean;
   irqCount(index: number): number;
   revokeMemory(): void;
 }
@@ -63,7 +63,7 @@ export function vfioPciIoctl(device: Target, request: number, argument: Argument
     case VFIO_DEVICE_SET_IRQS.number:
       return setIrqs(device, argument, fds);
     case VFIO_DEVICE_RESET.number:
-      return resetFunction(device);
+      return reset(device);
     case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO.number:
       return getHotResetInfo(device, argument);
     case VFIO_DEVICE_PCI_HOT_RESET.number:
@@ -79,7 +79,7 @@ function getInfo(device: Target, argument: Argument): number {
   const info = argument.struct(vfio_device_info, VFIO_DEVICE_GET_INFO.minimum);
   if (info === undefined) return -errno.EFAULT;
   if (info.argsz < VFIO_DEVICE_GET_INFO.minimum) return -errno.EINVAL;
-  info.flags = VFIO_DEVICE_FLAGS_PCI | (device.hardware.identity.functionReset === true ? VFIO_DEVICE_FLAGS_RESET : 0);
+  info.flags = VFIO_DEVICE_FLAGS_PCI | (device.hardware.functionReset !== undefined ? VFIO_DEVICE_FLAGS_RESET : 0);
   info.num_regions = VFIO_PCI_NUM_REGIONS;
   info.num_irqs = VFIO_PCI_NUM_IRQS;
   return argument.copyTo(info.bytes.subarray(0, info.argsz)) ? 0 : -errno.EFAULT;
@@ -107,7 +107,8 @@ function getRegionInfo(device: Target, argument: Argument): number {
 }
 
 function describeRegion(device: Target, index: number): { flags: number; size: number; capabilities: Uint8Array[] } {
-  const { rom, portBars, msix } = device.hardware.identity;
+  const { msix, identity } = device.hardware;
+  const { rom } = identity;
   const both = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) return { flags: both, size: device.configSize, capabilities: [] };
   if (index === VFIO_PCI_ROM_REGION_INDEX) {
@@ -115,8 +116,8 @@ function describeRegion(device: Target, index: number): { flags: number; size: n
   }
   const size = device.barSize(index);
   if (size === 0) return { flags: 0, size, capabilities: [] };
-  if (size < pageSize || portBars?.includes(index) === true) return { flags: both, size, capabilities: [] };
-  const capabilities = msix?.bar === index ? [msixMappable()] : [];
+  if (!device.canMap(index)) return { flags: both, size, capabilities: [] };
+  const capabilities = msix?.table.bar === index ? [msixMappable()] : [];
   return { flags: both | VFIO_REGION_INFO_FLAG_MMAP, size, capabilities };
 }
 
@@ -127,10 +128,10 @@ function msixMappable(): Uint8Array {
   return capability.bytes;
 }
 
-function resetFunction(device: Target): number {
-  if (device.hardware.identity.functionReset !== true) return -errno.EINVAL;
+function reset(device: Target): number {
+  if (device.hardware.functionReset === undefined) return -errno.EINVAL;
   device.revokeMemory();
-  device.hardware.resetRegisters();
+  resetFunction(device.hardware);
   return 0;
 }
 

@@ -1,0 +1,42 @@
+/** The configuration space of QEMU's e1000e, an Intel 82574L. */
+import { PCI_PM_CTRL_DATA_SEL_MASK, PCI_PM_CTRL_PME_ENABLE } from '../../../abi/pci.js';
+import { express, msi, msix, powerManagement } from '../../pci/capability.js';
+import { errorReporting, serialNumber } from '../../pci/extended-capability.js';
+import type { PciIdentity } from '../../pci/function.js';
+
+/** The serial number is made of the station's address: 0xfffe or, here, 0xffff in its middle. */
+export function serialNumberOf(station: Uint8Array): bigint {
+  const bytes = [...station.subarray(0, 3), 0xff, 0xff, ...station.subarray(3, 6)];
+  return bytes.reduce((number, byte) => (number << 8n) | BigInt(byte), 0n);
+}
+
+/** `station` is the address of 6 bytes that is its own on the network. */
+export function e1000eIdentity(station: Uint8Array): PciIdentity {
+  return {
+    vendor: 0x8086,
+    device: 0x10d3,
+    classCode: 0x02_00_00,
+    subsystemVendor: 0x8086,
+    // Registers, flash memory, both by ports, and the table of MSI-X.
+    bars: {
+      0: { size: 0x2_0000, access: { implemented: [4, 4] } },
+      1: 0x2_0000,
+      2: { size: 0x20, kind: 'ports', access: { implemented: [4, 4] } },
+      3: 0x4000,
+    },
+    rom: new Uint8Array(0x4_0000),
+    intx: true,
+    capabilities: [
+      powerManagement({
+        at: 0xc8,
+        capabilities: 0x22,
+        keepsRegisters: false,
+        wakes: PCI_PM_CTRL_PME_ENABLE | PCI_PM_CTRL_DATA_SEL_MASK,
+      }),
+      msi({ at: 0xd0 }),
+      express({ at: 0xe0, version: 1 }),
+      msix({ at: 0xa0, vectors: 5, bar: 3, pendingBits: 0x2000 }),
+    ],
+    extendedCapabilities: [errorReporting(), serialNumber({ at: 0x140, number: serialNumberOf(station) })],
+  };
+}
