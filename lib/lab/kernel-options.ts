@@ -24,10 +24,17 @@ const groups = {
     'BLK_DEV_INITRD RD_GZIP BINFMT_ELF BINFMT_SCRIPT PROC_FS SYSFS TMPFS DEVTMPFS DEVTMPFS_MOUNT HUGETLBFS SHMEM MEMFD_CREATE EVENTFD EPOLL INOTIFY_USER ' +
     'SIGNALFD TIMERFD FUTEX AIO IO_URING POSIX_TIMERS FILE_LOCKING ADVISE_SYSCALLS MEMBARRIER MULTIUSER SYSVIPC RSEQ UNIX98_PTYS CGROUPS ' +
     'COMPACTION MIGRATION TRANSPARENT_HUGEPAGE DEVMEM PM DMABUF_HEAPS UDMABUF',
+  'memory of devices as files': 'VFIO_PCI_DMABUF',
 };
 
-/** Options that kernels before a version do not have. */
-const newer: readonly (readonly [since: string, option: string])[] = [['6.19', 'VFIO_PCI_DMABUF']];
+/** What kernels before a version do not have; what they do without an option, they do always. */
+const newer: Readonly<Record<string, string>> = {
+  '6.2': 'IOMMUFD IOMMUFD_TEST VFIO_CONTAINER',
+  '6.6': 'VFIO_GROUP VFIO_DEVICE_CDEV',
+  '6.7': 'IOMMUFD_DRIVER',
+  '6.8': 'VFIO_DEBUGFS',
+  '6.19': 'VFIO_PCI_DMABUF',
+};
 
 const container: Readonly<Record<Variant, { readonly on: readonly string[]; readonly off: readonly string[] }>> = {
   default: { on: ['VFIO_CONTAINER', 'VFIO_IOMMU_TYPE1'], off: [] },
@@ -37,11 +44,16 @@ const container: Readonly<Record<Variant, { readonly on: readonly string[]; read
 
 /** The names, without CONFIG_, of what must be `y` in a kernel of that version. */
 export function enabledOptions(version: string, variant: Variant): string[] {
-  return [
-    ...Object.values(groups).flatMap((names) => names.split(' ')),
-    ...newer.filter(([since]) => compareVersions(version, since) >= 0).map(([, option]) => option),
-    ...container[variant].on,
-  ];
+  const missing = new Set(
+    Object.entries(newer).flatMap(([since, options]) => (compareVersions(version, since) < 0 ? options.split(' ') : [])),
+  );
+  const all = [...Object.values(groups).flatMap((names) => names.split(' ')), ...container[variant].on];
+  return all.filter((option) => !missing.has(option));
+}
+
+/** The variants that a version can be built in: it has iommufd, or it has not. */
+export function variantsOf(version: string): Variant[] {
+  return compareVersions(version, '6.2') < 0 ? ['default'] : ['default', 'iommufd-container'];
 }
 
 /** The fragment that scripts/kconfig/merge_config.sh takes. */

@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeF
 import { availableParallelism, homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { Archive } from './archive.js';
-import { configFragment, enabledOptions, optionsHash, type Variant } from './kernel-options.js';
+import { configFragment, enabledOptions, optionsHash, variantsOf, type Variant } from './kernel-options.js';
 import { requireToBuild } from './requirements.js';
 import { say, step } from './steps.js';
 import { withTemporaryFolder } from './temporary.js';
@@ -24,16 +24,36 @@ export const cacheFolder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(),
  * afterwards, not even a look at the network.
  */
 export async function prepareKernel(wanted: string, variant: Variant): Promise<BuiltKernel> {
+  const version = await versionOf(wanted);
+  if (!variantsOf(version).includes(variant)) throw new Error(`Linux ${version} has no iommufd, so there is no ${variant} of it`);
+  await prepareMissing(version, [variant]);
+  const folder = folderOf(version, variant);
+  return { version, variant, image: join(folder, 'bzImage'), headers: join(folder, 'include') };
+}
+
+/** The same for all variants of it; built one after the other, each after the first takes a fraction of its time. */
+export async function prepareVariants(wanted: string): Promise<void> {
+  const version = await versionOf(wanted);
+  await prepareMissing(version, variantsOf(version));
+}
+
+async function versionOf(wanted: string): Promise<string> {
   mkdirSync(cacheFolder, { recursive: true });
   const version = wanted === 'newest' ? await newestVersion() : wanted;
   if (!/^\d+\.\d+$/.test(version)) throw new Error(`Expected a kernel like 6.12, or newest, but received '${wanted}'`);
-  const folder = join(cacheFolder, `${version}-${variant}-${optionsHash(version, variant)}`);
-  if (!existsSync(folder)) {
-    requireToBuild();
-    say(`Linux ${version} is not in ${cacheFolder} yet; building it takes about five minutes and 3 GB for as long`);
-    await withTemporaryFolder(join(cacheFolder, 'build-'), (work) => build(version, variant, folder, work));
-  }
-  return { version, variant, image: join(folder, 'bzImage'), headers: join(folder, 'include') };
+  return version;
+}
+
+function folderOf(version: string, variant: Variant): string {
+  return join(cacheFolder, `${version}-${variant}-${optionsHash(version, variant)}`);
+}
+
+async function prepareMissing(version: string, variants: readonly Variant[]): Promise<void> {
+  const missing = variants.filter((variant) => !existsSync(folderOf(version, variant)));
+  if (missing.length === 0) return;
+  requireToBuild();
+  say(`Linux ${version} is not in ${cacheFolder} yet; building it takes about five minutes and 3 GB for as long`);
+  await withTemporaryFolder(join(cacheFolder, 'build-'), (work) => build(version, missing, work));
 }
 
 /** The newest that Debian had when the lab first asked. Remove the file to ask again. */
@@ -51,26 +71,33 @@ async function newestVersion(): Promise<string> {
 }
 
 /**
- * Builds in the cache's `work` folder and moves the result in at the end, so that a cache entry is always whole. Two that
+ * Builds in the cache's `work` folder and moves each result in at its end, so that a cache entry is always whole. Two that
  * build at once have nothing in common, not even apt's lists, whose lock only one could hold.
  */
-async function build(version: string, variant: Variant, folder: string, work: string): Promise<void> {
-  const log = join(cacheFolder, `build-${version}-${variant}.log`);
+async function build(version: string, variants: readonly Variant[], work: string): Promise<void> {
+  const log = join(cacheFolder, `build-${version}-${variants.join('-')}.log`);
   writeFileSync(log, '');
   const archive = new Archive(join(work, 'apt'), log);
   const available = await archive.versions();
   if (!available.includes(version)) throw new Error(`Debian has no source of Linux ${version}; it has ${available.join(', ')}`);
   const deb = await archive.download(version, work);
   const source = await unpack(version, deb, work, log);
-  await configure(version, variant, source, log);
   const make = (...args: string[]): readonly string[] => ['-s', `-j${availableParallelism()}`, ...args];
-  await step(`building Linux ${version}`, 'make', make('bzImage'), { cwd: source, log });
-  await step('making its headers', 'make', make('headers'), { cwd: source, log });
-  const result = join(work, 'result');
-  mkdirSync(result);
-  renameSync(join(source, 'arch/x86/boot/bzImage'), join(result, 'bzImage'));
-  cpSync(join(source, 'usr/include'), join(result, 'include'), { recursive: true });
-  writeFileSync(join(result, 'package'), `${basename(deb)}\n`);
+  for (const variant of variants) {
+    // In the same tree, make compiles again only what looks at an option that changed.
+    await configure(version, variant, source, log);
+    await step(`building Linux ${version}, ${variant}`, 'make', make('bzImage'), { cwd: source, log });
+    await step('making its headers', 'make', make('headers'), { cwd: source, log });
+    const result = join(work, variant);
+    mkdirSync(result);
+    cpSync(join(source, 'arch/x86/boot/bzImage'), join(result, 'bzImage'));
+    cpSync(join(source, 'usr/include'), join(result, 'include'), { recursive: true });
+    writeFileSync(join(result, 'package'), `${basename(deb)}\n`);
+    keep(result, folderOf(version, variant));
+  }
+}
+
+function keep(result: string, folder: string): void {
   try {
     renameSync(result, folder);
   } catch (error) {
@@ -86,7 +113,14 @@ async function unpack(version: string, deb: string, work: string, log: string): 
   const tar = join(work, 'package/usr/src', `linux-source-${version}.tar.xz`);
   await step('unpacking the source', 'tar', ['-xf', tar, '-C', source, '--strip-components=1'], { cwd: work, log });
   rmSync(join(work, 'package'), { recursive: true });
+  allowSamples(source);
   return source;
+}
+
+/** Before 6.2 the mediated samples may only be modules, though nothing in them needs it: in the lab everything is built in. */
+function allowSamples(source: string): void {
+  const file = join(source, 'samples/Kconfig');
+  writeFileSync(file, readFileSync(file, 'utf8').replaceAll('depends on VFIO_MDEV && m\n', 'depends on VFIO_MDEV\n'));
 }
 
 /** The smallest kernel plus our options, each of which must have taken. */

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { runInGuest } from './guest.js';
 import type { Variant } from './kernel-options.js';
-import { prepareKernel } from './kernel.js';
+import { prepareKernel, prepareVariants } from './kernel.js';
 import { iommuNames, type IommuName } from './machines.js';
 import { requireToBoot } from './requirements.js';
 import { say } from './steps.js';
@@ -41,7 +41,7 @@ const program = new Command('npm run lab --')
   .option('--no-bind', 'leave the devices without a driver instead of giving them to vfio-pci')
   .option('--output <folder>', 'a folder the command may write to, at the same path')
   .option('--boot-log', 'show what the kernel prints')
-  .option('--prepare', 'build the kernel if it is not there, and nothing else')
+  .option('--prepare', 'build the kernel, in all variants, if it is not there, and nothing else')
   .option('--print-headers', "print the folder of the kernel's headers for user space")
   .passThroughOptions();
 
@@ -49,9 +49,13 @@ async function main(): Promise<number> {
   program.parse();
   const options = program.opts<Options>();
   const command = program.args;
+  if (options.prepare === true) await prepareVariants(options.kernel);
+  if (options.prepare === true && options.printHeaders !== true) return 0;
   const kernel = await prepareKernel(options.kernel, options.variant);
-  if (options.printHeaders === true) process.stdout.write(`${kernel.headers}\n`);
-  if (options.prepare === true || options.printHeaders === true) return 0;
+  if (options.printHeaders === true) {
+    process.stdout.write(`${kernel.headers}\n`);
+    return 0;
+  }
   if (command.length === 0) program.help({ error: true });
   requireToBoot();
   const devices = options.device.length === 0 ? ['edu'] : options.device.filter((device) => device !== 'none');
