@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    // As Node itself has it: what a CommonJS module exports is its default, whole.
+    deps: { interopDefault: false },
     include: ['test/**/*.test.ts'],
     pool: 'forks',
     // After each test: no file, mapping or handle that was not there before.

@@ -96,25 +96,13 @@ export class UserMemory {
     const area = this.#areas.at(address);
     const memory = area?.memory.deref();
     if (area === undefined || memory === undefined || address + size - 1n > (area.last | (pageSize - 1n))) return undefined;
-    area.pinned = memory;
-    area.pins += 1;
-    const base = Number(address - area.start);
-    const bytes = (offset: number, length: number): Uint8Array =>
-      new Uint8Array(area.pinned ?? new ArrayBuffer(0)).subarray(base + offset, base + offset + length);
-    return {
-      read: (offset, into) => into.set(bytes(offset, into.byteLength)),
-      write: (offset, from) => {
-        const target = bytes(offset, from.byteLength);
-        target.set(from.subarray(0, target.byteLength));
-      },
-      release: () => {
-        area.pins -= 1;
-        if (area.pins > 0) return;
-        area.pinned = undefined;
-        if (this.#gone.at(area.start) === area) this.#gone.remove(area);
-      },
-    };
+    return new AreaPin(area, Number(address - area.start), memory, this.#forget);
   }
+
+  /** The last pin of what was unmapped is gone. */
+  readonly #forget = (area: Area): void => {
+    if (this.#gone.at(area.start) === area) this.#gone.remove(area);
+  };
 
   #place(memory: ArrayBuffer, offset: bigint, huge = false): bigint {
     const start = this.#next + offset;
@@ -132,5 +120,42 @@ export class UserMemory {
     const memory = area?.memory.deref();
     if (area === undefined || memory === undefined || address + BigInt(size) - 1n > area.last) return undefined;
     return { memory, offset: Number(address - area.start) };
+  }
+}
+
+/** There may be a million of them. */
+class AreaPin implements Pin {
+  readonly #area: Area;
+  readonly #base: number;
+  readonly #unpinned: (area: Area) => void;
+
+  constructor(area: Area, base: number, memory: ArrayBuffer, unpinned: (area: Area) => void) {
+    this.#area = area;
+    this.#base = base;
+    this.#unpinned = unpinned;
+    area.pinned = memory;
+    area.pins += 1;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    into.set(this.#bytes(offset, into.byteLength));
+  }
+
+  write(offset: number, from: Uint8Array): void {
+    const target = this.#bytes(offset, from.byteLength);
+    target.set(from.subarray(0, target.byteLength));
+  }
+
+  release(): void {
+    const area = this.#area;
+    area.pins -= 1;
+    if (area.pins > 0) return;
+    area.pinned = undefined;
+    this.#unpinned(area);
+  }
+
+  #bytes(offset: number, length: number): Uint8Array {
+    const start = this.#base + offset;
+    return new Uint8Array(this.#area.pinned ?? new ArrayBuffer(0)).subarray(start, start + length);
   }
 }

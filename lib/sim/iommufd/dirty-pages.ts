@@ -1,9 +1,9 @@
 /** The dirty bits of a page table's entries. */
-import type { Interval } from '../interval-map.js';
+import { IntervalMap, type Interval } from '../interval-map.js';
 
 export class DirtyPages {
   readonly #pageSize: bigint;
-  readonly #pages = new Set<bigint>();
+  readonly #pages = new IntervalMap<Interval>();
   /** Devices' writes are noted. */
   tracking = false;
 
@@ -15,22 +15,17 @@ export class DirtyPages {
   /** A device wrote. */
   mark(iova: bigint, size: number): void {
     if (!this.tracking) return;
-    const last = (iova + BigInt(size) - 1n) / this.#pageSize;
-    for (let page = iova / this.#pageSize; page <= last; page += 1n) this.#pages.add(page);
+    const end = iova + BigInt(size);
+    for (let start = iova & -this.#pageSize; start < end; start += this.#pageSize)
+      if (this.#pages.at(start) === undefined) this.#pages.insert({ start, last: start + this.#pageSize - 1n });
   }
 
   /** The pages of the range that were written. */
   *within({ start, last }: Interval): Generator<Interval, void> {
-    for (const page of this.#pages) {
-      const first = page * this.#pageSize;
-      if (first >= start && first <= last) yield { start: first, last: first + this.#pageSize - 1n };
-    }
+    for (const page of this.#pages.within(start, last)) if (page.start >= start) yield page;
   }
 
-  clear({ start, last }: Interval): void {
-    for (const page of this.#pages) {
-      const first = page * this.#pageSize;
-      if (first >= start && first <= last) this.#pages.delete(page);
-    }
+  clear(range: Interval): void {
+    for (const page of this.within(range)) this.#pages.remove(page);
   }
 }

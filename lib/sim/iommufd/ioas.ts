@@ -7,7 +7,7 @@ import { DmaBufPages } from './file-pages.js';
 import type { PagingDomain } from './hardware.js';
 import { IommufdObject } from './objects.js';
 import type { Pages, PinnedPages } from './pages.js';
-import { holes, mergeSorted, usedSpans } from './spans.js';
+import { holes, mergeSorted, Runs, usedSpans } from './spans.js';
 
 export const top = 0xffff_ffff_ffff_ffffn;
 export const pageSize = 4096n;
@@ -73,6 +73,8 @@ interface Follower {
 
 export class Ioas extends IommufdObject {
   readonly #areas = new IntervalMap<IovaArea>();
+  /** What the mappings take, for whoever looks for room beside them. */
+  readonly #used = new Runs();
   /** Where the kernel may choose IOVAs; empty: everywhere. Nothing else is held to it. */
   #allowed = new IntervalMap<Interval>();
   /** What devices cannot have mapped, in order; they may overlap. */
@@ -290,6 +292,7 @@ export class Ioas extends IommufdObject {
     for (const area of areas) {
       area.pages.retain();
       this.#areas.insert(area);
+      this.#used.add(area);
     }
     return iova;
   }
@@ -318,7 +321,7 @@ export class Ioas extends IommufdObject {
     for (const span of usedSpans(allowed, pageSize, top - pageSize)) {
       const from = fit(span);
       if (from === undefined) continue;
-      for (const hole of holes(mergeSorted(this.#reserved, this.#areas.within(from, span.last)), from, span.last)) {
+      for (const hole of holes(mergeSorted(this.#reserved, this.#used.within(from, span.last)), from, span.last)) {
         const found = fit(hole);
         if (found !== undefined) return found;
       }
@@ -371,6 +374,7 @@ export class Ioas extends IommufdObject {
       if (area.start < start || area.last > last) return { bytes, result: -errno.ENOENT };
       if (!this.#evict(area)) return { bytes, result: -errno.EDEADLK };
       this.#areas.remove(area);
+      this.#used.remove(area);
       this.#unpin(area);
       area.pages.drop();
       for (const table of this.#tables) table.forget(area);

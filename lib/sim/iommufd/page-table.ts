@@ -78,7 +78,12 @@ export class PageTable extends HardwarePageTable implements Stage2 {
       dirtyPages.mark(start + BigInt(offset), bytes.byteLength);
       pin.write(offset, bytes);
     };
-    return { ...mapping, start, last: mapping.last, pin: { read: pin.read, write, release: pin.release } };
+    return {
+      ...mapping,
+      start,
+      last: mapping.last,
+      pin: { read: (offset, into) => pin.read(offset, into), write, release: () => pin.release() },
+    };
   }
 
   /** What was unmapped is dirty no more. */

@@ -1,25 +1,12 @@
 import { errno } from '../../abi/errno.js';
 import type { LockedMemory, Platform } from '../platform.js';
 import type { Pin } from '../user-memory.js';
-
-const pageSize = 4096n;
-
-interface Span {
-  readonly start: bigint;
-  readonly end: bigint;
-}
+import { PinCounts, wholePages, type Span } from './pin-counts.js';
 
 /** Pinned memory that can be cut in two, each to be released by itself. */
 export interface PinnedPages extends Pin {
   /** It is not to be used any more; the first part has `size` bytes. */
   split(size: bigint): readonly [PinnedPages, PinnedPages];
-}
-
-/** One pinning, and how many parts there are of it. */
-interface SharedPin {
-  readonly pin: Pin;
-  parts: number;
-  readonly lockedMemory: LockedMemory;
 }
 
 /**
@@ -67,8 +54,8 @@ export abstract class Pages {
 
 /** Memory that is locked while it is pinned. It counts once, however many mappings reach it. */
 export abstract class LockedPages extends Pages {
-  /** What mappings have pinned of it; they may overlap. */
-  readonly #pinned = new Set<Span>();
+  /** What mappings have pinned of it: mostly one part, and there may be a million such pages. */
+  #pinned: Span | PinCounts | undefined;
 
   /** The memory that lies `offset` behind the start, or -errno. */
   protected abstract reach(offset: bigint, length: bigint, platform: Platform): Pin | number;
@@ -78,38 +65,38 @@ export abstract class LockedPages extends Pages {
     const { lockedMemory } = platform;
     const pin = this.reach(offset, length, platform);
     if (typeof pin === 'number') return pin;
-    const before = this.#bytes;
-    const pinned = this.#hold({ pin, parts: 1, lockedMemory }, { start: offset, end: offset + length }, 0);
-    if (lockedMemory.take(this.#bytes - before)) return pinned;
-    // It goes beyond the limit for a moment, to be given back with the rest.
-    lockedMemory.give(before - this.#bytes);
-    pinned.release();
+    const span = wholePages(offset, offset + length);
+    const added = this.#add(span);
+    if (lockedMemory.take(added)) return new PinnedPart(this, { pin, parts: 1, lockedMemory }, offset, offset + length, 0);
+    this.#remove(span);
+    pin.release();
     return -errno.ENOMEM;
   }
 
-  /** A part of what was pinned at once, `base` bytes behind its start. */
-  #hold(shared: SharedPin, { start, end }: Span, base: number): PinnedPages {
-    const { pin, lockedMemory } = shared;
-    const span = { start: start & -pageSize, end: (end + pageSize - 1n) & -pageSize };
-    this.#pinned.add(span);
-    return {
-      read: (offset, into) => pin.read(base + offset, into),
-      write: (offset, from) => pin.write(base + offset, from),
-      split: (size) => {
-        shared.parts += 1;
-        const first = this.#hold(shared, { start, end: start + size }, base);
-        const second = this.#hold(shared, { start: start + size, end }, base + Number(size));
-        this.#pinned.delete(span);
-        return [first, second];
-      },
-      release: () => {
-        const pinned = this.#bytes;
-        this.#pinned.delete(span);
-        lockedMemory.give(pinned - this.#bytes);
-        shared.parts -= 1;
-        if (shared.parts === 0) pin.release();
-      },
-    };
+  /** A part is cut in two, which may share a page. */
+  recount(whole: Span, parts: readonly Span[], lockedMemory: LockedMemory): void {
+    // Nothing is counted that was not counted before.
+    const added = parts.reduce((bytes, part) => bytes + this.#add(part), 0n);
+    lockedMemory.give(this.#remove(whole) - added);
+  }
+
+  uncount(span: Span, lockedMemory: LockedMemory): void {
+    lockedMemory.give(this.#remove(span));
+  }
+
+  #add(span: Span): bigint {
+    if (this.#pinned === undefined) {
+      this.#pinned = span;
+      return span.end - span.start;
+    }
+    if (!(this.#pinned instanceof PinCounts)) this.#pinned = new PinCounts(this.#pinned);
+    return this.#pinned.add(span);
+  }
+
+  #remove(span: Span): bigint {
+    if (this.#pinned instanceof PinCounts) return this.#pinned.remove(span);
+    this.#pinned = undefined;
+    return span.end - span.start;
   }
 
   override transfer(offset: bigint, bytes: Uint8Array, write: boolean, platform: Platform): number {
@@ -123,18 +110,8 @@ export abstract class LockedPages extends Pages {
 
   override pins(address: bigint): boolean {
     const at = address - this.address;
-    return [...this.#pinned].some(({ start, end }) => at >= start && at < end);
-  }
-
-  /** Each page once. */
-  get #bytes(): bigint {
-    let [bytes, reached] = [0n, 0n];
-    for (const { start, end } of [...this.#pinned].sort((a, b) => (a.start < b.start ? -1 : 1))) {
-      const from = start > reached ? start : reached;
-      if (end > from) bytes += end - from;
-      if (end > reached) reached = end;
-    }
-    return bytes;
+    if (this.#pinned instanceof PinCounts) return this.#pinned.has(at);
+    return this.#pinned !== undefined && at >= this.#pinned.start && at < this.#pinned.end;
   }
 }
 
@@ -142,5 +119,56 @@ export abstract class LockedPages extends Pages {
 export class UserPages extends LockedPages {
   protected override reach(offset: bigint, length: bigint, { memory }: Platform): Pin | number {
     return memory.pin(this.address + offset, length) ?? -errno.EFAULT;
+  }
+}
+
+/** One pinning, and how many parts there are of it. */
+interface SharedPin {
+  readonly pin: Pin;
+  parts: number;
+  readonly lockedMemory: LockedMemory;
+}
+
+/** A part of what was pinned at once, `base` bytes behind its start. */
+class PinnedPart implements PinnedPages {
+  readonly #pages: LockedPages;
+  readonly #shared: SharedPin;
+  readonly #start: bigint;
+  readonly #end: bigint;
+  readonly #base: number;
+
+  constructor(pages: LockedPages, shared: SharedPin, start: bigint, end: bigint, base: number) {
+    this.#pages = pages;
+    this.#shared = shared;
+    this.#start = start;
+    this.#end = end;
+    this.#base = base;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    this.#shared.pin.read(this.#base + offset, into);
+  }
+
+  write(offset: number, from: Uint8Array): void {
+    this.#shared.pin.write(this.#base + offset, from);
+  }
+
+  split(size: bigint): readonly [PinnedPages, PinnedPages] {
+    const cut = this.#start + size;
+    this.#shared.parts += 1;
+    const first = new PinnedPart(this.#pages, this.#shared, this.#start, cut, this.#base);
+    const second = new PinnedPart(this.#pages, this.#shared, cut, this.#end, this.#base + Number(size));
+    this.#pages.recount(this.#span, [first.#span, second.#span], this.#shared.lockedMemory);
+    return [first, second];
+  }
+
+  release(): void {
+    this.#pages.uncount(this.#span, this.#shared.lockedMemory);
+    this.#shared.parts -= 1;
+    if (this.#shared.parts === 0) this.#shared.pin.release();
+  }
+
+  get #span(): Span {
+    return wholePages(this.#start, this.#end);
   }
 }

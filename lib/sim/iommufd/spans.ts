@@ -1,5 +1,5 @@
 /** Runs of addresses in sorted intervals, as the kernel's interval_tree_span_iter finds them. */
-import type { Interval } from '../interval-map.js';
+import { IntervalMap, type Interval } from '../interval-map.js';
 
 /** Joins what overlaps or touches, and cuts off what lies outside `start`…`last`. `intervals` are in order of their starts. */
 export function* usedSpans(intervals: Iterable<Interval>, start: bigint, last: bigint): Generator<Interval, void> {
@@ -42,5 +42,29 @@ export function* mergeSorted(first: Iterable<Interval>, second: Iterable<Interva
       yield b.value;
       b = right.next();
     }
+  }
+}
+
+/** What is in use, in runs without a gap: looking for room costs by the number of gaps, not of what is in use. */
+export class Runs {
+  readonly #runs = new IntervalMap<Interval>();
+
+  within(start: bigint, last: bigint): Generator<Interval, void> {
+    return this.#runs.within(start, last);
+  }
+
+  add({ start, last }: Interval): void {
+    const [before, after] = [this.#runs.at(start - 1n), this.#runs.at(last + 1n)];
+    if (before !== undefined) this.#runs.remove(before);
+    if (after !== undefined) this.#runs.remove(after);
+    this.#runs.insert({ start: before?.start ?? start, last: after?.last ?? last });
+  }
+
+  remove({ start, last }: Interval): void {
+    const run = this.#runs.at(start);
+    if (run === undefined) return;
+    this.#runs.remove(run);
+    if (run.start < start) this.#runs.insert({ start: run.start, last: start - 1n });
+    if (run.last > last) this.#runs.insert({ start: last + 1n, last: run.last });
   }
 }
