@@ -23,7 +23,7 @@ beforeAll(() => {
   const installed = join(folder, 'node_modules/vfio');
   mkdirSync(installed, { recursive: true });
   execFileSync('tar', ['-xzf', join(folder, packed!.filename), '-C', installed, '--strip-components=1']);
-  symlinkSync(join(root, 'node_modules/node-gyp-build'), join(folder, 'node_modules/node-gyp-build'));
+  for (const name of ['node-gyp-build', 'sorted-btree']) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name));
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
