@@ -33,11 +33,12 @@ const machines = [
 ];
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
- * speed at which the kernel does not wait for QEMU's link after a reset.
+ * speed at which the kernel does not wait for QEMU's link after a reset; and an nvme with a disk.
  */
 const bridged = [
   ...['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'],
   ...['pcie-root-port,id=express,slot=9,x-speed=5', 'e1000e,bus=express'],
+  'nvme,serial=lab',
 ];
 /** And, where virtual functions are tried, an nvme that has some. */
 const withVirtualFunctions = [

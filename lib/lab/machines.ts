@@ -63,7 +63,8 @@ export function deviceArguments(devices: readonly string[], emptyDisk: (name: st
     if (model(device) !== 'nvme' || /,(drive|subsys)=/.test(device)) return ['-device', device];
     const disk = `disk${index}`;
     const file = emptyDisk(disk).replaceAll(',', ',,');
-    return ['-drive', `if=none,id=${disk},format=raw,file=${file}`, '-device', `${device},drive=${disk},serial=${disk}`];
+    const serial = device.includes(',serial=') ? '' : `,serial=${disk}`;
+    return ['-drive', `if=none,id=${disk},format=raw,discard=unmap,file=${file}`, '-device', `${device},drive=${disk}${serial}`];
   });
 }
 

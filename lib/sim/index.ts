@@ -2,6 +2,8 @@
 export { Machine, type DeviceOptions, type MachineOptions } from './machine.js';
 export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';
 export { Edu, type EduOptions } from './models/edu.js';
+export { Nvme, type NvmeOptions } from './models/nvme/controller.js';
+export type { Disk } from './models/nvme/disk.js';
 export {
   advancedFeatures,
   Capability,

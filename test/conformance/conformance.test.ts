@@ -45,6 +45,7 @@ import { pageTableApi } from './page-table-api.js';
 import { pageTables } from './page-tables.js';
 import { noIommu, noRawIo } from './noiommu.js';
 import { noIommuNode, noRawIoNode } from './noiommu-node.js';
+import { nvme } from './nvme.js';
 import { opening } from './opening.js';
 import { mockPasids, pasids } from './pasids.js';
 import { serial } from './serial.js';
@@ -67,6 +68,7 @@ const suites = {
   ...{ files, mediatedNodes },
   ...{ pageTables, pageTableApi, pasids },
   ...{ virtualIommuHardware },
+  ...{ nvme },
 };
 
 for (const variant of variants) {

@@ -6,8 +6,16 @@ import { promisify } from 'node:util';
 import { check } from '../../lib/kernel/error.js';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
-import { findDevices } from '../../lib/pci/topology.js';
-import { Edu, Machine, type ContainerProvider, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
+import { findDevices, type PciDevice } from '../../lib/pci/topology.js';
+import {
+  Edu,
+  Machine,
+  Nvme,
+  type ContainerProvider,
+  type IommuKind,
+  type KernelVersion,
+  type MachineOptions,
+} from '../../lib/sim/index.js';
 import type { TestKernel } from '../../lib/sim/machine.js';
 import { ExpressFunction } from './express.js';
 import { mockKernel } from './mock/kernel.js';
@@ -32,6 +40,8 @@ export interface Subject {
   readonly shared: Place;
   /** A PCI Express function behind a port of its own, as QEMU's e1000e is. */
   readonly express: Place;
+  /** An NVMe controller with a disk of 64 MiB. */
+  readonly nvme: Place;
   /** A physical function and a virtual one of it, both with vfio-pci. */
   functions(): { readonly physical: Place; readonly virtual: Place };
   /** Resolves when a device that may sleep does. */
@@ -66,6 +76,7 @@ function simulated(
       const edu = { address: '0000:00:03.0', group: 3 };
       const shared = { address: '0000:01:01.0', group: 5 };
       const express = { address: '0000:02:00.0', group: 7 };
+      const nvme = { address: '0000:00:04.0', group: 4 };
       const physical = { address: '0000:03:00.0', group: 8 };
       const virtual = { address: '0000:03:00.1', group: 9 };
       const machine = new Machine({
@@ -78,6 +89,7 @@ function simulated(
           { ...shared, model: new Edu() },
           { model: new Edu(), address: '0000:01:02.0', group: 5, driver: 'virtio-pci', hostDriver: 'virtio-pci' },
           { ...express, model: new ExpressFunction() },
+          { ...nvme, model: new Nvme({ serial: 'lab' }) },
           { ...physical, model: new ExpressFunction({ hasVirtualFunctions: true }) },
           { ...virtual, model: new ExpressFunction(), physicalFunction: physical.address },
         ],
@@ -90,6 +102,7 @@ function simulated(
         edu,
         shared,
         express,
+        nvme,
         functions: () => ({ physical, virtual }),
         asleep: async () => {},
         unbind: (address) => machine.unbind(address),
@@ -104,6 +117,8 @@ export function byContainer({ container }: Variant): <T>(vfio: T, iommufd: T) =>
 }
 
 const byIommufd = (container: ContainerProvider): string => (container === 'iommufd' ? ', container by iommufd' : '');
+
+const nvmeId = { vendor: 0x1b36, device: 0x0010 };
 
 /** In the lab: the kernel the test runs on. The lab says which machine it is. */
 function real(iommu: IommuKind, container: ContainerProvider): Variant {
@@ -140,14 +155,20 @@ function real(iommu: IommuKind, container: ContainerProvider): Variant {
           if (device?.group === undefined) throw new Error('The machine lacks an e1000e, in an IOMMU group');
           return { address: device.address, group: device.group };
         },
+        get nvme() {
+          const device = findDevices(kernel, nvmeId).find(({ address }) => address.startsWith('0000:00:'));
+          if (device?.group === undefined) throw new Error('The machine lacks an nvme with a disk, in an IOMMU group');
+          return { address: device.address, group: device.group };
+        },
         functions() {
-          const [physical] = findDevices(kernel, { vendor: 0x1b36, device: 0x0010 });
+          const functions = (): PciDevice[] => findDevices(kernel, nvmeId).filter(({ address }) => !address.startsWith('0000:00:'));
+          const [physical] = functions();
           if (physical?.group === undefined) throw new Error('The machine lacks an nvme with virtual functions, in an IOMMU group');
           const count = `/sys/bus/pci/devices/${physical.address}/sriov_numvfs`;
           // vfio-pci takes the virtual functions of a device that it has.
-          if (findDevices(kernel, { vendor: 0x1b36, device: 0x0010 }).length === 1)
+          if (functions().length === 1)
             check(kernel.files.writeFile(count, new TextEncoder().encode('1')), { syscall: 'write', path: count });
-          const [, virtual] = findDevices(kernel, { vendor: 0x1b36, device: 0x0010 });
+          const [, virtual] = functions();
           if (virtual?.group === undefined) throw new Error('The virtual function did not come up');
           // QEMU's virtual function does not come back from a reset: older kernels wait a minute for it at each open.
           const method = `/sys/bus/pci/devices/${virtual.address}/reset_method`;
@@ -194,6 +215,9 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKern
         },
         get express(): Place {
           throw new Error('This machine has no bridge');
+        },
+        get nvme(): Place {
+          throw new Error('This machine has no nvme');
         },
         functions: () => {
           throw new Error('This machine has no virtual functions');
