@@ -1,7 +1,7 @@
 import { errno } from '../abi/errno.js';
 import { refuseOversized } from '../abi/requests.js';
 import { MAP_ANONYMOUS, MAP_HUGETLB } from '../abi/system.js';
-import { expected } from '../kernel/error.js';
+import { checkedInteger, expected } from '../kernel/error.js';
 import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
 import { Argument } from './argument.js';
 import { CdevFile } from './cdev.js';
@@ -79,7 +79,7 @@ export class SimulatedKernel implements Kernel, FdTable {
   }
 
   close(fd: number): number {
-    const file = this.lookup(fd);
+    const file = this.#file(fd);
     if (file === undefined) return -errno.EBADF;
     this.#open.delete(fd);
     file.drop();
@@ -88,23 +88,23 @@ export class SimulatedKernel implements Kernel, FdTable {
 
   ioctl(fd: number, request: number, argument: number | Uint8Array = 0): number {
     if (argument instanceof Uint8Array) refuseOversized(request, argument);
-    return this.lookup(fd)?.ioctl(request, new Argument(argument, this.#platform.memory)) ?? -errno.EBADF;
+    return this.#file(fd)?.ioctl(request, new Argument(argument, this.#platform.memory)) ?? -errno.EBADF;
   }
 
   read(fd: number, bytes: Uint8Array): number {
-    return this.lookup(fd)?.read(bytes) ?? -errno.EBADF;
+    return this.#file(fd)?.read(bytes) ?? -errno.EBADF;
   }
 
   write(fd: number, bytes: Uint8Array): number {
-    return this.lookup(fd)?.write(bytes) ?? -errno.EBADF;
+    return this.#file(fd)?.write(bytes) ?? -errno.EBADF;
   }
 
   pread(fd: number, bytes: Uint8Array, offset: number): number {
-    return this.lookup(fd)?.pread(bytes, checkOffset(offset)) ?? -errno.EBADF;
+    return this.#file(fd)?.pread(bytes, checkOffset(offset)) ?? -errno.EBADF;
   }
 
   pwrite(fd: number, bytes: Uint8Array, offset: number): number {
-    return this.lookup(fd)?.pwrite(bytes, checkOffset(offset)) ?? -errno.EBADF;
+    return this.#file(fd)?.pwrite(bytes, checkOffset(offset)) ?? -errno.EBADF;
   }
 
   mmap(fd: number, length: number, protection: number, flags: number, offset: number): Mapping | number {
@@ -132,7 +132,12 @@ export class SimulatedKernel implements Kernel, FdTable {
   }
 
   watch(fd: number, ready: () => void): Watch | number {
-    return this.lookup(fd)?.watch(ready) ?? -errno.EBADF;
+    return this.#file(fd)?.watch(ready) ?? -errno.EBADF;
+  }
+
+  /** Of a caller's fd. One below 0 is none at all, as the real kernel's addon has it. */
+  #file(fd: number): OpenFile | undefined {
+    return this.lookup(checkedInteger('fd', fd, 0x7fff_ffff));
   }
 
   lookup(fd: number): OpenFile | undefined {

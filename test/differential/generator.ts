@@ -21,6 +21,8 @@ export class Generator {
   /** How many operations the sequence is to have. */
   readonly length: number;
   #next = 0;
+  /** Some ways lead nowhere, as when another sort of file has the device already. */
+  #setUpTries = 24;
   #waiting: Call[] = [];
 
   constructor(seed: number, { iommu, places }: Shape) {
@@ -47,7 +49,8 @@ export class Generator {
 
   #choose(): readonly Call[] {
     const random = this.#random;
-    if (random.chance(0.6)) {
+    if (this.#setUpTries > 0 && random.chance(0.6)) {
+      this.#setUpTries -= 1;
       const step = this.#make(this.#setUp);
       if (step !== undefined) return step;
     }

@@ -77,9 +77,9 @@ function compare(kernels: Kernels, options: Options): number {
 
 function again({ name, open }: Kernels, file: string): number {
   const { seed, operations } = JSON.parse(readFileSync(file, 'utf8')) as CaseFile;
-  const { difference } = replay(open, operations);
-  if (difference === undefined) console.log(`${caseText({ kernels: name, seed, operations })}\nThe kernels agree on ${name}.`);
-  else console.log(describeFound(name, { ...difference, operations, seed }));
+  const { difference, answers } = replay(open, operations);
+  if (difference === undefined) console.log(`${caseText({ kernels: name, seed, operations, answers })}\nThe kernels agree on ${name}.`);
+  else console.log(describeFound(name, { ...difference, operations, answers, seed }));
   return difference === undefined ? 0 : 1;
 }
 

@@ -11,12 +11,11 @@ export interface CaseFile {
   readonly kernels: string;
   readonly seed: number;
   readonly operations: readonly Operation[];
+  /** Of the first kernel, which is the real one. */
+  readonly answers: readonly string[];
 }
 
-export interface Found extends Difference {
-  readonly seed: number;
-  readonly operations: readonly Operation[];
-}
+export interface Found extends Difference, Omit<CaseFile, 'kernels'> {}
 
 export interface Report {
   readonly kernels: string;
@@ -34,32 +33,39 @@ export function run(
 ): Report {
   const tally: Tally = new Map();
   const found: Found[] = [];
+  const known = new Set<string>();
   let [calls, sequences] = [0, 0];
   while (calls < options.calls && found.length < options.most) {
     const seed = options.seed + sequences * 1_000_003;
     const ran = generate(open, shape, seed, tally);
     sequences += 1;
     calls += ran.operations.filter(({ call }) => call !== 'poke').length;
-    if (ran.difference !== undefined) found.push(shorten(open, ran, seed));
+    // One of a sort is enough.
+    if (ran.difference !== undefined && !known.has(sort(ran.difference))) {
+      known.add(sort(ran.difference));
+      found.push(shorten(open, ran, seed));
+    }
     if (sequences % 100 === 0) options.progress?.(calls);
   }
   return { kernels: name, seed: options.seed, calls, sequences, found, tally: Object.fromEntries(tally) };
 }
 
 /** The same difference, of the same call, in as few operations as show it. */
-function shorten(open: Kernels['open'], { operations, difference }: Ran, seed: number): Found {
-  const last = operations.at(-1);
+function shorten(open: Kernels['open'], ran: Ran, seed: number): Found {
+  const { operations, difference } = ran;
   const differs = (shorter: readonly Operation[]): boolean => {
     const { difference: again } = replay(open, shorter);
-    return again !== undefined && kind(again.operation) === kind(last as Operation);
+    return again !== undefined && sort(again) === sort(difference as Difference);
   };
   // What does not come again depends on time: it is shown as it was.
-  const shortest = differs(operations) ? shrink(operations, differs) : operations;
-  const again = replay(open, shortest);
-  return { ...((again.difference ?? difference) as Difference), operations: again.operations, seed };
+  const again = differs(operations) ? replay(open, shrink(operations, differs)) : ran;
+  return { ...((again.difference ?? difference) as Difference), operations: again.operations, answers: again.answers, seed };
 }
 
-const kind = (operation: Operation): string => (operation.call === 'ioctl' ? operation.request : operation.call);
+/** The call, and what the kernels answer to it. */
+function sort({ operation, left, right }: Difference): string {
+  return `${operation.call === 'ioctl' ? operation.request : operation.call} ${left.result} ${right.result}`;
+}
 
 export function describe(report: Report): string {
   const { kernels, seed, calls, sequences, found, tally } = report;
@@ -71,19 +77,19 @@ export function describe(report: Report): string {
   return lines.join('\n');
 }
 
-export function describeFound(kernels: string, { operation, left, right, scratch, operations, seed }: Found): string {
+export function describeFound(kernels: string, { operation, left, right, scratch, ...found }: Found): string {
   const lines = [
-    `seed ${seed}: operation #${operation.id} is ${left.result} on the first kernel and ${right.result} on the second`,
+    `seed ${found.seed}: operation #${operation.id} is ${left.result} on the first kernel and ${right.result} on the second`,
     ...(scratch ? ['   in the memory for lists'] : differingBytes(left.bytes, right.bytes)),
-    caseText({ kernels, seed, operations }),
+    caseText({ kernels, ...found }),
   ];
   return lines.join('\n');
 }
 
 /** One operation on a line. */
-export function caseText({ kernels, seed, operations }: CaseFile): string {
+export function caseText({ kernels, seed, operations, answers }: CaseFile): string {
   const lines = operations.map((operation) => `  ${JSON.stringify(operation)}`);
-  return `{"kernels":${JSON.stringify(kernels)},"seed":${seed},"operations":[\n${lines.join(',\n')}\n]}`;
+  return `{"kernels":${JSON.stringify(kernels)},"seed":${seed},"operations":[\n${lines.join(',\n')}\n],"answers":${JSON.stringify(answers)}}`;
 }
 
 function differingBytes(left: Uint8Array, right: Uint8Array): string[] {

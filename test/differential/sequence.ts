@@ -25,6 +25,8 @@ export interface Pair {
 
 export interface Ran {
   readonly operations: readonly Operation[];
+  /** What the first kernel answered to each. */
+  readonly answers: readonly string[];
   readonly difference: Difference | undefined;
 }
 
@@ -33,12 +35,14 @@ export type Tally = Map<string, number>;
 
 export function replay(open: () => Pair, operations: readonly Operation[], tally?: Tally): Ran {
   const pair = open();
+  const answers: string[] = [];
   try {
     for (const [index, operation] of operations.entries()) {
-      const { difference } = step(pair, operation, tally);
-      if (difference !== undefined) return { operations: operations.slice(0, index + 1), difference };
+      const { result, difference } = step(pair, operation, tally);
+      answers.push(result);
+      if (difference !== undefined) return { operations: operations.slice(0, index + 1), answers, difference };
     }
-    return { operations, difference: undefined };
+    return { operations, answers, difference: undefined };
   } finally {
     pair.close(operations);
   }
@@ -48,15 +52,17 @@ export function generate(open: () => Pair, shape: Shape, seed: number, tally: Ta
   const generator = new Generator(seed, shape);
   const pair = open();
   const operations: Operation[] = [];
+  const answers: string[] = [];
   try {
     while (operations.length < generator.length) {
       const operation = generator.next();
       operations.push(operation);
       const { result, difference } = step(pair, operation, tally);
-      if (difference !== undefined) return { operations, difference };
+      answers.push(result);
+      if (difference !== undefined) return { operations, answers, difference };
       generator.learn(operation, result);
     }
-    return { operations, difference: undefined };
+    return { operations, answers, difference: undefined };
   } finally {
     pair.close(operations);
   }

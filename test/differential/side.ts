@@ -147,7 +147,7 @@ export class Side {
     const result = this.kernel.ioctl(fd, request.number, argument);
     const promised = typeof request.argument === 'string' ? 0 : new DataView(argument.buffer).getUint32(0, true);
     const bytes = argument.slice(0, Math.max(comparedSize, Math.min(promised, argumentSize)));
-    this.#keepIds(operation, request, result, bytes);
+    this.#keepAnswers(operation, request, result, bytes);
     this.#hide(operation, marks, result, bytes);
     return this.#answers(operation, result, bytes);
   }
@@ -199,11 +199,12 @@ export class Side {
     }
   }
 
-  #keepIds({ id }: Operation, { argument }: Request, result: number, bytes: Uint8Array): void {
+  #keepAnswers({ id }: Operation, { argument }: Request, result: number, bytes: Uint8Array): void {
     if (result < 0 || typeof argument === 'string') return;
     const view = new DataView(bytes.buffer);
     for (const { name, offset, field } of (argument as StructType).layout)
-      if (field.kind === 'scalar' && field.meaning === 'id') this.#numbers.set(`#${id}.${name}`, read(view, offset, field.size));
+      if (field.kind === 'scalar' && (field.meaning === 'id' || field.meaning === 'iova'))
+        this.#numbers.set(`#${id}.${name}`, read(view, offset, field.size));
   }
 
   /** The answer of a request, whose result may be an fd. */

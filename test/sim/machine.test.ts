@@ -50,6 +50,17 @@ describe('Machine', () => {
     expect(files.access('/sys/__proto__')).toBe(ENOENT);
   });
 
+  it("an fd below 0 is no fd at all, and refused as the real kernel's addon refuses it", () => {
+    const { kernel } = new Machine();
+    const refused = new RangeError('Expected an integer from 0 to 2147483647 for fd but received -1');
+    expect(() => kernel.close(-1)).toThrow(refused);
+    expect(() => kernel.ioctl(-1, 0)).toThrow(refused);
+    for (const call of ['read', 'write'] as const) expect(() => kernel[call](-1, new Uint8Array(8))).toThrow(refused);
+    for (const call of ['pread', 'pwrite'] as const) expect(() => kernel[call](-1, new Uint8Array(8), 0)).toThrow(refused);
+    expect(() => kernel.watch(-1, () => {})).toThrow(refused);
+    expect(kernel.close(0x7fff_ffff)).toBe(-9);
+  });
+
   it('two machines know nothing of each other', () => {
     const [one, two] = [new Machine({ devices: [{ model: new Edu() }] }), new Machine({ devices: [{ model: new Edu() }] })];
     expect(one.kernel.open('/dev/vfio/0', 2)).toBeGreaterThan(0);

@@ -31,7 +31,10 @@ export const deviceRecipes: readonly Recipe[] = [
   on(3, isDevice, (file, random, world) =>
     draft(random, world, VFIO_DEVICE_GET_IRQ_INFO, file.ref, { fields: { index: random.pick(irqIndexes) } }),
   ),
-  on(20, isDevice, (file, random, world) => setIrqs(file, random, world)),
+  on(24, isReady, (file, random, world) => setIrqs(file, random, world)),
+  on(2, isDevice, (file, random, world) => setIrqs(file, random, world)),
+  on(2, isDevice, (file, random, world) => feature(file, random, world)),
+  on(2, isDevice, (file, random) => access(file, random)),
   on(2, isReady, (file) => ({ call: 'ioctl', file: file.ref, request: VFIO_DEVICE_RESET.name })),
   on(2, isReady, (file, random, world) =>
     draft(random, world, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, file.ref, { fields: { argsz: random.pick([12, 20, 28, 64]) } }),
@@ -44,8 +47,8 @@ export const deviceRecipes: readonly Recipe[] = [
     return draft(random, world, VFIO_DEVICE_PCI_HOT_RESET, file.ref, { fields: { count: fds.length }, words: fds });
   }),
   on(3, isReady, (file, random, world) => ioeventfd(file, random, world)),
-  on(5, isDevice, (file, random, world) => feature(file, random, world)),
-  on(16, isDevice, (file, random) => access(file, random)),
+  on(5, isReady, (file, random, world) => feature(file, random, world)),
+  on(16, isReady, (file, random) => access(file, random)),
   on(3, isDevice, (file, random) => map(file, random)),
   { weight: 6, make: (random, world) => touch(random, world) },
 ];
@@ -54,17 +57,19 @@ export const deviceRecipes: readonly Recipe[] = [
 function setIrqs(file: LiveFile, random: Random, world: World): readonly Call[] {
   const eventfds = world.of('eventfd');
   const prepared: Call[] = eventfds.length < 2 && random.chance(0.7) ? [{ call: 'eventfd', initial: random.pick([0, 0, 3]) }] : [];
-  const data = random.pick([1, 2, 4, 4, 4, 0, 6]);
-  const action = random.pick([0x20, 0x20, 0x20, 0x20, 8, 0x10, 0x28, 0]);
-  const start = random.chance(0.85) ? 0 : random.pick([1, 2, 0xffff_ffff]);
-  const count = random.chance(0.8) ? 1 : random.pick([0, 2, 3, 0xffff_ffff]);
+  const usual = random.chance(0.7);
+  const data = usual ? random.pick([1, 2, 4, 4, 4]) : random.pick([1, 2, 4, 0, 6]);
+  const action = usual ? random.pick([0x20, 0x20, 0x20, 8, 0x10]) : random.pick([0x20, 8, 0x10, 0x28, 0]);
+  const start = random.chance(0.9) ? 0 : random.pick([1, 2, 0xffff_ffff]);
+  const count = random.chance(0.85) ? 1 : random.pick([0, 0, 2, 3, 0xffff_ffff]);
   const length = random.chance(0.95) ? Math.min(count, 3) : random.below(3);
   const words = Array.from({ length: data === 1 ? 0 : length }, (): Word =>
     data === 2
       ? ['u8', random.below(3)]
       : ['s32', random.chance(0.8) ? (random.pick(eventfds)?.ref ?? -1) : random.chance(0.7) ? -1 : anyFd(random, world)],
   );
-  const fields = { flags: data | action, index: random.pick(irqIndexes), start, count };
+  const index = usual ? random.pick([0, 0, 1, 1, 1, 4]) : random.pick(irqIndexes);
+  const fields = { flags: data | action, index, start, count };
   return [...prepared, draft(random, world, VFIO_DEVICE_SET_IRQS, file.ref, { fields, words })];
 }
 
