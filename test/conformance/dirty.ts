@@ -105,7 +105,11 @@ export function dirty(variant: Variant): void {
     it('GET_BITMAP looks at pointer, sizes, page size, alignment and tracking, in this order', () => {
       request(START);
       expect(request(GET)).toBe('EINVAL');
-      expect(request(GET, new Uint8Array(39))).toBe('EINVAL');
+      const whole = vfio_iommu_type1_dirty_bitmap_get.create();
+      Object.assign(whole, { iova: base, size: 8n * page });
+      Object.assign(whole.bitmap, { pgsize: page, size: 64n, data: subject.kernel.addressOf(bits.buffer) });
+      expect(request(GET, whole.bytes.subarray(0, 39))).toBe('EINVAL');
+      expect(request(GET, whole.bytes)).toBe('0');
       expect(get({ data: 0xffff_8000_0000_0000n })).toBe('EINVAL');
       expect(get({ bytes: 0n })).toBe('EINVAL');
       expect(get({ size: 65n * page, bytes: 8n })).toBe('EINVAL');

@@ -179,6 +179,7 @@ export function dma(variant: Variant): void {
       expect(unmap(base + 1n, page)).toBe(expected('EINVAL', 'ENOENT'));
       expect(unmap(base + 3n * page + 1n, 5n)).toBe(expected('EINVAL', '0x0 bytes'));
       expect(unmap(base + 2n * page, page + 1n)).toBe(expected('EINVAL', '0x1000 bytes'));
+      expect(unmap(base + 8n * page + 1n, page)).toBe(expected('EINVAL', 'ENOENT'));
       expect(unmap(base, 0n)).toBe('EINVAL');
       expect(unmap(base, page, 8)).toBe('EINVAL');
     });

@@ -6,6 +6,7 @@ import { VFIO_GROUP_GET_STATUS, VFIO_GROUP_UNSET_CONTAINER, vfio_group_status } 
 import { VFIO_DEVICE_GET_IRQ_INFO, vfio_irq_info } from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_GET_REGION_INFO, vfio_region_info } from '../../lib/abi/vfio/region.js';
 import {
+  VFIO_IOMMU_DIRTY_PAGES,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
@@ -312,6 +313,20 @@ export function mediated(variant: Variant): void {
       expect(unmap(container, 0n, 0n, 2 | 4)).toBe('EBUSY');
       expect(map(container, nowhere, 0n, page, 4)).toBe('EINVAL');
       expect(answer(subject.kernel.ioctl(container, VFIO_CHECK_EXTENSION.number, VFIO_UPDATE_VADDR))).toBe('0');
+    });
+
+    it('dirty pages are tracked of mappings of up to 2^31 pages', () => {
+      const { container } = seam.ready(devices.make('mtty-1'));
+      const most = page << 31n;
+      const track = (flags: number): string =>
+        answer(subject.kernel.ioctl(container, VFIO_IOMMU_DIRTY_PAGES.number, new Uint8Array(new Uint32Array([8, flags]).buffer)));
+      const [start, stop] = [1, 2];
+      expect(map(container, nowhere, 0n, most + page)).toBe('0');
+      expect(track(start)).toBe('EINVAL');
+      expect(unmap(container, 0n, most + page)).toBe(hex(most + page));
+      expect(track(start)).toBe('0');
+      expect(map(container, nowhere, 0n, most + page)).toBe('EINVAL');
+      expect(track(stop)).toBe('0');
     });
 
     it('several mediated devices share a container, and the mappings outlast all but the last', () => {

@@ -19,7 +19,7 @@ export function checkBitmap(size: bigint, bitmap: Bitmap): number {
   if (bitmap.data + bitmap.size > userSpaceEnd) return -errno.EINVAL;
   const pages = bitmap.pgsize === 0n ? 0n : size / (bitmap.pgsize & -bitmap.pgsize);
   const needed = ((pages + 63n) / 64n) * 8n;
-  return pages > 0n && bitmap.size >= needed && bitmap.size <= largestDirtyBitmap ? 0 : -errno.EINVAL;
+  return bitmap.size >= needed && bitmap.size <= largestDirtyBitmap ? 0 : -errno.EINVAL;
 }
 
 /** What is dirty of one mapping, kept as the kernel keeps it, with what its way of shifting leaves behind. */
