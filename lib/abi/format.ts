@@ -45,14 +45,17 @@ export function formatFlags(value: number, ...prefixes: string[]): string {
     const mask = numbers(prefix).find(([name]) => name === `${prefix}MASK`)?.[1];
     if (mask === undefined) continue;
     const chosen = numbers(prefix)
-      .find(([, number]) => number === (left & mask))?.[0]
-      .slice(prefix.length);
-    parts.push(chosen ?? String(left & mask));
+      .map(([name, number]) => [name.slice(prefix.length), number] as const)
+      .find(([name, number]) => number === (left & mask) && !operations.has(name));
+    parts.push(chosen?.[0] ?? String(left & mask));
     left = (left & ~mask) >>> 0;
   }
   if (left !== 0 || parts.length === 0) parts.push(left === 0 ? '0' : hexadecimal(left));
   return parts.join('|');
 }
+
+/** What VFIO_DEVICE_FEATURE_BUS_MASTER does; numbers, and no features. */
+const operations: ReadonlySet<string> = new Set(['CLEAR_MASTER', 'SET_MASTER']);
 
 function hexadecimal(value: number | bigint): string {
   return `0x${value.toString(16)}`;

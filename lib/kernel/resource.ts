@@ -11,6 +11,7 @@ export abstract class Resource {
   readonly #children = new Set<Resource>();
   #owner: Resource | undefined;
   #closed = false;
+  readonly #afterwards: (() => void)[] = [];
 
   constructor(label: string, owner?: Resource) {
     owner?.assertOpen();
@@ -39,7 +40,13 @@ export abstract class Resource {
       // Asked anew: quieting may have closed some.
       () => finishAll(this.children.reverse().map((child) => () => child.close())),
       () => this.release(),
+      () => finishAll(this.#afterwards),
     ]);
+  }
+
+  /** Has something done when this is closed, after all else. */
+  afterwards(step: () => void): void {
+    this.#afterwards.push(step);
   }
 
   [Symbol.dispose](): void {

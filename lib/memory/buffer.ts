@@ -30,6 +30,7 @@ export class DmaBuffer extends Resource {
   readonly size: number;
   readonly #mapping: MappedMemory;
   readonly #unmap: () => void;
+  readonly #owner: Resource;
 
   constructor(owner: Resource, mapping: MappedMemory, iova: bigint, unmap: () => void) {
     super(`DMA buffer at IOVA 0x${iova.toString(16)}`, owner);
@@ -37,6 +38,7 @@ export class DmaBuffer extends Resource {
     this.size = mapping.length;
     this.#mapping = mapping;
     this.#unmap = unmap;
+    this.#owner = owner;
   }
 
   /** The memory, for typed arrays of any kind. @throws ClosedError */
@@ -51,8 +53,13 @@ export class DmaBuffer extends Resource {
   }
 
   protected override release(): void {
-    // If the kernel keeps the mapping, so must we keep the memory: the error leaves it in place.
-    this.#unmap();
+    try {
+      this.#unmap();
+    } catch (error) {
+      // While the kernel keeps the mapping we must keep the memory: until there is no address space any more.
+      this.#owner.afterwards(() => this.#mapping.unmap());
+      throw error;
+    }
     this.#mapping.unmap();
   }
 }

@@ -1,4 +1,5 @@
 /** `vfio/sim`: machines that need no kernel. */
+export { failEach, type FailEachOptions, type FailEachProblem, type FailEachReport, type FailEachRun } from './fail-each.js';
 export { Machine, type DeviceOptions, type MachineOptions } from './machine.js';
 export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';
 export { Edu, type EduOptions } from './models/edu.js';

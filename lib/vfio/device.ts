@@ -97,10 +97,12 @@ export class Device extends Resource {
 
   /** Takes over an open device fd. `Group.openDevice` and `openDevice` are the ways to it. */
   constructor(descriptor: Descriptor, owner?: Resource) {
+    owner?.assertOpen();
+    const info = readInfo(descriptor);
     super(`Device ${descriptor.path}`, owner);
     this.address = descriptor.path;
     this.#descriptor = descriptor;
-    this.info = readInfo(descriptor);
+    this.info = info;
     this.features = new Features(descriptor);
   }
 

@@ -3,7 +3,7 @@ import { EFD_NONBLOCK } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { check } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
-import { Resource } from '../kernel/resource.js';
+import { Resource, together } from '../kernel/resource.js';
 import { Waiters, type WaitOptions } from '../kernel/waiters.js';
 
 /**
@@ -24,15 +24,19 @@ export class Interrupt extends Resource {
   #pending = 0;
 
   constructor(owner: Resource, kernel: Kernel, label: string, unmask: (() => void) | undefined) {
+    owner.assertOpen();
+    let ready = (): void => {};
+    // All that can fail comes first: the owner would close what was never whole.
+    const { eventfd, waiters } = together((undo) => {
+      const fd = check(kernel.eventfd(0, EFD_NONBLOCK), { syscall: 'eventfd' });
+      const eventfd = undo(Descriptor.adopt(kernel, fd, `eventfd of ${label}`));
+      return { eventfd, waiters: new Waiters<number>(label, eventfd, () => ready()) };
+    });
     super(label, owner);
     this.#unmask = unmask;
-    this.#eventfd = Descriptor.adopt(kernel, check(kernel.eventfd(0, EFD_NONBLOCK), { syscall: 'eventfd' }), `eventfd of ${label}`);
-    try {
-      this.#waiters = new Waiters(label, this.#eventfd, () => this.#ready());
-    } catch (error) {
-      this.#eventfd.close();
-      throw error;
-    }
+    this.#eventfd = eventfd;
+    this.#waiters = waiters;
+    ready = () => this.#ready();
   }
 
   /** The eventfd, for other programs and for requests that take one. */

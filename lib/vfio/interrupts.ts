@@ -56,9 +56,11 @@ export class Interrupts extends Resource {
 
   /** `which` is the name on a PCI device, or the index on any. */
   constructor(owner: Resource, descriptor: Descriptor, which: InterruptName | number) {
+    owner.assertOpen();
+    const info = readInfo(descriptor, typeof which === 'number' ? which : interruptIndex[which]);
     super(`Interrupt ${which} of ${descriptor.path}`, owner);
     this.#descriptor = descriptor;
-    this.info = readInfo(descriptor, typeof which === 'number' ? which : interruptIndex[which]);
+    this.info = info;
   }
 
   /** The vectors that are enabled. */

@@ -50,9 +50,11 @@ export class Region extends Resource {
   #mapped: { readonly areas: readonly MappedArea[]; readonly mmio: Mmio } | undefined;
 
   constructor(owner: Resource, descriptor: Descriptor, index: number) {
+    owner.assertOpen();
+    const info = readInfo(descriptor, index);
     super(`Region ${index} of ${descriptor.path}`, owner);
     this.#descriptor = descriptor;
-    this.info = readInfo(descriptor, index);
+    this.info = info;
   }
 
   /** Bytes. */
