@@ -186,15 +186,15 @@ function rangeUnmapped(fd: number, { name }: Request, before: Uint8Array): Range
 /** Deep enough to reach the program through the layers between. */
 const depth = 40;
 
-function stackHere(): string {
+/** Where the program is, without the layers that keep account. */
+export function stackHere(): string {
   const usual = Error.stackTraceLimit;
   Error.stackTraceLimit = depth;
   const { stack = '' } = new Error('held');
   Error.stackTraceLimit = usual;
-  // Of this package only its public methods are of interest, which are those that are not of the wrappers.
   return stack
     .split('\n')
     .slice(1)
-    .filter((line) => !/[/\\]kernel[/\\](audit|around)\.[jt]s/.test(line))
+    .filter((line) => !/[/\\](audit|around|fail-each|fail-each-watchdog)\.[jt]s|node:/.test(line))
     .join('\n');
 }

@@ -1,12 +1,33 @@
+import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { stackHere } from '../kernel/audit.js';
 
 /** Events of the process that end it where nobody takes them. */
 const deadly = ['uncaughtException', 'unhandledRejection'] as const;
 
+/** Something that can keep the event loop going. */
+interface Handle {
+  readonly type: string;
+  readonly resource: { hasRef?(): boolean };
+  readonly stack: string;
+}
+
+/** These end by themselves. */
+const passing = new Set(['PROMISE', 'TickObject', 'Immediate', 'Microtask']);
+
+const running = new AsyncLocalStorage<Watchdog>();
+
 /** What happens in the process while a driver runs, beside what the driver says itself. */
 export class Watchdog {
   readonly #uncaught: string[] = [];
-  readonly #before = handles();
+  /** What the driver made, and nobody else in the process. */
+  readonly #handles = new Map<number, Handle>();
+  readonly #hook = createHook({
+    init: (id, type, _trigger, resource) => {
+      if (!passing.has(type) && running.getStore() === this) this.#handles.set(id, { type, resource, stack: stackHere() });
+    },
+    destroy: (id) => this.#handles.delete(id),
+  });
   readonly #listeners = deadly.map((event) => [event, process.listeners(event as 'uncaughtException')] as const);
   readonly #take = (reason: unknown): void => {
     this.#uncaught.push(textOf(reason));
@@ -17,6 +38,7 @@ export class Watchdog {
       process.removeAllListeners(event);
       process.on(event, this.#take);
     }
+    this.#hook.enable();
   }
 
   /** Runs the driver, for so long at most. */
@@ -25,7 +47,7 @@ export class Watchdog {
     const late = delay(milliseconds, { ended: false }, { signal: stop.signal }).catch(() => ({ ended: true }));
     const done = (async () => {
       try {
-        await driver();
+        await running.run(this, driver);
         return { ended: true };
       } catch (error) {
         // A program may throw whatever it likes.
@@ -41,31 +63,16 @@ export class Watchdog {
 
   /** What nobody caught, and what has come to keep the process alive. The process is its own again. */
   async end(): Promise<{ uncaught: readonly string[]; handles: readonly string[] }> {
-    // Rejections are told in later turns of the event loop; handles close in them.
-    for (let turns = 0; turns < 3; turns += 1) await turn();
-    for (let waits = 0; waits < 10 && this.#more().length > 0; waits += 1) await delay(2);
+    // Rejections are told, and handles go, in later turns of the event loop.
+    for (let turns = 0; turns < 5; turns += 1) await turn();
+    this.#hook.disable();
     for (const [event, listeners] of this.#listeners) {
       process.off(event, this.#take);
       for (const listener of listeners) process.on(event, listener);
     }
-    return { uncaught: this.#uncaught, handles: this.#more() };
+    const left = [...this.#handles.values()].filter(({ resource }) => resource.hasRef?.() === true);
+    return { uncaught: this.#uncaught, handles: left.map(({ type, stack }) => `${type}, which keeps the process alive\n${stack}`) };
   }
-
-  #more(): string[] {
-    const left = [...this.#before];
-    return handles().filter((name) => {
-      const index = left.indexOf(name);
-      if (index >= 0) left.splice(index, 1);
-      return index < 0;
-    });
-  }
-}
-
-/** What keeps the event loop going, but for what comes and goes by itself. */
-function handles(): string[] {
-  return process
-    .getActiveResourcesInfo()
-    .filter((name) => name !== 'Immediate' && !name.endsWith('ReqPromise') && !name.includes('ReqCallback'));
 }
 
 /** Why the error is a crash, or undefined where it is one that says what happened: a system's, this package's, or a program's own. */

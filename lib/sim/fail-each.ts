@@ -155,6 +155,6 @@ async function run(
   for (const text of uncaught) problems.push({ what: 'crash', text: `Nobody caught: ${text}` });
   if (!ended) return { error, hangs: true, problems: [...problems, { what: 'hang', text: `It did not end within ${timeLimit} ms` }] };
   for (const { what, call, stack } of kernel.held()) problems.push({ what: 'leak', text: `${what} of ${call}\n${stack}` });
-  for (const handle of handles) problems.push({ what: 'leak', text: `${handle}, which keeps the process alive` });
+  for (const text of handles) problems.push({ what: 'leak', text });
   return { error, hangs: false, problems };
 }

@@ -60,7 +60,9 @@ describe('failEach', () => {
       clearInterval(timer);
     });
     timers.forEach((timer) => clearInterval(timer));
-    expect(problems.map(({ what, text }) => [what, text])).toEqual([['leak', 'Timeout, which keeps the process alive']]);
+    expect(problems.map(({ what, text }) => [what, text])).toEqual([
+      ['leak', expect.stringMatching(/^Timeout, which keeps the process alive\n.*fail-each\.test/)],
+    ]);
   });
 
   it('reports errors that are mistakes of the program, and those that nobody catches', async () => {
