@@ -1,4 +1,5 @@
 /** `vfio/sim`: machines that need no kernel. */
+export type { Clock, TimeKind } from './clock.js';
 export { failEach, type FailEachOptions, type FailEachProblem, type FailEachReport, type FailEachRun } from './fail-each.js';
 export { Machine, type DeviceOptions, type MachineOptions } from './machine.js';
 export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';

@@ -1,4 +1,4 @@
-import { Clock } from './clock.js';
+import { Clock, type TimeKind } from './clock.js';
 import { DmaPort, type CacheContents, type DmaFault } from './dma.js';
 import { FileTree } from './files.js';
 import { GroupTable } from './group-table.js';
@@ -69,6 +69,11 @@ export interface MachineOptions {
   readonly unsafeNoIommu?: boolean;
   /** The process has CAP_SYS_RAWIO, which no-IOMMU mode asks for. Default: true. */
   readonly rawIo?: boolean;
+  /**
+   * 'virtual': nothing happens by itself in the devices, but when `machine.clock` is moved, and a microsecond with each access
+   * of a register. Default: 'real'.
+   */
+  readonly time?: TimeKind;
 }
 
 /** What a kernel built for tests has beside what Linux has. */
@@ -83,6 +88,8 @@ export interface TestKernel {
  */
 export class Machine {
   readonly kernel: Kernel;
+  /** When things happen in the devices. */
+  readonly clock: Clock;
   /** Device accesses that reached no memory, oldest first. */
   readonly faults: DmaFault[] = [];
   readonly #slots: readonly PciSlot[];
@@ -104,9 +111,11 @@ export class Machine {
       lockedMemoryLimit,
       unsafeNoIommu = false,
       rawIo = true,
+      time = 'real',
     } = machine;
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
+    if (time !== 'real' && time !== 'virtual') throw expected("'real' or 'virtual'", 'time', time);
     const containers: readonly ContainerProvider[] = iommu === 'spapr' ? ['vfio'] : ['vfio', 'iommufd'];
     if (!containers.includes(container)) throw expected(`one of ${containers.join(', ')}`, 'container', container);
     for (const name of iommuFeatures) {
@@ -133,7 +142,7 @@ export class Machine {
     };
     const groups = new GroupTable(platform);
     const slots: PciSlot[] = [];
-    const clock = new Clock();
+    const clock = (this.clock = new Clock(time));
     const place = barPlacer();
     for (const options of devices) {
       const address = options.address ?? freeAddress(slots);
