@@ -19,6 +19,11 @@ export class Eventfd extends OpenFile {
     this.#nonblocking = (flags & EFD_NONBLOCK) !== 0;
   }
 
+  /** What it holds. */
+  get count(): bigint {
+    return this.#count;
+  }
+
   get readable(): boolean {
     return this.#count !== 0n;
   }

@@ -14,6 +14,7 @@ import { accesses } from './accesses.js';
 import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
 import { bochs } from './bochs.js';
+import { cases } from './cases.js';
 import { compatibility } from './compatibility.js';
 import { compatibilityApi } from './compatibility-api.js';
 import { containerByIommufd } from './container-by-iommufd.js';
@@ -74,6 +75,7 @@ const suites = {
 for (const variant of variants) {
   describe(variant.name, () => {
     for (const [name, suite] of Object.entries(suites)) describe(name, () => suite(variant));
+    cases(variant);
   });
 }
 
@@ -92,12 +94,18 @@ for (const variant of virtualFunctionVariants) {
 
 for (const variant of limitedVariants) describe(variant.name, () => limited(variant));
 
-for (const variant of unsafeVariants) describe(variant.name, () => unsafe(variant));
+for (const variant of unsafeVariants) {
+  describe(variant.name, () => {
+    unsafe(variant);
+    cases(variant);
+  });
+}
 
 for (const variant of noIommuVariants) {
   describe(variant.name, () => {
     noIommu(variant);
     describe('by node', () => noIommuNode(variant));
+    cases(variant);
   });
 }
 for (const variant of noRawIoVariants) {

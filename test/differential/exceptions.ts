@@ -9,3 +9,20 @@ export interface Exception {
 }
 
 export const exceptions: readonly Exception[] = [];
+
+/** What is never asked: with a name, and the reason. */
+export const leftOut: readonly Pick<Exception, 'name' | 'reason'>[] = [
+  { name: 'time', reason: "edu's factorial and its transfers take the time they take: what is read meanwhile is chance" },
+  {
+    name: 'offsets of IOEVENTFD from 2^63 on',
+    reason: 'the kernel takes them for a BAR with a number below 0, and goes on with what lies in front of its tables: anything may follow',
+  },
+  {
+    name: 'on AMD, INTx that waits when it is enabled',
+    reason: "QEMU's interrupt remapping loses what an INTx line asserted before Linux set the line up; Intel's delivers it",
+  },
+  {
+    name: "memory that is not the run's own",
+    reason: 'what lies behind it is the process: a length is within it, or longer than any process could have',
+  },
+];

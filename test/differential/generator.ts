@@ -1,4 +1,5 @@
 /** Makes sequences, one operation after the other, each with a view to what the ones before it brought about. */
+import { VFIO_DEVICE_SET_IRQS } from '../../lib/abi/vfio/irq.js';
 import { anyRequest } from './draft.js';
 import type { Call, Operation } from './operation.js';
 import type { Shape } from './places.js';
@@ -23,9 +24,13 @@ export class Generator {
   #next = 0;
   /** Some ways lead nowhere, as when another sort of file has the device already. */
   #setUpTries = 24;
-  #waiting: Call[] = [];
+  readonly #waiting: Call[] = [];
+  /** A device may hold its INTx line. */
+  #asserted = false;
+  readonly #iommu: string;
 
   constructor(seed: number, { iommu, places }: Shape) {
+    this.#iommu = iommu;
     this.#random = new Random(seed);
     this.#world = new World(iommu === 'none');
     this.#names = places.map(({ name }) => name);
@@ -35,8 +40,7 @@ export class Generator {
 
   next(): Operation {
     while (this.#waiting.length === 0) this.#waiting.push(...this.#choose());
-    const [call, ...rest] = this.#waiting as [Call, ...Call[]];
-    this.#waiting = rest;
+    const call = this.#calm(this.#waiting[0] as Call) ?? (this.#waiting.shift() as Call);
     const id = this.#next;
     this.#next += 1;
     return { ...call, id };
@@ -45,6 +49,16 @@ export class Generator {
   /** What the operation did. */
   learn(operation: Operation, result: string): void {
     this.#world.learn(operation, result);
+  }
+
+  /** What has to come first on a machine that does not deliver an INTx that waits: the device is told to take it back. */
+  #calm(call: Call): Call | undefined {
+    if (call.call === 'pwrite') this.#asserted ||= /^0x60$/.test(String(call.offset));
+    if (call.call === 'store') this.#asserted ||= call.offset === 0x60;
+    const enables = call.call === 'ioctl' && call.request === VFIO_DEVICE_SET_IRQS.name && (call.fields?.['index'] ?? 0) === 0;
+    if (!enables || !this.#asserted || this.#iommu !== 'amd') return undefined;
+    this.#asserted = false;
+    return { call: 'pwrite', file: call.file, offset: '0x64', bytes: [255, 255, 255, 255] };
   }
 
   #choose(): readonly Call[] {

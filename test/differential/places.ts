@@ -1,7 +1,8 @@
 /** The machine as both kernels have it: what is found on the real one, and a simulated machine of the same shape. */
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { findDevices, groupDevices, type PciDevice } from '../../lib/pci/topology.js';
-import { Edu, Machine, type IommuKind, type KernelVersion } from '../../lib/sim/index.js';
+import { mockKernel } from '../support/mock/kernel.js';
+import { Edu, Machine, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
 
 /** A device that sequences use, by name. */
 export interface Place {
@@ -48,10 +49,10 @@ export function usualShape(version: KernelVersion, iommu: IommuKind): Shape {
   return { version, iommu, places: [alone] };
 }
 
-/** A machine that nobody used, of that shape. */
+/** A machine that nobody used, of that shape, with the lab's kernel, which is one built for tests. */
 export function makeMachine({ version, iommu, places }: Shape): Machine {
   const none = iommu === 'none';
-  return new Machine({
+  const options: MachineOptions = {
     kernel: version,
     iommu,
     unsafeNoIommu: none,
@@ -65,5 +66,6 @@ export function makeMachine({ version, iommu, places }: Shape): Machine {
         ...(other.driver !== undefined && { hostDriver: other.driver }),
       })),
     ]),
-  });
+  };
+  return new Machine(options, mockKernel);
 }

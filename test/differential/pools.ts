@@ -50,6 +50,7 @@ const bounded: Readonly<Record<string, readonly Value[]>> = {
   entry_num: [0, 1, 2, 3],
   pgsize: [0, 1, 3, '0x1000', '0x2000', '0x200000'],
   page_size: [0, 1, 3, '0x1000', '0x2000', '0x200000'],
+  offset: [0, 0x4, 0x80, 0xf_fffc, '0x10000000000', '0x70000000000', '0x90000000000', '0x7fffffffffffffff'],
   index: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0xffff_ffff],
   start: [0, 0, 0, 1, 2, 0xffff_ffff],
   count: [0, 1, 1, 2, 3, 0xffff_ffff],

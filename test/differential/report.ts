@@ -1,7 +1,7 @@
 /** A run: how much was compared, and what was found, in words and as cases that run again. */
 import type { Kernels } from './kernels.js';
 import type { Operation } from './operation.js';
-import { exceptions } from './exceptions.js';
+import { exceptions, leftOut } from './exceptions.js';
 import { generate, replay, type Difference, type Ran, type Tally } from './sequence.js';
 import { shrink } from './shrink.js';
 
@@ -72,6 +72,7 @@ export function describe(report: Report): string {
   const lines = [
     `differential ${kernels}: seed ${seed}, ${calls} calls compared in ${sequences} sequences, ${found.length} differences`,
     ...exceptions.map(({ name, reason }) => `  known: ${name}, ${tally[name] ?? 0} times: ${reason}`),
+    ...leftOut.map(({ name, reason }) => `  left out: ${name}: ${reason}`),
     ...found.map((difference, index) => `\n${index + 1}. ${describeFound(kernels, difference)}`),
   ];
   return lines.join('\n');

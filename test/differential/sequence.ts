@@ -19,7 +19,7 @@ export interface Pair {
   readonly left: Side;
   readonly right: Side;
   readonly close: (operations: readonly Operation[]) => void;
-  /** Waits until interrupts have come that a device raised. */
+  /** Waits until interrupts have come that a device raised: those that the second kernel says came. */
   readonly settle: () => void;
 }
 
@@ -85,7 +85,7 @@ function step(
 }
 
 /** An interrupt may be on its way: a register was written, or one that waits was let through. */
-function mayRaise(operation: Operation): boolean {
+export function mayRaise(operation: Operation): boolean {
   return (
     operation.call === 'pwrite' ||
     operation.call === 'store' ||

@@ -1,5 +1,4 @@
 /** One of the two kernels: what operations stand for on it, the calls, and what came back in words that both can have. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { describeErrno } from '../../lib/abi/errno.js';
 import type { Request } from '../../lib/abi/ioctl.js';
 import { requests } from '../../lib/abi/requests.js';
@@ -20,6 +19,9 @@ export interface Outcome {
   /** The argument, or the data, as it was after the call. */
   readonly bytes: Uint8Array;
 }
+
+/** What an eventfd holds, without taking it. */
+export type Peek = (fd: number) => bigint;
 
 /** What sequences use of memory: lists and bitmaps at the front, then what devices are given, with room behind it. */
 const scratchSize = 0x4000;
@@ -50,9 +52,13 @@ export class Side {
   readonly #numbers = new Map<string, bigint>();
   readonly #mappings = new Map<string, Mapping>();
   readonly #open = new Map<string, number>();
+  readonly #eventfds = new Set<string>();
+  readonly #peek: Peek;
 
-  constructor(kernel: Kernel, places: readonly Place[]) {
+  /** `peek` tells what an eventfd of the kernel holds. */
+  constructor(kernel: Kernel, places: readonly Place[], peek: Peek) {
     this.kernel = kernel;
+    this.#peek = peek;
     this.#places = places;
     const area = kernel.mmap(-1, areaSize, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, 0);
     if (typeof area === 'number') throw new Error(`No memory: ${area}`);
@@ -63,6 +69,11 @@ export class Side {
   /** The memory for lists and bitmaps as it is. */
   get scratch(): Uint8Array {
     return new Uint8Array(this.#area.memory, 0, scratchSize);
+  }
+
+  /** What the eventfds hold, in the order they were made. */
+  counters(): string {
+    return [...this.#eventfds].map((name) => this.#peek(this.#open.get(name) ?? nothing)).join(' ');
   }
 
   /** Closes and unmaps all there is, the newest first. */
@@ -93,9 +104,11 @@ export class Side {
         const result = kernel.close(this.#fd(operation.file));
         // The number may be another file's from now on.
         if (this.#open.delete(name)) this.#numbers.delete(name);
+        this.#eventfds.delete(name);
         return plain(result);
       }
       case 'eventfd':
+        this.#eventfds.add(`#${operation.id}`);
         return this.#gives(operation, kernel.eventfd(operation.initial, EFD_NONBLOCK));
       case 'memfd':
         return this.#gives(operation, kernel.memfd('differential', operation.size, 0));
@@ -306,6 +319,3 @@ function write(view: DataView, at: number, size: number, value: bigint): bigint 
   else view.setUint8(at, Number(BigInt.asUintN(8, value)));
   return read(view, at, size);
 }
-
-/** Interrupts that a device raised come in their own time. */
-export const interruptsArrive = (): Promise<void> => delay(2);

@@ -55,7 +55,7 @@ describe('the profile', () => {
       return ask();
     };
     expect(open('6.12-vsva', abi.VFIO_TYPE1v2_IOMMU)).toEqual([EOPNOTSUPP, EOPNOTSUPP, EOPNOTSUPP]);
-    expect(open('6.12', abi.VFIO_TYPE1_NESTING_IOMMU)).toEqual([ENOTTY, ENOTTY, ENOTTY]);
+    expect(open('6.12', abi.VFIO_TYPE1v2_IOMMU)).toEqual([ENOTTY, ENOTTY, ENOTTY]);
     expect(guest.ioctl({ number: 0x3b7d } as Request, new Uint8Array(80))).toBe(ENOTTY);
   });
 

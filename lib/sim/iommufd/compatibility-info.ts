@@ -62,6 +62,6 @@ function writeCapabilities({ capabilities, multiple }: Info, room: number, argum
 
 /** What every page table has, the small pages of the processor, and larger ones. */
 function pageSizes({ iommu }: Platform, ioas: Ioas): bigint {
-  const sizes = BigInt.asUintN(64, ioas.tables === 0 ? everyPageSize : iommu.pageSizes);
+  const sizes = BigInt.asUintN(64, ioas.storage === undefined ? everyPageSize : (ioas.storage.pageSizes ?? iommu.pageSizes));
   return sizes > ioas.alignment ? sizes : ioas.alignment;
 }

@@ -18,6 +18,8 @@ interface Domain {
 export interface PagingDomain extends Domain {
   /** Bytes of its smallest page. */
   readonly pageSize: bigint;
+  /** Bitmap of all its page sizes, where they are not those of the machine's IOMMU. */
+  readonly pageSizes?: bigint;
   /** The IOVAs that it reaches. */
   readonly aperture: Interval;
   /** It takes no mappings that devices may only read, so that a guest's tables in them can be marked. */

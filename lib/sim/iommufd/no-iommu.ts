@@ -6,6 +6,8 @@ import { Ioas, top } from './ioas.js';
 import { operation } from './operation.js';
 
 const pageSize = 4096n;
+/** Its format is that of AMD's tables. */
+const pageSizes = 0x000f_ff7f_ffff_f000n;
 const driver = {};
 
 export const noIommu: DeviceIommu = {
@@ -21,7 +23,7 @@ export const noIommu: DeviceIommu = {
   leavesPasidsToGuests: false,
   hardwareInformation: () => -errno.EOPNOTSUPP,
   allocatePaging: (flags, data): PagingDomain | number =>
-    flags !== 0 || data !== undefined ? -errno.EOPNOTSUPP : { driver, pageSize, aperture: { start: 0n, last: top } },
+    flags !== 0 || data !== undefined ? -errno.EOPNOTSUPP : { driver, pageSize, pageSizes, aperture: { start: 0n, last: top } },
   attach: () => 0,
   enablePageRequests: () => -errno.ENODEV,
 };

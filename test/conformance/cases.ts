@@ -1,0 +1,63 @@
+/**
+ * Sequences that differential runs found: the simulated kernel once answered them otherwise than the real one. Each file of
+ * `cases` has one, with the answers of the real kernel, as `npm run differential` prints it; and what it shows, as `title`.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import type { CaseFile } from '../differential/report.js';
+import type { Place } from '../differential/places.js';
+import { mayRaise } from '../differential/sequence.js';
+import { Side } from '../differential/side.js';
+import type { Subject, Variant } from '../support/subject.js';
+
+/** A case that was kept. */
+interface KeptCase extends Pick<CaseFile, 'operations' | 'answers'> {
+  readonly title: string;
+  /** Kernels and IOMMUs whose answers these are, where not all of them answer so: '6.12', 'amd'. */
+  readonly only?: readonly string[];
+  /** What came back in the argument or the data of the last call, in hexadecimal, without the zeros at its end. */
+  readonly bytes?: string;
+}
+
+const folder = join(dirname(fileURLToPath(import.meta.url)), 'cases');
+const kept = readdirSync(folder)
+  .sort()
+  .map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as KeptCase);
+
+export function cases(variant: Variant): void {
+  const { version, iommu } = variant.make();
+  for (const { title, only = [], operations, answers, bytes } of kept) {
+    const [versions, iommus] = [only.filter((fact) => /\d/.test(fact)), only.filter((fact) => !/\d/.test(fact))];
+    if ((versions.length > 0 && !versions.includes(version)) || (iommus.length > 0 && !iommus.includes(iommu))) continue;
+    it(title, () => {
+      const subject = variant.make();
+      const side = new Side(subject.kernel, places(subject), () => 0n);
+      try {
+        const outcomes = operations.map((operation) => {
+          const outcome = side.run(operation);
+          if (variant.real && mayRaise(operation)) Atomics.wait(idle, 0, 0, interruptMilliseconds);
+          return outcome;
+        });
+        expect(outcomes.map(({ result }) => result)).toEqual(answers);
+        if (bytes !== undefined)
+          expect(
+            Buffer.from(outcomes.at(-1)?.bytes ?? [])
+              .toString('hex')
+              .replace(/(00)*$/, ''),
+          ).toBe(bytes);
+      } finally {
+        side.close();
+      }
+    });
+  }
+}
+
+/** How long an interrupt may take. */
+const interruptMilliseconds = 50;
+const idle = new Int32Array(new SharedArrayBuffer(4));
+
+function places({ edu, iommu }: Subject): Place[] {
+  return [{ name: 'edu', ...edu, noIommu: iommu === 'none', neighbours: [] }];
+}
