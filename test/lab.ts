@@ -33,12 +33,17 @@ const machines = [
 ];
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
- * speed at which the kernel does not wait for QEMU's link after a reset; and an nvme with a disk.
+ * speed at which the kernel does not wait for QEMU's link after a reset; and an nvme with a disk; and two more e1000e, with a cable
+ * between them.
  */
 const bridged = [
   ...['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'],
   ...['pcie-root-port,id=express,slot=9,x-speed=5', 'e1000e,bus=express'],
   'nvme,serial=lab',
+  ...['left', 'right'].flatMap((end, index) => [
+    `pcie-root-port,id=${end},slot=${11 + index},x-speed=5`,
+    `e1000e,bus=${end},hub=0,mac=52:54:00:00:00:0${index + 1}`,
+  ]),
 ];
 /** And, where virtual functions are tried, an nvme that has some. */
 const withVirtualFunctions = [

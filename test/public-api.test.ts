@@ -65,7 +65,7 @@ it('vfio', () => {
 it('vfio/sim', () => {
   expect(Object.keys(sim).sort()).toEqual(
     [
-      ...['Edu', 'Machine', 'Nvme', 'PciFunction'],
+      ...['Edu', 'Capture', 'E1000e', 'Machine', 'Nvme', 'PciFunction', 'readPcap', 'wire', 'writePcap'],
       ...['advancedFeatures', 'Capability', 'express', 'msi', 'msix', 'powerManagement', 'vendorSpecific'],
       ...['errorReporting', 'ExtendedCapability', 'manyFunctions', 'serialNumber', 'virtualFunctions'],
       ...['bit', 'bits', 'reg16', 'reg32', 'reg64', 'reg8', 'RegisterBlock', 'registers'],

@@ -54,12 +54,20 @@ function model(device: string): string {
   return device.split(',')[0] ?? device;
 }
 
+/** What puts network cards on one cable: `e1000e,hub=0`, as often as there are ends. */
+const cable = /,hub=(\d+)/;
+
 /**
  * QEMU's arguments for the devices asked for. An nvme without a drive gets the file that `emptyDisk` makes of a name, but one
  * of a subsystem can have no drive.
  */
 export function deviceArguments(devices: readonly string[], emptyDisk: (name: string) => string): string[] {
   return devices.flatMap((device, index) => {
+    const [part = '', hub] = cable.exec(device) ?? [];
+    if (hub !== undefined) {
+      const port = `port${index}`;
+      return ['-netdev', `hubport,id=${port},hubid=${hub}`, '-device', `${device.replace(part, '')},netdev=${port}`];
+    }
     if (model(device) !== 'nvme' || /,(drive|subsys)=/.test(device)) return ['-device', device];
     const disk = `disk${index}`;
     const file = emptyDisk(disk).replaceAll(',', ',,');

@@ -24,6 +24,8 @@ import { dma } from './dma.js';
 import { display } from './display.js';
 import { dmaLogging } from './dma-logging.js';
 import { driver } from './driver.js';
+import { e1000e } from './e1000e.js';
+import { edu } from './edu.js';
 import { express } from './express.js';
 import { faults } from './faults.js';
 import { features } from './features.js';
@@ -69,7 +71,7 @@ const suites = {
   ...{ files, mediatedNodes },
   ...{ pageTables, pageTableApi, pasids },
   ...{ virtualIommuHardware },
-  ...{ nvme },
+  ...{ edu, nvme, e1000e },
 };
 
 for (const variant of variants) {

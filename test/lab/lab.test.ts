@@ -35,6 +35,10 @@ describe('machines', () => {
   it('devices are passed on, and an nvme gets a disk', () => {
     const disk = (name: string): string => `/tmp/a,b/${name}`;
     expect(deviceArguments(['edu', 'e1000e,netdev=n0'], disk)).toEqual(['-device', 'edu', '-device', 'e1000e,netdev=n0']);
+    expect(deviceArguments(['nvme,serial=mine'], disk).join(' ')).toMatch(/-device nvme,serial=mine,drive=disk0$/);
+    expect(deviceArguments(['e1000e,bus=left,hub=3,mac=2:0:0:0:0:1'], disk)).toEqual([
+      ...['-netdev', 'hubport,id=port0,hubid=3', '-device', 'e1000e,bus=left,mac=2:0:0:0:0:1,netdev=port0'],
+    ]);
     expect(deviceArguments(['nvme'], disk).join(' ')).toMatch(/^-drive .*id=disk0.*file=\/tmp\/a,,b\/disk0 -device nvme,drive=disk0/);
   });
 

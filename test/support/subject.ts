@@ -8,9 +8,11 @@ import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { findDevices, type PciDevice } from '../../lib/pci/topology.js';
 import {
+  E1000e,
   Edu,
   Machine,
   Nvme,
+  wire,
   type ContainerProvider,
   type IommuKind,
   type KernelVersion,
@@ -42,6 +44,8 @@ export interface Subject {
   readonly express: Place;
   /** An NVMe controller with a disk of 64 MiB. */
   readonly nvme: Place;
+  /** Two e1000e, with a cable between them. */
+  readonly wired: readonly [Place, Place];
   /** A physical function and a virtual one of it, both with vfio-pci. */
   functions(): { readonly physical: Place; readonly virtual: Place };
   /** Resolves when a device that may sleep does. */
@@ -79,6 +83,12 @@ function simulated(
       const nvme = { address: '0000:00:04.0', group: 4 };
       const physical = { address: '0000:03:00.0', group: 8 };
       const virtual = { address: '0000:03:00.1', group: 9 };
+      const wired = [
+        { address: '0000:04:00.0', group: 10 },
+        { address: '0000:05:00.0', group: 11 },
+      ] as const;
+      const [left, right] = [new E1000e({ station: '52:54:00:00:00:01' }), new E1000e({ station: '52:54:00:00:00:02' })];
+      wire(left, right);
       const machine = new Machine({
         ...options,
         kernel: version,
@@ -90,6 +100,8 @@ function simulated(
           { model: new Edu(), address: '0000:01:02.0', group: 5, driver: 'virtio-pci', hostDriver: 'virtio-pci' },
           { ...express, model: new ExpressFunction() },
           { ...nvme, model: new Nvme({ serial: 'lab' }) },
+          { ...wired[0], model: left },
+          { ...wired[1], model: right },
           { ...physical, model: new ExpressFunction({ hasVirtualFunctions: true }) },
           { ...virtual, model: new ExpressFunction(), physicalFunction: physical.address },
         ],
@@ -103,6 +115,7 @@ function simulated(
         shared,
         express,
         nvme,
+        wired,
         functions: () => ({ physical, virtual }),
         asleep: async () => {},
         unbind: (address) => machine.unbind(address),
@@ -118,6 +131,7 @@ export function byContainer({ container }: Variant): <T>(vfio: T, iommufd: T) =>
 
 const byIommufd = (container: ContainerProvider): string => (container === 'iommufd' ? ', container by iommufd' : '');
 
+const cardId = { vendor: 0x8086, device: 0x10d3 };
 const nvmeId = { vendor: 0x1b36, device: 0x0010 };
 
 /** In the lab: the kernel the test runs on. The lab says which machine it is. */
@@ -151,9 +165,15 @@ function real(iommu: IommuKind, container: ContainerProvider): Variant {
           return place(true);
         },
         get express() {
-          const [device] = findDevices(kernel, { vendor: 0x8086, device: 0x10d3 });
+          const [device] = findDevices(kernel, cardId);
           if (device?.group === undefined) throw new Error('The machine lacks an e1000e, in an IOMMU group');
           return { address: device.address, group: device.group };
+        },
+        get wired() {
+          const [, ...cards] = findDevices(kernel, cardId);
+          const [left, right] = cards.flatMap(({ address, group }) => (group === undefined ? [] : [{ address, group }]));
+          if (left === undefined || right === undefined) throw new Error('The machine lacks two e1000e behind another, in IOMMU groups');
+          return [left, right] as const;
         },
         get nvme() {
           const device = findDevices(kernel, nvmeId).find(({ address }) => address.startsWith('0000:00:'));
@@ -218,6 +238,9 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKern
         },
         get nvme(): Place {
           throw new Error('This machine has no nvme');
+        },
+        get wired(): readonly [Place, Place] {
+          throw new Error('This machine has no cards');
         },
         functions: () => {
           throw new Error('This machine has no virtual functions');

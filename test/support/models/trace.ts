@@ -1,10 +1,10 @@
 /** What a driver and a device say to each other, in lines: the same of every kernel and device that is alike. */
 import type { DmaBuffer, Mmio } from '../../../lib/index.js';
 
-/** A register's name at an offset; one that holds an address, or a half of one, is printed as what lies there. */
+/** A register's name at an offset; one that holds an address, or the low half of one, is printed as what lies there. */
 export interface RegisterName {
   readonly name: string;
-  readonly address?: boolean;
+  readonly address?: boolean | 'high half';
 }
 
 type Width = 8 | 16 | 32 | 64;
@@ -28,11 +28,11 @@ export class Trace {
     return this.lines.splice(0);
   }
 
-  /** The registers, of which every access becomes a line. */
-  registers(mmio: Mmio, nameOf: (offset: number) => RegisterName): Mmio {
+  /** The registers, of which every access becomes a line. `owner` is what the names of their device's buffers begin with. */
+  registers(mmio: Mmio, nameOf: (offset: number) => RegisterName, owner = ''): Mmio {
     const say = (verb: string, width: Width, offset: number, value: number | bigint): void => {
       const { name, address = false } = nameOf(offset);
-      const said = address ? this.#place(BigInt(value), width) : undefined;
+      const said = address === 'high half' ? '<high half>' : address ? this.#place(BigInt(value), width, owner) : undefined;
       this.note(`${verb}${width} ${name} ${said ?? `0x${value.toString(16)}`}`);
     };
     const read = <T extends number | bigint>(width: Width, load: (offset: number) => T) => {
@@ -60,11 +60,11 @@ export class Trace {
     };
   }
 
-  #place(value: bigint, width: Width): string | undefined {
+  #place(value: bigint, width: Width, owner: string): string | undefined {
     for (const [name, { iova, size }] of this.#buffers) {
+      if (!name.startsWith(owner)) continue;
       if (width === 64 && value >= iova && value < iova + BigInt(size)) return `<${name}${offsetFrom(iova, value)}>`;
       if (width === 32 && value === (iova & 0xffff_ffffn)) return `<${name}, low half>`;
-      if (width === 32 && value !== 0n && value === iova >> 32n) return `<${name}, high half>`;
     }
     return undefined;
   }

@@ -76,7 +76,8 @@ export class Nvme extends PciFunction {
   /** The completion queues' bits of the INTx line, and how many of them have something to take. */
   #lines = 0;
   #queuesWithCompletions = 0;
-  readonly #born = performance.now();
+  /** When it was first enabled: its hours count from there. */
+  #born: number | undefined;
 
   constructor({ size = 64 << 20, blockSize = 512, serial = 'simulated' }: NvmeOptions = {}) {
     super(nvmeIdentity({ vectors, barSize: 0x4000 }));
@@ -179,7 +180,8 @@ export class Nvme extends PciFunction {
     const queue = new CompletionQueue({ id: 0, address: completions, size: lastCompletion + 1 }, 0);
     this.#completions.set(0, queue);
     this.#submissions.set(0, new SubmissionQueue({ id: 0, address: submissions, size: lastSubmission + 1 }, queue));
-    this.#features.restartTimestamp(performance.now());
+    this.#born ??= this.clock.now;
+    this.#features.restartTimestamp(this.clock.now);
     return true;
   }
 
@@ -291,7 +293,7 @@ export class Nvme extends PciFunction {
     const size = logSize(log);
     if (size === undefined || offset >= size) return status.invalidField;
     const request = { log, namespace: command.namespace, commandSet: command.word(14) >>> 24 };
-    const hours = Math.floor((performance.now() - this.#born) / 3_600_000);
+    const hours = Math.floor((this.clock.now - (this.#born ?? 0)) / 3_600_000);
     const { tooHotOrCold } = this.#features;
     const bytes = readLog(request, { disk: this.#namespace, tooHotOrCold, commandSets: this.#configuration.commandSet, hours });
     if (typeof bytes === 'number') return bytes;
@@ -306,7 +308,7 @@ export class Nvme extends PciFunction {
     return {
       queuePairs,
       queuesCreated: this.#queuesCreated,
-      now: () => performance.now(),
+      now: () => this.clock.now,
       send: (bytes) => send(dma, command, bytes, pageSize),
       receive: (bytes) => receive(dma, command, bytes, pageSize),
       temperatureEvent: () => {
