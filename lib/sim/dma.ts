@@ -94,8 +94,15 @@ export interface DmaFault {
     | 'not writable'
     | 'bus mastering is off'
     | 'frozen after an error'
+    | 'failed on purpose'
+    | 'the device is silent'
     | 'PASID not bound'
     | 'page table not reachable';
+}
+
+/** What is wrong with the device. */
+interface Broken {
+  refuses(iova: bigint, size: number): DmaFault['reason'] | undefined;
 }
 
 /**
@@ -107,12 +114,14 @@ export class DmaPort {
   readonly #translation: Translation;
   readonly #mastering: () => boolean;
   readonly #faults: DmaFault[];
+  readonly #broken: Broken | undefined;
 
-  constructor(device: string, translation: Translation, mastering: () => boolean, faults: DmaFault[]) {
+  constructor(device: string, translation: Translation, mastering: () => boolean, faults: DmaFault[], broken?: Broken) {
     this.#device = device;
     this.#translation = translation;
     this.#mastering = mastering;
     this.#faults = faults;
+    this.#broken = broken;
   }
 
   /** Nothing leaves the device, its message-signalled interrupts included. */
@@ -142,12 +151,13 @@ export class DmaPort {
     done: (moved: boolean) => void,
   ): void {
     const access = this.#describe(direction, iova, bytes, options);
-    const finish = (found: Translated): void => done(this.#move(access, bytes, this.#refusal ?? found));
+    const refusal = this.#refusal(access);
+    const finish = (found: Translated): void => done(this.#move(access, bytes, refusal ?? this.#stopped ?? found));
     const { domain } = this.#translation;
-    if (this.#refusal === undefined && hasPasid(access) && domain?.pasids !== undefined) domain.pasids.translateOnDemand(access, finish);
-    else if (this.#refusal === undefined && !hasPasid(access) && domain?.translateOnDemand !== undefined)
+    if (refusal === undefined && hasPasid(access) && domain?.pasids !== undefined) domain.pasids.translateOnDemand(access, finish);
+    else if (refusal === undefined && !hasPasid(access) && domain?.translateOnDemand !== undefined)
       domain.translateOnDemand(access, finish);
-    else finish(this.#refusal ?? this.#translate(access));
+    else finish(refusal ?? this.#translate(access));
   }
 
   #describe(direction: 'read' | 'write', iova: bigint, bytes: Uint8Array, options?: PasidOptions): Access {
@@ -157,11 +167,15 @@ export class DmaPort {
 
   #access(direction: 'read' | 'write', iova: bigint, bytes: Uint8Array, options?: PasidOptions): boolean {
     const access = this.#describe(direction, iova, bytes, options);
-    return this.#move(access, bytes, this.#refusal ?? this.#translate(access));
+    return this.#move(access, bytes, this.#refusal(access) ?? this.#translate(access));
+  }
+
+  #refusal({ iova, size }: Access): DmaFault['reason'] | undefined {
+    return this.#stopped ?? this.#broken?.refuses(iova, size);
   }
 
   /** Why nothing leaves the device, wherever to. */
-  get #refusal(): DmaFault['reason'] | undefined {
+  get #stopped(): DmaFault['reason'] | undefined {
     if (!this.#mastering()) return 'bus mastering is off';
     return this.stopped ? 'frozen after an error' : undefined;
   }

@@ -1,6 +1,8 @@
 /** `vfio/sim`: machines that need no kernel. */
 export type { Clock, TimeKind } from './clock.js';
 export { failEach, type FailEachOptions, type FailEachProblem, type FailEachReport, type FailEachRun } from './fail-each.js';
+export type { DmaFailure } from './device-faults.js';
+export type { MachineDevice } from './machine-device.js';
 export { Machine, type DeviceOptions, type MachineOptions } from './machine.js';
 export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';
 export { Edu, type EduOptions } from './models/edu.js';

@@ -5,6 +5,7 @@ import { GroupTable } from './group-table.js';
 import type { Operation } from './iommufd/operation.js';
 import { SimulatedKernel } from './kernel.js';
 import { mediatedDrivers, type MediatedDriver } from './mdev/drivers.js';
+import { MachineDevice } from './machine-device.js';
 import { MdevBus } from './mdev/parent.js';
 import type { PciFunction } from './pci/function.js';
 import { LockedMemory, type ContainerProvider, type Platform } from './platform.js';
@@ -92,7 +93,7 @@ export class Machine {
   readonly clock: Clock;
   /** Device accesses that reached no memory, oldest first. */
   readonly faults: DmaFault[] = [];
-  readonly #slots: readonly PciSlot[];
+  readonly #slots: PciSlot[];
   readonly #vsva2020: Vsva2020 | undefined;
   readonly #platform: Platform;
   readonly #mediated: MdevBus;
@@ -162,7 +163,7 @@ export class Machine {
       slots.push(slot);
       const mastering = (): boolean => options.model.mastering;
       options.model.connect({
-        dma: new DmaPort(address, group ?? { domain: physical, dmaStopped: false }, mastering, this.faults),
+        dma: new DmaPort(address, group ?? { domain: physical, dmaStopped: false }, mastering, this.faults, options.model.faults),
         clock,
         place,
         interruptLine: interruptLine(address),
@@ -207,6 +208,18 @@ export class Machine {
     });
     if (slot === undefined) this.#mediated.remove(address);
     else slot.unbind();
+  }
+
+  /** One of its devices, by its address or its model, to have something go wrong with it. */
+  device(which: string | PciFunction): MachineDevice {
+    const slot = this.#slots.find(({ address, pciFunction }) => which === address || which === pciFunction);
+    if (slot === undefined) throw expected('the address or the model of a device of the machine', 'which', which);
+    return new MachineDevice(slot, async ({ address, pciFunction }) => {
+      pciFunction.faults.silent = true;
+      await this.unbind(address);
+      slot.remove();
+      if (this.#slots.includes(slot)) this.#slots.splice(this.#slots.indexOf(slot), 1);
+    });
   }
 
   /**

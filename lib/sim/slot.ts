@@ -118,6 +118,15 @@ export class PciSlot implements PciPlace {
     this.#group = undefined;
   }
 
+  /** Takes it out of the machine. It has no driver any more. */
+  remove(): void {
+    const group = this.#group;
+    this.#group = undefined;
+    if (group === undefined) return;
+    group.slots.splice(group.slots.indexOf(this), 1);
+    if (group.slots.length === 0) this.#groups.remove(group);
+  }
+
   #enter(group: IommuGroup | undefined): void {
     this.#group = group;
     group?.slots.push(this);

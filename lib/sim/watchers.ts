@@ -38,13 +38,19 @@ class TurnWatch implements Watch {
     this.#stopped = stopped;
   }
 
+  /** What has just come is told in the next turn, even if nothing else keeps the process alive until then. */
   wake(): void {
+    this.#schedule();
+    this.#turn?.ref();
+  }
+
+  #schedule(): void {
     if (!this.#active || this.#turn !== undefined) return;
     this.#turn = setImmediate(() => {
       this.#turn = undefined;
       if (!this.#active || !this.#readable()) return;
       // Asked again before the callback runs: one that throws is called again all the same.
-      this.wake();
+      this.#schedule();
       this.#ready();
     });
     if (!this.#referenced) this.#turn.unref();

@@ -37,6 +37,7 @@ import {
 } from '../../abi/pci.js';
 import { expected } from '../../kernel/error.js';
 import type { Clock } from '../clock.js';
+import { DeviceFaults } from '../device-faults.js';
 import type { DmaPort } from '../dma.js';
 import type { Width } from '../mapping.js';
 import { addressBits, adjustedRead, adjustedWrite, resolveBars, type Bar, type BarOptions } from './bar.js';
@@ -108,9 +109,13 @@ export abstract class PciFunction {
   readonly #advancedFeaturesAt: number | undefined;
   readonly #space: ConfigSpace;
   readonly #blocks: AttachedBlock[] = [];
+  /** What is wrong with it on purpose: nothing the model itself need know of. */
+  readonly faults = new DeviceFaults();
   sink: InterruptSink | undefined;
   #connection: Connection | undefined;
+  /** The line's level, and what the model wants it to be: what is wrong with the device may stand between. */
   #intx = false;
+  #wantsIntx = false;
 
   constructor(identity: PciIdentity) {
     const { capabilities = [], extendedCapabilities = [] } = identity;
@@ -216,21 +221,24 @@ export abstract class PciFunction {
 
   /** A read of a BAR as it arrives on the bus. */
   busRead(bar: number, offset: number, width: Width): bigint {
+    if (this.faults.silent) return (1n << BigInt(8 * width)) - 1n;
     return this.msix?.read(bar, offset, width) ?? adjustedRead(this.#access(bar), offset, width, (at, size) => this.readBar(bar, at, size));
   }
 
   /** A write to a BAR as it arrives on the bus. */
   busWrite(bar: number, offset: number, width: Width, value: bigint): void {
+    if (this.faults.silent) return;
     if (this.msix?.write(bar, offset, width, value) === true) this.#sendPending();
     else adjustedWrite(this.#access(bar), offset, width, value, (at, size, part) => this.writeBar(bar, at, size, part));
   }
 
   readConfig(at: number, width: ConfigWidth): number {
-    return this.#space.read(at, width);
+    return this.faults.silent ? 2 ** (8 * width) - 1 : this.#space.read(at, width);
   }
 
   /** A write to configuration space as it arrives on the bus: what can be written is, and what that sets off happens. */
   writeConfig(at: number, width: ConfigWidth, value: number): void {
+    if (this.faults.silent) return;
     const power = this.powerState;
     this.#space.write(at, width, value);
     if (power === D3hot && this.powerState === D0) this.poweredUp();
@@ -310,6 +318,15 @@ export abstract class PciFunction {
   }
 
   protected setIntx(asserted: boolean): void {
+    this.#wantsIntx = asserted;
+    const set = (): void => {
+      if (this.#wantsIntx === asserted) this.#moveIntx(asserted);
+    };
+    if (asserted && !this.#intx && this.sink !== undefined) this.faults.deliver(this.clock, set);
+    else set();
+  }
+
+  #moveIntx(asserted: boolean): void {
     this.#intx = asserted;
     const status = this.config.getUint16(PCI_STATUS, true);
     this.config.setUint16(PCI_STATUS, asserted ? status | PCI_STATUS_INTERRUPT : status & ~PCI_STATUS_INTERRUPT, true);
@@ -317,7 +334,7 @@ export abstract class PciFunction {
   }
 
   #send(vector: number): void {
-    if (this.mastering && !this.dma.stopped) this.sink?.msi(vector);
+    if (this.mastering && !this.dma.stopped) this.faults.deliver(this.clock, () => this.sink?.msi(vector));
   }
 
   /** Messages that waited and are not masked any more. */

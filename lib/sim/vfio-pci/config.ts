@@ -88,7 +88,7 @@ export class VirtualConfig {
     this.#sizeBars();
     for (let i = 0; i < bytes.byteLength; i += 1) {
       const virtual = this.#virtual.getUint8(offset + i);
-      bytes[i] = (this.#copy.getUint8(offset + i) & virtual) | (this.#hardware.config.getUint8(offset + i) & ~virtual);
+      bytes[i] = (this.#copy.getUint8(offset + i) & virtual) | (this.#hardware.readConfig(offset + i, 1) & ~virtual);
     }
     return bytes.byteLength;
   }

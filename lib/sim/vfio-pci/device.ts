@@ -176,6 +176,11 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     this.irqs.request();
   }
 
+  /** The bus tells of an error that cannot be corrected. */
+  reportError(): void {
+    this.#state?.irqs.reportError();
+  }
+
   get config(): VirtualConfig {
     return this.#open.config;
   }

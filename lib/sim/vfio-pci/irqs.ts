@@ -86,6 +86,11 @@ export class Irqs {
     this.#single.get(VFIO_PCI_REQ_IRQ_INDEX)?.signal();
   }
 
+  /** The bus told of an error that cannot be corrected. */
+  reportError(): void {
+    this.#single.get(VFIO_PCI_ERR_IRQ_INDEX)?.signal();
+  }
+
   release(): void {
     if (this.#enabled === VFIO_PCI_INTX_IRQ_INDEX) this.#disableIntx();
     else if (this.#enabled !== undefined) this.#disableMsi();

@@ -131,6 +131,8 @@ function msixMappable(): Uint8Array {
 function reset(device: Target): number {
   if (device.hardware.functionReset === undefined) return -errno.EINVAL;
   device.revokeMemory();
+  // The kernel waits until the function answers again, and gives up.
+  if (device.hardware.faults.silent) return -errno.ENOTTY;
   resetFunction(device.hardware);
   return 0;
 }
