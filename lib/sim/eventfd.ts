@@ -4,6 +4,7 @@ import type { Watch } from '../kernel/kernel.js';
 import { OpenFile } from './open-file.js';
 import { Watchers } from './watchers.js';
 
+/** What writers can bring it to; the kernel itself can go one further. */
 const most = 0xffff_ffff_ffff_fffen;
 
 /** eventfd(2): a 64-bit counter that is readable while it is not zero. */
@@ -28,9 +29,9 @@ export class Eventfd extends OpenFile {
     return this.#count !== 0n;
   }
 
-  /** eventfd_signal(): adds one, and stays at the most there can be. */
+  /** eventfd_signal(): adds one, and stays at the most that 64 bits hold. */
   signal(): void {
-    if (this.#count < most) this.#count += 1n;
+    if (this.#count <= most) this.#count += 1n;
     this.#wake();
   }
 

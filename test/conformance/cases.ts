@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { findDevice } from '../../lib/pci/topology.js';
 import type { CaseFile } from '../differential/report.js';
 import type { Place } from '../differential/places.js';
 import { mayRaise } from '../differential/sequence.js';
@@ -58,6 +59,7 @@ export function cases(variant: Variant): void {
 const interruptMilliseconds = 50;
 const idle = new Int32Array(new SharedArrayBuffer(4));
 
-function places({ edu, iommu }: Subject): Place[] {
-  return [{ name: 'edu', ...edu, noIommu: iommu === 'none', neighbours: [] }];
+function places({ kernel, edu, iommu }: Subject): Place[] {
+  const { node } = findDevice(kernel, edu.address);
+  return [{ name: 'edu', ...edu, noIommu: iommu === 'none', node, neighbours: [] }];
 }

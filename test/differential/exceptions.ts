@@ -14,12 +14,20 @@ export const exceptions: readonly Exception[] = [];
 export const leftOut: readonly Pick<Exception, 'name' | 'reason'>[] = [
   { name: 'time', reason: "edu's factorial and its transfers take the time they take: what is read meanwhile is chance" },
   {
+    name: 'an eventfd that an interrupt signals and that unmasks it',
+    reason: 'both kernels deliver the interrupt again and again until the device takes it back: how often is chance',
+  },
+  {
     name: 'offsets of IOEVENTFD from 2^63 on',
     reason: 'the kernel takes them for a BAR with a number below 0, and goes on with what lies in front of its tables: anything may follow',
   },
   {
     name: 'on AMD, INTx that waits when it is enabled',
     reason: "QEMU's interrupt remapping loses what an INTx line asserted before Linux set the line up; Intel's delivers it",
+  },
+  {
+    name: 'mappings of /dev/iommu for neither reading nor writing',
+    reason: 'Linux 7.3 takes them and warns in its log at each, and a warning fails a run in the lab',
   },
   {
     name: "memory that is not the run's own",

@@ -1,5 +1,12 @@
 /** Makes sequences, one operation after the other, each with a view to what the ones before it brought about. */
-import { VFIO_DEVICE_SET_IRQS } from '../../lib/abi/vfio/irq.js';
+import {
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FILE,
+  IOMMU_IOAS_MAP_READABLE,
+  IOMMU_IOAS_MAP_WRITEABLE,
+} from '../../lib/abi/iommufd/ioas.js';
+import { VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_ACTION_TYPE_MASK } from '../../lib/abi/vfio/irq.js';
 import { anyRequest } from './draft.js';
 import type { Call, Operation } from './operation.js';
 import type { Shape } from './places.js';
@@ -28,6 +35,8 @@ export class Generator {
   /** A device may hold its INTx line. */
   #asserted = false;
   readonly #iommu: string;
+  /** What each eventfd was given to SET_IRQS for. */
+  readonly #actions = new Map<string, number>();
 
   constructor(seed: number, { iommu, places }: Shape) {
     this.#iommu = iommu;
@@ -39,7 +48,7 @@ export class Generator {
   }
 
   next(): Operation {
-    while (this.#waiting.length === 0) this.#waiting.push(...this.#choose());
+    while (this.#waiting.length === 0) this.#waiting.push(...this.#choose().filter((call) => this.#ends(call) && !warns(call)));
     const call = this.#calm(this.#waiting[0] as Call) ?? (this.#waiting.shift() as Call);
     const id = this.#next;
     this.#next += 1;
@@ -49,6 +58,16 @@ export class Generator {
   /** What the operation did. */
   learn(operation: Operation, result: string): void {
     this.#world.learn(operation, result);
+  }
+
+  /** Whether it leaves no eventfd that lets an interrupt through when that comes: as long as it is held, it comes again. */
+  #ends(call: Call): boolean {
+    if (call.call !== 'ioctl' || call.request !== VFIO_DEVICE_SET_IRQS.name) return true;
+    const action = Number(call.fields?.['flags'] ?? 0) & VFIO_IRQ_SET_ACTION_TYPE_MASK;
+    const eventfds = (call.words ?? []).map(([, value]) => String(value));
+    if (eventfds.some((name) => (this.#actions.get(name) ?? action) !== action)) return false;
+    for (const name of eventfds) this.#actions.set(name, action);
+    return true;
   }
 
   /** What has to come first on a machine that does not deliver an INTx that waits: the device is told to take it back. */
@@ -85,3 +104,10 @@ export class Generator {
     return undefined;
   }
 }
+
+/** A mapping for /dev/iommu that devices may neither read nor write. */
+function warns(call: Call): boolean {
+  if (call.call !== 'ioctl' || !mappers.includes(call.request) || call.fields === undefined) return false;
+  return (Number(call.fields['flags'] ?? 0) & (IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE)) === 0;
+}
+const mappers: readonly string[] = [IOMMU_IOAS_MAP.name, IOMMU_IOAS_MAP_FILE.name, IOMMU_IOAS_COPY.name];

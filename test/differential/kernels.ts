@@ -9,7 +9,7 @@ import type { FdTable } from '../../lib/sim/open-file.js';
 import type { Operation } from './operation.js';
 import { findShape, makeMachine, usualShape, type Shape } from './places.js';
 import type { Pair } from './sequence.js';
-import { Side } from './side.js';
+import { putRegisters, Side } from './side.js';
 
 /** Two kernels on machines of one shape. */
 export interface Kernels {
@@ -35,9 +35,11 @@ export function realAndSimulated(): Kernels {
         left,
         right,
         close(operations) {
+          const changed = operations.some(changesRegisters) ? shape.places : [];
+          const closed = changed.filter(({ name }) => !left.setRegisters(name, registers));
           left.close();
           right.close();
-          if (operations.some(changesRegisters)) for (const { address } of shape.places) putBack(kernel, address);
+          for (const { address } of closed) putBack(kernel, address);
         },
         settle() {
           for (let waited = 0; !late && left.counters() !== right.counters(); waited += 1) {
@@ -89,16 +91,17 @@ function changesRegisters({ call }: Operation): boolean {
   return call === 'pwrite' || call === 'store';
 }
 
-/** Gives the registers of an edu the values they have when the machine starts. A device that does not open was not changed. */
+/** The registers of an edu as they are when the machine starts. */
+const registers = new Map<number, bigint>([0x20, 0x80, 0x88, 0x90].map((register) => [register, 0n] as const))
+  .set(0x04, 0xffff_ffffn)
+  .set(0x64, 0xffff_ffffn);
+
+/** A device that does not open was not changed. */
 function putBack(kernel: Kernel, address: string): void {
   const opened = tryOpen(kernel, address);
   if (opened === undefined) return;
   using device = opened;
-  const { mmio } = device.device.region(0);
-  mmio.write32(0x04, 0xffff_ffff);
-  mmio.write32(0x20, 0);
-  mmio.write32(0x64, 0xffff_ffff);
-  for (const register of [0x80, 0x88, 0x90]) mmio.write64(register, 0n);
+  putRegisters(kernel, device.device.fd, registers);
 }
 
 function tryOpen(kernel: Kernel, address: string): ReturnType<typeof openDevice> | undefined {

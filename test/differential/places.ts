@@ -1,6 +1,6 @@
 /** The machine as both kernels have it: what is found on the real one, and a simulated machine of the same shape. */
 import type { Kernel } from '../../lib/kernel/kernel.js';
-import { findDevices, groupDevices, type PciDevice } from '../../lib/pci/topology.js';
+import { findDevice, findDevices, groupDevices, type PciDevice } from '../../lib/pci/topology.js';
 import { mockKernel } from '../support/mock/kernel.js';
 import { Edu, Machine, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
 
@@ -10,6 +10,8 @@ export interface Place {
   readonly address: string;
   readonly group: number;
   readonly noIommu: boolean;
+  /** Its own node. */
+  readonly node: string | undefined;
   /** Devices of its group that a host driver has. */
   readonly neighbours: readonly PciDevice[];
 }
@@ -24,12 +26,12 @@ const edu = { vendor: 0x1234, device: 0x11e8 };
 
 /** The devices of the machine that are simulated too. */
 export function findShape(kernel: Kernel, version: KernelVersion, iommu: IommuKind): Shape {
-  const places = findDevices(kernel, edu).flatMap(({ address, group, noIommu }): Place[] => {
+  const places = findDevices(kernel, edu).flatMap(({ address, group, noIommu, node }): Place[] => {
     if (group === undefined) return [];
     const neighbours = groupDevices(kernel, group).filter(
       (other) => other.address !== address && other.driver !== 'vfio-pci' && other.classCode >> 16 !== 0x06,
     );
-    return [{ name: address.startsWith('0000:00:') ? 'edu' : 'shared', address, group, noIommu, neighbours }];
+    return [{ name: address.startsWith('0000:00:') ? 'edu' : 'shared', address, group, noIommu, node, neighbours }];
   });
   // A second device of a machine without an IOMMU.
   return {
@@ -41,12 +43,11 @@ export function findShape(kernel: Kernel, version: KernelVersion, iommu: IommuKi
 
 /** What the lab's own machines look like, for runs that have no lab. */
 export function usualShape(version: KernelVersion, iommu: IommuKind): Shape {
-  const alone = { name: 'edu', address: '0000:00:03.0', group: 3, noIommu: iommu === 'none', neighbours: [] };
-  if (iommu === 'none') {
-    const other = { ...alone, name: 'other', address: '0000:00:04.0', group: 1 };
-    return { version, iommu, places: [{ ...alone, group: 0 }, other] };
-  }
-  return { version, iommu, places: [alone] };
+  const none = iommu === 'none';
+  const alone = { name: 'edu', address: '0000:00:03.0', group: none ? 0 : 3, noIommu: none, node: undefined, neighbours: [] };
+  const places = none ? [alone, { ...alone, name: 'other', address: '0000:00:04.0', group: 1 }] : [alone];
+  const { kernel } = makeMachine({ version, iommu, places });
+  return { version, iommu, places: places.map((place) => ({ ...place, node: findDevice(kernel, place.address).node })) };
 }
 
 /** A machine that nobody used, of that shape, with the lab's kernel, which is one built for tests. */

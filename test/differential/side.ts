@@ -8,7 +8,6 @@ import { VFIO_DEVICE_FEATURE } from '../../lib/abi/vfio/feature.js';
 import { VFIO_GROUP_GET_DEVICE_FD } from '../../lib/abi/vfio/group.js';
 import { check } from '../../lib/kernel/error.js';
 import type { Kernel, Mapping } from '../../lib/kernel/kernel.js';
-import { findDevice } from '../../lib/pci/topology.js';
 import type { Ioctl, Operation, Value, Width, Word } from './operation.js';
 import type { Place } from './places.js';
 
@@ -23,9 +22,11 @@ export interface Outcome {
 /** What an eventfd holds, without taking it. */
 export type Peek = (fd: number) => bigint;
 
-/** What sequences use of memory: lists and bitmaps at the front, then what devices are given, with room behind it. */
+/** What sequences use of memory: what devices are given, with room behind it for the longest mapping, and lists and bitmaps. */
+const memorySize = 0x22_0000;
 const scratchSize = 0x4000;
-const areaSize = 0x40_0000;
+/** Both kernels have it at a multiple of this: /dev/iommu chooses IOVAs by how an address is aligned. */
+const alignment = 0x20_0000;
 /** As much of the argument as a kernel is shown, and as much of it as is compared when the length word says less. */
 const argumentSize = 4096;
 const comparedSize = 256;
@@ -45,6 +46,8 @@ interface Mark {
 
 export class Side {
   readonly kernel: Kernel;
+  /** The memory for lists and bitmaps as it is. */
+  readonly scratch: Uint8Array;
   readonly #places: readonly Place[];
   readonly #area: Mapping & { readonly memory: ArrayBuffer };
   readonly #address: bigint;
@@ -53,6 +56,8 @@ export class Side {
   readonly #mappings = new Map<string, Mapping>();
   readonly #open = new Map<string, number>();
   readonly #eventfds = new Set<string>();
+  /** The names of those that are open, by what their fds are called. */
+  readonly #devices = new Map<string, string>();
   readonly #peek: Peek;
 
   /** `peek` tells what an eventfd of the kernel holds. */
@@ -60,15 +65,17 @@ export class Side {
     this.kernel = kernel;
     this.#peek = peek;
     this.#places = places;
-    const area = kernel.mmap(-1, areaSize, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, 0);
+    const area = kernel.mmap(-1, memorySize + scratchSize + alignment, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, 0);
     if (typeof area === 'number') throw new Error(`No memory: ${area}`);
     this.#area = area as Mapping & { memory: ArrayBuffer };
-    this.#address = kernel.addressOf(this.#area.memory);
+    const address = kernel.addressOf(this.#area.memory);
+    this.#address = (address + BigInt(alignment - 1)) & -BigInt(alignment);
+    this.scratch = new Uint8Array(this.#area.memory, Number(this.#address - address) + memorySize, scratchSize);
   }
 
-  /** The memory for lists and bitmaps as it is. */
-  get scratch(): Uint8Array {
-    return new Uint8Array(this.#area.memory, 0, scratchSize);
+  /** Writes registers of the device, if it is open: whether it was. */
+  setRegisters(name: string, values: ReadonlyMap<number, bigint>): boolean {
+    return [...this.#open].some(([ref, fd]) => this.#devices.get(ref) === name && putRegisters(this.kernel, fd, values));
   }
 
   /** What the eventfds hold, in the order they were made. */
@@ -98,6 +105,7 @@ export class Side {
     const { kernel } = this;
     switch (operation.call) {
       case 'open':
+        this.#devices.set(`#${operation.id}`, operation.path.replace(/^node /, ''));
         return this.#gives(operation, kernel.open(this.#path(operation.path), O_RDWR));
       case 'close': {
         const name = String(operation.file);
@@ -153,6 +161,7 @@ export class Side {
     const request = byName.get(operation.request);
     if (request === undefined) throw new Error(`No request is called ${operation.request}`);
     const fd = this.#fd(operation.file);
+    if (operation.text !== undefined) this.#devices.set(`#${operation.id}`, operation.text.replace(/^@/, ''));
     if (operation.value !== undefined || request.argument === 'none' || request.argument === 'number')
       return this.#answers(operation, this.kernel.ioctl(fd, request.number, operation.value ?? 0), empty);
     const argument = this.#argument.fill(0);
@@ -245,7 +254,7 @@ export class Side {
     const place = this.#places.find((candidate) => candidate.name === name);
     if (place === undefined) return path;
     if (kind === 'group') return `/dev/vfio/${place.noIommu ? 'noiommu-' : ''}${place.group}`;
-    return findDevice(this.kernel, place.address).node ?? '/dev/vfio/devices/none';
+    return place.node ?? '/dev/vfio/devices/none';
   }
 
   #fd(value: Value): number {
@@ -261,11 +270,21 @@ export class Side {
     if (value.startsWith('#')) return this.#numbers.get(value) ?? (value.includes('.') ? 0n : BigInt(nothing));
     const [, area, offset] = /^(memory|scratch)\+(0x[0-9a-f]+)$/.exec(value) ?? [];
     if (offset === undefined) return BigInt(value);
-    return this.#address + BigInt(area === 'memory' ? scratchSize : 0) + BigInt(offset);
+    return this.#address + BigInt(area === 'memory' ? 0 : memorySize) + BigInt(offset);
   }
 }
 
 const empty = new Uint8Array(0);
+
+/** Registers of BAR 0, each written whole. */
+export function putRegisters(kernel: Kernel, fd: number, values: ReadonlyMap<number, bigint>): boolean {
+  return [...values].every(([register, value]) => {
+    const width = register < 0x80 ? 4 : 8;
+    const bytes = new Uint8Array(width);
+    write(new DataView(bytes.buffer), 0, width, value);
+    return kernel.pwrite(fd, bytes, register) === width;
+  });
+}
 
 /** Whether the number differs between the kernels. Ids do not: both give the lowest that is free. */
 function isLocal(value: Value): boolean {

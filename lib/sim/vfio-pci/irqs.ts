@@ -28,6 +28,7 @@ export class Irqs {
   readonly #single = new Map<number, Eventfd>();
   /** Unmasks INTx when signalled: the resample eventfd. */
   #unmaskOn: { stop(): void } | undefined;
+  #unmasking = false;
   #masked = false;
   #virtuallyDisabled = false;
   #msiQueue = 0;
@@ -123,7 +124,7 @@ export class Irqs {
       eventfd.drop();
       return -errno.EBUSY;
     }
-    const stop = eventfd.onSignal(() => this.#unmask());
+    const stop = eventfd.onSignal(() => this.#unmaskBySignal());
     this.#unmaskOn = {
       stop: () => {
         stop();
@@ -287,6 +288,22 @@ export class Irqs {
   #mask(): void {
     this.#hardwareDisable(true);
     if (this.#enabled === VFIO_PCI_INTX_IRQ_INDEX) this.#masked = true;
+  }
+
+  /**
+   * The eventfd may be the one that the delivery signals, and then it goes round until the device takes the interrupt back:
+   * in the kernel a worker does, here each turn of the event loop.
+   */
+  #unmaskBySignal(): void {
+    if (this.#unmasking) {
+      setImmediate(() => {
+        if (this.#unmaskOn !== undefined) this.#unmaskBySignal();
+      }).unref();
+      return;
+    }
+    this.#unmasking = true;
+    this.#unmask();
+    this.#unmasking = false;
   }
 
   #unmask(): void {

@@ -140,19 +140,22 @@ function access(file: LiveFile, random: Random): Call {
     const raising = random.chance(0.3);
     const at = raising ? random.pick(interruptRegisters) : random.chance(0.85) ? random.pick(quietRegisters) : oddOffset(random);
     const length = random.chance(0.8) ? 4 : random.pick([0, 1, 2, 3, 5, 8, 8, 12]);
+    if (length > 4 && !raising && at < 0x80) return { call: 'pread', file: file.ref, offset: regionOffset(0, at), length };
     const written = raising ? random.pick([1, 1, 2, 0x100, 0xff]) : random.below(256);
     if (raising || random.chance(0.4))
       return pwrite(
         file,
         0,
         at,
-        Array.from({ length }, (_, index) => (index < 2 ? (written >> (8 * index)) & 0xff : 0)),
+        Array.from({ length: Math.min(length, 8) }, (_, index) => (index < 2 ? (written >> (8 * index)) & 0xff : 0)),
       );
     return { call: 'pread', file: file.ref, offset: regionOffset(0, at), length };
   }
   const index = random.pick(regionIndexes);
   const offset = random.chance(0.5) ? 0 : oddOffset(random);
   const length = random.pick([1, 2, 4, 8, 3, 0, 16]);
+  // Nor is a write so long that it comes to what starts something.
+  if (index === 0 && length > 4) return { call: 'pread', file: file.ref, offset: regionOffset(0, offset), length };
   // Of configuration space only what identifies the device.
   if (index === 7)
     return {
