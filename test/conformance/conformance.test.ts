@@ -13,6 +13,7 @@ import {
 import { accesses } from './accesses.js';
 import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
+import { around } from './around.js';
 import { bochs } from './bochs.js';
 import { cases } from './cases.js';
 import { compatibility } from './compatibility.js';
@@ -67,7 +68,7 @@ const containerSuites = {
 const suites = {
   ...{ ...containerSuites, dirty },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
-  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening },
+  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening, around },
   ...{ files, mediatedNodes },
   ...{ pageTables, pageTableApi, pasids },
   ...{ virtualIommuHardware },
