@@ -15,6 +15,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const lab = join(root, 'dist/lab/main.js');
 /** By path: in a guest, npx takes longer to find a program than some take to run. */
 const bin = 'node_modules/.bin';
+/** System calls that are made up and compared on each machine. */
+const generatedCalls = 3000;
 const record = process.argv.includes('--record');
 
 const kernels = ['6.12', 'newest'];
@@ -99,6 +101,17 @@ function add(name: string, file: string, status: number | null): void {
     count(`${name}: ended with status ${status}`, false);
 }
 
+/** Adds what a differential run found. One that did not come to its end is a failure. */
+function addDifferences(name: string, file: string): void {
+  const { calls, found } = existsSync(file)
+    ? (JSON.parse(readFileSync(file, 'utf8')) as { readonly calls: number; readonly found: readonly unknown[] })
+    : { calls: 0, found: [] };
+  count(
+    `${name}: the simulated kernel answers ${calls} generated calls as the real one does`,
+    calls >= generatedCalls && found.length === 0,
+  );
+}
+
 const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
 try {
   const simulatedLines = new Map(
@@ -158,7 +171,12 @@ try {
       );
     const tests = (file: string): string =>
       `${bin}/vitest run test/conformance --reporter=default --reporter=json --outputFile.json=${output}/${file}`;
+    // First, as the registers of a device that nobody used are what both kernels begin with.
+    const differences = ordinary
+      ? `${bin}/tsx test/differential/main.ts --calls ${generatedCalls} --report ${output}/differential.json; `
+      : '';
     const runExamples =
+      differences +
       reserveHugePages +
       examplesOn(iommu)
         .map((each) => `${bin}/tsx ${command(each)} --real > ${output}/${fileOf(each)}; `)
@@ -167,6 +185,7 @@ try {
     const again = lesser === undefined ? '' : `; first=$?; ${lesser.prefix} ${tests('unprivileged.json')} && exit $first`;
     const { status } = guest('sh', '-c', `${runExamples}${tests('report.json')}${again}`);
     add(name, join(output, 'report.json'), status);
+    if (ordinary) addDifferences(name, join(output, 'differential.json'));
     if (lesser !== undefined) add(`${name}, without ${lesser.lacking}`, join(output, 'unprivileged.json'), status);
     for (const each of examplesOn(iommu)) {
       const file = join(output, fileOf(each));

@@ -61,5 +61,5 @@ const idle = new Int32Array(new SharedArrayBuffer(4));
 
 function places({ kernel, edu, iommu }: Subject): Place[] {
   const { node } = findDevice(kernel, edu.address);
-  return [{ name: 'edu', ...edu, noIommu: iommu === 'none', node, neighbours: [] }];
+  return [{ name: 'edu', ...edu, noIommu: iommu === 'none', node }];
 }

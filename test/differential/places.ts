@@ -1,6 +1,6 @@
 /** The machine as both kernels have it: what is found on the real one, and a simulated machine of the same shape. */
 import type { Kernel } from '../../lib/kernel/kernel.js';
-import { findDevice, findDevices, groupDevices, type PciDevice } from '../../lib/pci/topology.js';
+import { findDevice, findDevices } from '../../lib/pci/topology.js';
 import { mockKernel } from '../support/mock/kernel.js';
 import { Edu, Machine, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
 
@@ -12,8 +12,6 @@ export interface Place {
   readonly noIommu: boolean;
   /** Its own node. */
   readonly node: string | undefined;
-  /** Devices of its group that a host driver has. */
-  readonly neighbours: readonly PciDevice[];
 }
 
 export interface Shape {
@@ -24,27 +22,24 @@ export interface Shape {
 
 const edu = { vendor: 0x1234, device: 0x11e8 };
 
-/** The devices of the machine that are simulated too. */
+/** The devices of the machine that are simulated too: each edu that is not behind a bridge, where others share its group. */
 export function findShape(kernel: Kernel, version: KernelVersion, iommu: IommuKind): Shape {
   const places = findDevices(kernel, edu).flatMap(({ address, group, noIommu, node }): Place[] => {
-    if (group === undefined) return [];
-    const neighbours = groupDevices(kernel, group).filter(
-      (other) => other.address !== address && other.driver !== 'vfio-pci' && other.classCode >> 16 !== 0x06,
-    );
-    return [{ name: address.startsWith('0000:00:') ? 'edu' : 'shared', address, group, noIommu, node, neighbours }];
+    if (group === undefined || !address.startsWith('0000:00:')) return [];
+    return [{ name: 'edu', address, group, noIommu, node }];
   });
   // A second device of a machine without an IOMMU.
   return {
     version,
     iommu,
-    places: places.map((place, index) => (index > 0 && place.name === 'edu' ? { ...place, name: 'other' } : place)),
+    places: places.map((place, index) => (index > 0 ? { ...place, name: 'other' } : place)),
   };
 }
 
 /** What the lab's own machines look like, for runs that have no lab. */
 export function usualShape(version: KernelVersion, iommu: IommuKind): Shape {
   const none = iommu === 'none';
-  const alone = { name: 'edu', address: '0000:00:03.0', group: none ? 0 : 3, noIommu: none, node: undefined, neighbours: [] };
+  const alone = { name: 'edu', address: '0000:00:03.0', group: none ? 0 : 3, noIommu: none, node: undefined };
   const places = none ? [alone, { ...alone, name: 'other', address: '0000:00:04.0', group: 1 }] : [alone];
   const { kernel } = makeMachine({ version, iommu, places });
   return { version, iommu, places: places.map((place) => ({ ...place, node: findDevice(kernel, place.address).node })) };
@@ -57,16 +52,11 @@ export function makeMachine({ version, iommu, places }: Shape): Machine {
     kernel: version,
     iommu,
     unsafeNoIommu: none,
-    devices: places.flatMap(({ address, group, neighbours }) => [
-      { model: new Edu(none ? { dmaMask: 0xffff_ffff_ffffn } : {}), address, ...(!none && { group }) },
-      ...neighbours.map((other) => ({
-        model: new Edu(),
-        address: other.address,
-        group,
-        driver: other.driver ?? null,
-        ...(other.driver !== undefined && { hostDriver: other.driver }),
-      })),
-    ]),
+    devices: places.map(({ address, group }) => ({
+      model: new Edu(none ? { dmaMask: 0xffff_ffff_ffffn } : {}),
+      address,
+      ...(!none && { group }),
+    })),
   };
   return new Machine(options, mockKernel);
 }

@@ -163,7 +163,7 @@ export const containerRecipes: readonly Recipe[] = [
     call: 'ioctl',
     file: ref,
     request: VFIO_GROUP_GET_DEVICE_FD.name,
-    text: random.chance(0.8) ? `@${place ?? ''}` : random.pick(['', '0000:00:1e.7', '@shared', '@edu', 'x'.repeat(300)]),
+    text: random.chance(0.8) ? `@${place ?? ''}` : random.pick(['', '0000:00:1e.7', '@other', '@edu', 'x'.repeat(300)]),
   })),
   // A second of each.
   { weight: 1, make: () => [{ call: 'open', path: 'container' }] },
