@@ -16,8 +16,7 @@ import {
   type Kernel,
   type OpenWay,
 } from '../lib/index.js';
-import { Edu, failEach, Machine, type MachineOptions } from '../lib/sim/index.js';
-import { ExpressFunction } from './support/express.js';
+import { E1000e, Edu, failEach, Machine, type MachineOptions } from '../lib/sim/index.js';
 
 const address = '0000:00:03.0';
 const behindBridge = '0000:02:00.0';
@@ -26,7 +25,7 @@ const behindBridge = '0000:02:00.0';
 type Scene = readonly [options: MachineOptions, driver: (kernel: Kernel) => unknown];
 
 const withEdu = (options: MachineOptions = {}): MachineOptions => ({ ...options, devices: [{ model: new Edu(), address, group: 3 }] });
-const express = (): MachineOptions => ({ devices: [{ model: new ExpressFunction(), address: behindBridge, group: 7 }] });
+const express = (): MachineOptions => ({ devices: [{ model: new E1000e(), address: behindBridge, group: 7 }] });
 
 function openedBy(by: OpenWay, use: (opened: ReturnType<typeof openDevice>) => unknown): (kernel: Kernel) => Promise<void> {
   return async (kernel) => {

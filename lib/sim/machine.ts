@@ -166,7 +166,7 @@ export class Machine {
         dma: new DmaPort(address, group ?? { domain: physical, dmaStopped: false }, mastering, this.faults, options.model.faults),
         clock,
         place,
-        interruptLine: interruptLine(address),
+        integrated: /^.{4}:00:/.test(address),
       });
       const driver = options.driver === undefined ? 'vfio-pci' : options.driver;
       if (driver === 'vfio-pci' && options.hostDriver !== undefined) slot.driverOverride = driver;
@@ -261,15 +261,4 @@ function barPlacer(): (size: number, ports: boolean) => number {
     next[kind] = Math.floor((next[kind] - size) / size) * size;
     return next[kind];
   };
-}
-
-/**
- * The number of the interrupt line that firmware writes, as it does on QEMU's q35: devices share four lines in turn, and
- * one on bus N shares that of the bridge, which is device N + 3.
- */
-function interruptLine(address: string): number {
-  const [, bus = '', device = ''] = address.split(/[:.]/);
-  const onBus = parseInt(bus, 16);
-  const line = (onBus === 0 ? 0 : onBus + 3) + parseInt(device, 16);
-  return [10, 10, 11, 11][line % 4] ?? 0;
 }

@@ -1,5 +1,5 @@
 import { errno } from '../abi/errno.js';
-import { PCI_COMMAND_MASTER } from '../abi/pci.js';
+import { PCI_COMMAND_MASTER, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_ARI } from '../abi/pci.js';
 import type { GroupTable } from './group-table.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { PciFunction } from './pci/function.js';
@@ -46,12 +46,20 @@ export class PciSlot implements PciPlace {
     this.#kernel = machine.kernel;
     this.#groups = machine.groups;
     this.#enter(machine.group);
+    const { virtualFunctionsAt } = pciFunction;
+    // Behind a port, the kernel lets a device have functions of any number.
+    if (virtualFunctionsAt !== undefined && this.bus !== undefined)
+      pciFunction.writeConfig(virtualFunctionsAt + PCI_SRIOV_CTRL, 2, PCI_SRIOV_CTRL_ARI);
   }
 
   /** All functions of its bus, where the bus can be reset: one behind a bridge. */
   get bus(): readonly PciSlot[] | undefined {
     const bus = this.address.slice(0, 'dddd:bb'.length);
     return bus.endsWith(':00') ? undefined : this.#slots.filter(({ address }) => address.startsWith(bus));
+  }
+
+  get hasVirtualFunctions(): boolean {
+    return this.#slots.some(({ physical }) => physical === this);
   }
 
   /** Without an IOMMU there is none but while vfio-pci has the device. */

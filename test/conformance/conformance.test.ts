@@ -18,6 +18,7 @@ import { bochs } from './bochs.js';
 import { cases } from './cases.js';
 import { compatibility } from './compatibility.js';
 import { compatibilityApi } from './compatibility-api.js';
+import { configurationSpace } from './config.js';
 import { containerByIommufd } from './container-by-iommufd.js';
 import { device } from './device.js';
 import { dirty } from './dirty.js';
@@ -52,6 +53,7 @@ import { noIommuNode, noRawIoNode } from './noiommu-node.js';
 import { nvme } from './nvme.js';
 import { opening } from './opening.js';
 import { mockPasids, pasids } from './pasids.js';
+import { regions } from './regions.js';
 import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { tokens } from './tokens.js';
@@ -79,6 +81,8 @@ for (const variant of variants) {
   describe(variant.name, () => {
     for (const [name, suite] of Object.entries(suites)) describe(name, () => suite(variant));
     cases(variant);
+    configurationSpace(variant, ['edu', 'express', 'nvme']);
+    describe('regions', () => regions(variant));
   });
 }
 
@@ -92,6 +96,7 @@ for (const variant of virtualFunctionVariants) {
   describe(variant.name, () => {
     tokens(variant);
     hotResetOfFunctions(variant);
+    configurationSpace(variant, ['lone']);
   });
 }
 

@@ -1,8 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { findDevices, openDevice, type Interrupt, type OpenDevice } from '../../lib/index.js';
-import { Edu, Machine, type MachineDevice } from '../../lib/sim/index.js';
-import { ExpressFunction } from '../support/express.js';
+import { E1000e, Edu, Machine, type MachineDevice } from '../../lib/sim/index.js';
 
 const address = '0000:00:03.0';
 const status = 0x20;
@@ -133,7 +132,7 @@ describe('a silent device', () => {
   });
 
   it('cannot be reset', () => {
-    const machine = new Machine({ devices: [{ model: new ExpressFunction(), address: '0000:02:00.0' }] });
+    const machine = new Machine({ devices: [{ model: new E1000e(), address: '0000:02:00.0' }] });
     using opened = openDevice(machine.kernel, '0000:02:00.0');
     const device = machine.device('0000:02:00.0');
     device.silence();
@@ -183,7 +182,7 @@ it('a device that nobody has open goes at once, and takes no other with it', asy
 });
 
 it('a reset behind the back of the driver clears its registers', () => {
-  const machine = new Machine({ devices: [{ model: new ExpressFunction(), address: '0000:02:00.0' }] });
+  const machine = new Machine({ devices: [{ model: new E1000e(), address: '0000:02:00.0' }] });
   using opened = openDevice(machine.kernel, '0000:02:00.0');
   const { mmio } = opened.device.region(0);
   mmio.write32(0x28, 42);

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { check } from '../../lib/kernel/error.js';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
-import { findDevices, type PciDevice } from '../../lib/pci/topology.js';
+import { findDevices } from '../../lib/pci/topology.js';
 import {
   E1000e,
   Edu,
@@ -19,7 +19,7 @@ import {
   type MachineOptions,
 } from '../../lib/sim/index.js';
 import type { TestKernel } from '../../lib/sim/machine.js';
-import { ExpressFunction } from './express.js';
+import { NvmeFunction } from './nvme-function.js';
 import { mockKernel } from './mock/kernel.js';
 
 /** Where a device is. */
@@ -46,6 +46,8 @@ export interface Subject {
   readonly nvme: Place;
   /** Two e1000e, with a cable between them. */
   readonly wired: readonly [Place, Place];
+  /** A physical function that has no virtual ones now. */
+  readonly lone: Place;
   /** A physical function and a virtual one of it, both with vfio-pci. */
   functions(): { readonly physical: Place; readonly virtual: Place };
   /** Resolves when a device that may sleep does. */
@@ -89,6 +91,7 @@ function simulated(
       ] as const;
       const [left, right] = [new E1000e({ station: '52:54:00:00:00:01' }), new E1000e({ station: '52:54:00:00:00:02' })];
       wire(left, right);
+      const lone = { address: '0000:06:00.0', group: 12 };
       const machine = new Machine({
         ...options,
         kernel: version,
@@ -98,12 +101,13 @@ function simulated(
           { ...edu, model: new Edu() },
           { ...shared, model: new Edu() },
           { model: new Edu(), address: '0000:01:02.0', group: 5, driver: 'virtio-pci', hostDriver: 'virtio-pci' },
-          { ...express, model: new ExpressFunction() },
+          { ...express, model: new E1000e({ station: '52:54:00:12:34:56' }) },
           { ...nvme, model: new Nvme({ serial: 'lab' }) },
           { ...wired[0], model: left },
           { ...wired[1], model: right },
-          { ...physical, model: new ExpressFunction({ hasVirtualFunctions: true }) },
-          { ...virtual, model: new ExpressFunction(), physicalFunction: physical.address },
+          { ...physical, model: new NvmeFunction({ virtualFunctions: 2 }) },
+          { ...virtual, model: new NvmeFunction(), physicalFunction: physical.address },
+          { ...lone, model: new NvmeFunction({ virtualFunctions: 2 }) },
         ],
       });
       return {
@@ -116,6 +120,7 @@ function simulated(
         express,
         nvme,
         wired,
+        lone,
         functions: () => ({ physical, virtual }),
         asleep: async () => {},
         unbind: (address) => machine.unbind(address),
@@ -180,26 +185,37 @@ function real(iommu: IommuKind, container: ContainerProvider): Variant {
           if (device?.group === undefined) throw new Error('The machine lacks an nvme with a disk, in an IOMMU group');
           return { address: device.address, group: device.group };
         },
+        get lone() {
+          return withVirtualFunctions(kernel, 0)[0]!;
+        },
         functions() {
-          const functions = (): PciDevice[] => findDevices(kernel, nvmeId).filter(({ address }) => !address.startsWith('0000:00:'));
-          const [physical] = functions();
-          if (physical?.group === undefined) throw new Error('The machine lacks an nvme with virtual functions, in an IOMMU group');
-          const count = `/sys/bus/pci/devices/${physical.address}/sriov_numvfs`;
           // vfio-pci takes the virtual functions of a device that it has.
-          if (functions().length === 1)
-            check(kernel.files.writeFile(count, new TextEncoder().encode('1')), { syscall: 'write', path: count });
-          const [, virtual] = functions();
-          if (virtual?.group === undefined) throw new Error('The virtual function did not come up');
+          const [physical, virtual] = withVirtualFunctions(kernel, 1);
+          if (physical === undefined || virtual === undefined) throw new Error('The virtual function did not come up');
           // QEMU's virtual function does not come back from a reset: older kernels wait a minute for it at each open.
           const method = `/sys/bus/pci/devices/${virtual.address}/reset_method`;
           check(kernel.files.writeFile(method, new TextEncoder().encode('\n')), { syscall: 'write', path: method });
-          return { physical: { ...physical, group: physical.group }, virtual: { ...virtual, group: virtual.group } };
+          return { physical, virtual };
         },
         asleep: untilAsleep,
         unbind: (address) => unbindElsewhere(address),
       };
     },
   };
+}
+
+/** The physical function, with so many virtual ones after it. A device that has some takes no other number but none. */
+function withVirtualFunctions(kernel: Kernel, wanted: number): Place[] {
+  const functions = (): Place[] =>
+    findDevices(kernel, nvmeId).flatMap(({ address, group }) =>
+      group === undefined || address.startsWith('0000:00:') ? [] : [{ address, group }],
+    );
+  const [physical, ...virtual] = functions();
+  if (physical === undefined) throw new Error('The machine lacks an nvme with virtual functions, in an IOMMU group');
+  if (virtual.length === wanted) return [physical, ...virtual];
+  const path = `/sys/bus/pci/devices/${physical.address}/sriov_numvfs`;
+  check(kernel.files.writeFile(path, new TextEncoder().encode(String(wanted))), { syscall: 'write', path });
+  return functions();
 }
 
 /** The kernel puts a device to sleep by itself, some time after it was allowed to. Looking does not wake it. */
@@ -241,6 +257,9 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKern
         },
         get wired(): readonly [Place, Place] {
           throw new Error('This machine has no cards');
+        },
+        get lone(): Place {
+          throw new Error('This machine has no physical functions');
         },
         functions: () => {
           throw new Error('This machine has no virtual functions');

@@ -27,7 +27,6 @@ import {
   PCI_EXP_LNKSTA,
   PCI_EXP_TYPE_ENDPOINT,
   PCI_EXP_TYPE_LEG_END,
-  PCI_EXP_TYPE_RC_END,
   PCI_MSI_ADDRESS_HI,
   PCI_MSI_ADDRESS_LO,
   PCI_MSI_DATA_32,
@@ -172,17 +171,13 @@ export function msix({ at, vectors, bar, table = 0, pendingBits = table + vector
 export interface ExpressOptions extends Placed {
   /** 1 or 2. Default: 2, whose structure is larger. */
   readonly version?: 1 | 2;
-  /** An integrated endpoint is part of the root complex: there is no link before it. Default: 'endpoint'. */
-  readonly kind?: 'endpoint' | 'legacy endpoint' | 'integrated endpoint';
+  /** Default: 'endpoint', which on the machine's first bus is one integrated in the root complex. */
+  readonly kind?: 'endpoint' | 'legacy endpoint';
   /** It can be reset alone, by a bit of its control register. Default: false. */
   readonly functionReset?: boolean;
 }
 
-const expressTypes = {
-  endpoint: PCI_EXP_TYPE_ENDPOINT,
-  'legacy endpoint': PCI_EXP_TYPE_LEG_END,
-  'integrated endpoint': PCI_EXP_TYPE_RC_END,
-} as const;
+const expressTypes = { endpoint: PCI_EXP_TYPE_ENDPOINT, 'legacy endpoint': PCI_EXP_TYPE_LEG_END } as const;
 
 /** A link of one lane at 2.5 GT/s that can sleep lightly (L0s), as QEMU gives endpoints. */
 const link = { capabilities: 0x411, status: 0x11 } as const;
@@ -197,8 +192,9 @@ export function express({ at, version = 2, kind = 'endpoint', functionReset = fa
   const capability = new Capability(PCI_CAP_ID_EXP, size, at)
     .word(PCI_EXP_FLAGS, version | (expressTypes[kind] << 4))
     .dword(PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_RBER | (functionReset ? PCI_EXP_DEVCAP_FLR : 0))
-    .word(PCI_EXP_DEVCTL, 0, functionReset ? PCI_EXP_DEVCTL_BCR_FLR : 0);
-  if (kind !== 'integrated endpoint') capability.dword(PCI_EXP_LNKCAP, link.capabilities).word(PCI_EXP_LNKSTA, link.status);
+    .word(PCI_EXP_DEVCTL, 0, functionReset ? PCI_EXP_DEVCTL_BCR_FLR : 0)
+    .dword(PCI_EXP_LNKCAP, link.capabilities)
+    .word(PCI_EXP_LNKSTA, link.status);
   if (version === 2) capability.dword(PCI_EXP_DEVCAP2, prefixes.capabilities).word(PCI_EXP_DEVCTL2, 0, prefixes.control);
   return capability;
 }

@@ -21,6 +21,10 @@ import {
   PCI_EXP_DEVCAP_FLR,
   PCI_EXP_DEVCTL,
   PCI_EXP_DEVCTL_BCR_FLR,
+  PCI_EXP_FLAGS,
+  PCI_EXP_FLAGS_TYPE,
+  PCI_EXP_TYPE_ENDPOINT,
+  PCI_EXP_TYPE_RC_END,
   PCI_EXT_CAP_ID_SRIOV,
   PCI_INTERRUPT_LINE,
   PCI_INTERRUPT_PIN,
@@ -81,13 +85,16 @@ export interface Connection {
   readonly clock: Clock;
   /** Finds a place for a BAR of that many bytes. */
   place(size: number, ports: boolean): number;
-  /** What the firmware wrote into the register of the interrupt line. */
-  readonly interruptLine: number;
+  /** It is on the first bus: a part of the root complex. */
+  readonly integrated: boolean;
 }
 
 interface AttachedBlock extends Window {
   readonly block: RegisterBlock;
 }
+
+/** What firmware writes for the interrupt controller's line that the INTx pin leads to. */
+const interruptLine = 11;
 
 /** D0 and D3hot are states that every function with power management has. */
 export const D0 = 0;
@@ -106,6 +113,8 @@ export abstract class PciFunction {
   /** Where in configuration space its power management and its PCI Express capability lie. */
   readonly powerManagementAt: number | undefined;
   readonly expressAt: number | undefined;
+  /** Of a physical function, which can have virtual ones (SR-IOV), where that capability lies. */
+  readonly virtualFunctionsAt: number | undefined;
   readonly #advancedFeaturesAt: number | undefined;
   readonly #space: ConfigSpace;
   readonly #blocks: AttachedBlock[] = [];
@@ -123,12 +132,13 @@ export abstract class PciFunction {
     this.bars = resolveBars(identity.bars);
     const isExpress = capabilities.some(({ id }) => id === PCI_CAP_ID_EXP);
     this.#space = new ConfigSpace(capabilities, extendedCapabilities, isExpress);
-    const at = (id: number): number | undefined => {
-      const capability = capabilities.find((candidate) => candidate.id === id);
+    const at = (id: number, among: readonly Capability[] = capabilities): number | undefined => {
+      const capability = among.find((candidate) => candidate.id === id);
       return capability && this.#space.placeOf(capability);
     };
     this.powerManagementAt = at(PCI_CAP_ID_PM);
     this.expressAt = at(PCI_CAP_ID_EXP);
+    this.virtualFunctionsAt = at(PCI_EXT_CAP_ID_SRIOV, extendedCapabilities);
     this.#advancedFeaturesAt = at(PCI_CAP_ID_AF);
     const [msiAt, msixAt] = [at(PCI_CAP_ID_MSI), at(PCI_CAP_ID_MSIX)];
     this.msi = msiAt === undefined ? undefined : new MsiRegisters(this.config, msiAt);
@@ -150,11 +160,6 @@ export abstract class PciFunction {
 
   barSize(index: number): number {
     return this.bars.find((bar) => bar.index === index)?.size ?? 0;
-  }
-
-  /** It is a physical function that can have virtual ones (SR-IOV). */
-  get canHaveVirtualFunctions(): boolean {
-    return this.identity.extendedCapabilities?.some(({ id }) => id === PCI_EXT_CAP_ID_SRIOV) === true;
   }
 
   /**
@@ -203,7 +208,12 @@ export abstract class PciFunction {
     }
     const { rom } = this.identity;
     if (rom !== undefined) config.setUint32(PCI_ROM_ADDRESS, connection.place(rom.byteLength, false), true);
-    config.setUint8(PCI_INTERRUPT_LINE, connection.interruptLine);
+    if (this.expressAt !== undefined && connection.integrated) {
+      const flags = config.getUint16(this.expressAt + PCI_EXP_FLAGS, true);
+      if ((flags & PCI_EXP_FLAGS_TYPE) === PCI_EXP_TYPE_ENDPOINT)
+        config.setUint16(this.expressAt + PCI_EXP_FLAGS, flags | (PCI_EXP_TYPE_RC_END << 4), true);
+    }
+    if (this.identity.intx === true) config.setUint8(PCI_INTERRUPT_LINE, interruptLine);
   }
 
   protected get dma(): DmaPort {

@@ -4,38 +4,46 @@
  */
 import { errno } from '../../abi/errno.js';
 import {
+  PCI_AF_CTRL,
+  PCI_AF_CTRL_FLR,
   PCI_BASE_ADDRESS_0,
   PCI_BASE_ADDRESS_5,
-  PCI_BIST,
-  PCI_CACHE_LINE_SIZE,
-  PCI_CAPABILITY_LIST,
-  PCI_CAP_MSIX_SIZEOF,
+  PCI_CAP_ID_AF,
+  PCI_CAP_ID_EXP,
+  PCI_CAP_ID_MSI,
+  PCI_CAP_ID_PM,
+  PCI_CAP_ID_VNDR,
+  PCI_CAP_LIST_NEXT,
+  PCI_CFG_SPACE_SIZE,
   PCI_COMMAND,
   PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_IO,
   PCI_COMMAND_MEMORY,
   PCI_DEVICE_ID,
-  PCI_INTERRUPT_LINE,
+  PCI_EXP_DEVCAP,
+  PCI_EXP_DEVCAP_FLR,
+  PCI_EXP_DEVCTL,
+  PCI_EXP_DEVCTL_BCR_FLR,
+  PCI_EXP_DEVCTL_READRQ,
+  PCI_EXT_CAP_ID_DVSEC,
+  PCI_EXT_CAP_ID_VNDR,
   PCI_INTERRUPT_PIN,
-  PCI_LATENCY_TIMER,
-  PCI_MSI_ADDRESS_HI,
-  PCI_MSI_ADDRESS_LO,
-  PCI_MSI_DATA_64,
   PCI_MSI_FLAGS,
   PCI_MSI_FLAGS_ENABLE,
   PCI_MSI_FLAGS_QSIZE,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_STATE_MASK,
   PCI_ROM_ADDRESS,
-  PCI_STATUS,
-  PCI_STATUS_CAP_LIST,
+  PCI_ROM_ADDRESS_ENABLE,
   PCI_STD_HEADER_SIZEOF,
   PCI_VENDOR_ID,
-  PCI_CAP_LIST_NEXT,
 } from '../../abi/pci.js';
+import { addressBits } from '../pci/bar.js';
+import type { ConfigWidth } from '../pci/config-space.js';
 import type { PciFunction } from '../pci/function.js';
-
-/** Bytes of an MSI capability with 64-bit addresses and no masking. */
-const msiCapabilitySize = 14;
-const expressSize = 0x34;
+import { basic, mapCapabilities, unassigned } from './capability-map.js';
+import { capabilityLength } from './capability-lengths.js';
+import { capabilityPermissions, extendedPermissions, headerPermissions, msiPermissions, type Permissions } from './permissions.js';
 
 /** What the driver's writes set in motion. */
 export interface ConfigEvents {
@@ -43,39 +51,61 @@ export interface ConfigEvents {
   intxDisabled(disabled: boolean): void;
   /** The command register was written, and memory decode is off. */
   memoryDisabled(): void;
+  /** The driver asks for a power state, 0 to 3. */
+  powerState(state: number): void;
+  /** The driver asks for a reset of the function. */
+  reset(): void;
   /** The interrupt index that SET_IRQS enabled is MSI. */
   readonly usesMsi: boolean;
   /** log2 of the MSI vectors SET_IRQS enabled. */
   readonly msiQueue: number;
 }
 
+/** A part of an access: within a double word, and of one capability. */
+interface Part {
+  readonly at: number;
+  readonly width: ConfigWidth;
+  readonly id: number;
+  /** Where its capability begins. */
+  readonly start: number;
+}
+
+const isBar = (at: number): boolean =>
+  (at >= PCI_BASE_ADDRESS_0 && at < PCI_BASE_ADDRESS_5 + 4) || (at >= PCI_ROM_ADDRESS && at < PCI_ROM_ADDRESS + 4);
+const decodeBits = PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
+
 export class VirtualConfig {
   readonly #hardware: PciFunction;
   readonly #events: ConfigEvents;
   readonly #copy: DataView;
-  /** 1: the bit is the copy's, not the hardware's. */
-  readonly #virtual: DataView;
-  /** 1: the bit can be written. */
-  readonly #write: DataView;
+  /** The id of the capability each byte belongs to. */
+  readonly #map: Uint8Array;
+  readonly #msi: Permissions | undefined;
+  /** Where the kernel placed BARs and ROM. */
+  readonly #addresses: ReadonlyMap<number, number>;
   #intxDisabled = false;
 
-  constructor(hardware: PciFunction, events: ConfigEvents) {
+  /** A virtual function has neither ids nor a pin nor a bit for memory decode of its own. */
+  constructor(hardware: PciFunction, events: ConfigEvents, isVirtual: boolean) {
     this.#hardware = hardware;
     this.#events = events;
-    this.#copy = new DataView(hardware.config.buffer.slice(0));
-    this.#virtual = new DataView(new ArrayBuffer(hardware.config.byteLength));
-    this.#write = new DataView(new ArrayBuffer(hardware.config.byteLength));
-    this.#permitHeader();
-    for (let at = PCI_STD_HEADER_SIZEOF; at < hardware.config.byteLength; at += 1) this.#write.setUint8(at, 0xff);
-    const { msi, msix, expressAt } = hardware;
-    if (msi !== undefined) this.#permitMsi(msi.at);
-    if (msix !== undefined) this.#forbid(msix.at, PCI_CAP_MSIX_SIZEOF);
-    if (expressAt !== undefined) this.#forbid(expressAt, expressSize);
+    this.#copy = new DataView(new ArrayBuffer(hardware.configSize));
+    this.#map = mapCapabilities(hardware, this.#copy);
+    this.#addresses = new Map(
+      [...Array(6).keys()].map((index) => PCI_BASE_ADDRESS_0 + 4 * index).map((at) => [at, hardware.readConfig(at, 4)]),
+    );
+    const { msi } = hardware;
+    this.#msi = msi && msiPermissions(capabilityLength(hardware, PCI_CAP_ID_MSI, msi.at), hardware.readConfig(msi.at + PCI_MSI_FLAGS, 2));
+    if (!isVirtual) return;
+    this.#copy.setUint16(PCI_VENDOR_ID, hardware.identity.vendor, true);
+    this.#copy.setUint16(PCI_DEVICE_ID, hardware.identity.device, true);
+    this.#copy.setUint16(PCI_COMMAND, this.#command | PCI_COMMAND_MEMORY, true);
+    this.#copy.setUint8(PCI_INTERRUPT_PIN, 0);
   }
 
   /** Memory decode as the driver set it. */
   get memoryEnabled(): boolean {
-    return (this.#copy.getUint16(PCI_COMMAND, true) & PCI_COMMAND_MEMORY) !== 0;
+    return (this.#command & PCI_COMMAND_MEMORY) !== 0;
   }
 
   /** The interrupt pin as the driver sees it; 0 is none. */
@@ -83,108 +113,197 @@ export class VirtualConfig {
     return this.#copy.getUint8(PCI_INTERRUPT_PIN);
   }
 
+  get #command(): number {
+    return this.#copy.getUint16(PCI_COMMAND, true);
+  }
+
   read(bytes: Uint8Array, offset: number): number {
     if (offset + bytes.byteLength > this.#copy.byteLength) return -errno.EFAULT;
-    this.#sizeBars();
-    for (let i = 0; i < bytes.byteLength; i += 1) {
-      const virtual = this.#virtual.getUint8(offset + i);
-      bytes[i] = (this.#copy.getUint8(offset + i) & virtual) | (this.#hardware.readConfig(offset + i, 1) & ~virtual);
+    for (const part of this.#partsOf(offset, bytes.byteLength)) {
+      const value = this.#readPart(part);
+      for (let index = 0; index < part.width; index += 1) bytes[part.at - offset + index] = value >>> (8 * index);
     }
     return bytes.byteLength;
   }
 
   write(bytes: Uint8Array, offset: number): number {
     if (offset + bytes.byteLength > this.#copy.byteLength) return -errno.EFAULT;
-    for (let i = 0; i < bytes.byteLength; i += 1) this.#writeByte(offset + i, bytes[i] ?? 0);
-    const touches = (at: number, size: number): boolean => offset < at + size && offset + bytes.byteLength > at;
-    if (touches(PCI_COMMAND, 2)) this.#commandWritten();
-    const msi = this.#hardware.msi?.at;
-    if (msi !== undefined && touches(msi + PCI_MSI_FLAGS, 2)) this.#msiFlagsWritten(msi + PCI_MSI_FLAGS);
+    for (const part of this.#partsOf(offset, bytes.byteLength)) {
+      const taken = bytes.subarray(part.at - offset, part.at - offset + part.width);
+      this.#writePart(
+        part,
+        taken.reduceRight((value, byte) => (value << 8) | byte, 0),
+      );
+    }
     return bytes.byteLength;
   }
 
-  #writeByte(at: number, value: number): void {
-    const allowed = this.#write.getUint8(at);
-    const virtual = this.#virtual.getUint8(at);
-    const mix = (old: number, mask: number): number => (old & ~mask) | (value & mask);
-    this.#copy.setUint8(at, mix(this.#copy.getUint8(at), allowed & virtual));
-    const hardware = this.#hardware.readConfig(at, 1);
-    this.#hardware.writeConfig(at, 1, mix(hardware, allowed & ~virtual));
+  /** An access is cut at double words and at the borders of capabilities, into the widest aligned parts. */
+  *#partsOf(offset: number, length: number): Generator<Part> {
+    const map = this.#map;
+    for (let at = offset; at < offset + length;) {
+      const id = map[at] ?? unassigned;
+      let room = 1;
+      while ((at + room) % 4 !== 0 && map[at + room] === id) room += 1;
+      room = Math.min(room, offset + length - at);
+      const width = room >= 4 ? 4 : room >= 2 && at % 2 === 0 ? 2 : 1;
+      yield { at, width, id, start: this.#startOf(at, id) };
+      at += width;
+    }
   }
 
-  #commandWritten(): void {
-    // Decode bits are the hardware's, and remembered in the copy to notice a reset behind the kernel's back.
-    const decode = PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
-    const command = (this.#copy.getUint16(PCI_COMMAND, true) & ~decode) | (this.#hardware.command & decode);
-    this.#copy.setUint16(PCI_COMMAND, command, true);
-    if (!this.memoryEnabled) this.#events.memoryDisabled();
-    const disabled = (command & PCI_COMMAND_INTX_DISABLE) !== 0;
+  #startOf(at: number, id: number): number {
+    if (id === basic && at < PCI_STD_HEADER_SIZEOF) return 0;
+    if (id === unassigned) return at;
+    const base = at >= PCI_CFG_SPACE_SIZE ? PCI_CFG_SPACE_SIZE : PCI_STD_HEADER_SIZEOF;
+    let start = at;
+    while (start > base && this.#map[start - 1] === id) start -= 1;
+    return start;
+  }
+
+  /** Undefined: its bits can be read, and only its place in the list is the copy's. */
+  #permissions({ at, id }: Part): Permissions | undefined {
+    if (at >= PCI_CFG_SPACE_SIZE) return extendedPermissions.get(id);
+    if (id === basic) return headerPermissions;
+    return id === PCI_CAP_ID_MSI ? this.#msi : capabilityPermissions.get(id);
+  }
+
+  #readPart(part: Part): number {
+    const { at, width, id, start } = part;
+    const hardware = this.#hardware.readConfig(at, width);
+    if (id === unassigned) return hardware;
+    if (id === basic && isBar(at)) this.#sizeBars();
+    const permissions = this.#permissions(part);
+    const virtual = permissions === undefined ? this.#listBits(part) : maskOf(width, (byte) => permissions.virtualAt(at - start + byte));
+    return ((this.#copied(at, width) & virtual) | (hardware & ~virtual)) >>> 0;
+  }
+
+  /** The bits of a capability without permissions that link it. */
+  #listBits({ at, width, start }: Part): number {
+    const extended = at >= PCI_CFG_SPACE_SIZE;
+    return maskOf(width, (byte) => {
+      const offset = at - start + byte;
+      return (extended ? offset < 4 : offset === PCI_CAP_LIST_NEXT || (offset === 0 && width > 1)) ? 0xff : 0;
+    });
+  }
+
+  #writePart(part: Part, value: number): void {
+    const { at, width, id, start } = part;
+    if (id === unassigned || this.#isRaw(part)) {
+      this.#hardware.writeConfig(at, width, value);
+      return;
+    }
+    if (at >= PCI_CFG_SPACE_SIZE) return this.#writeDefault(part, value);
+    const wasReadRequest = id === PCI_CAP_ID_EXP ? this.#copied(start + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_READRQ : 0;
+    if (id === basic && at === PCI_COMMAND) this.#beforeCommand(value);
+    this.#writeDefault(part, value);
+    if (id === basic && at >= PCI_COMMAND && at <= PCI_COMMAND + 1) this.#afterCommand(at, value);
+    else if (id === PCI_CAP_ID_PM && at - start === PCI_PM_CTRL) this.#events.powerState(value & PCI_PM_CTRL_STATE_MASK);
+    else if (id === PCI_CAP_ID_EXP) this.#afterExpress(start, wasReadRequest);
+    else if (id === PCI_CAP_ID_AF) this.#takeReset(start + PCI_AF_CTRL, PCI_AF_CTRL_FLR);
+    else if (id === PCI_CAP_ID_MSI && at - start <= PCI_MSI_FLAGS && at - start + width >= PCI_MSI_FLAGS)
+      this.#afterMsi(start + PCI_MSI_FLAGS);
+  }
+
+  /** Vendors' own registers are the driver's business. */
+  #isRaw({ at, id }: Part): boolean {
+    return at >= PCI_CFG_SPACE_SIZE ? id === PCI_EXT_CAP_ID_VNDR || id === PCI_EXT_CAP_ID_DVSEC : id === PCI_CAP_ID_VNDR;
+  }
+
+  #writeDefault(part: Part, value: number): void {
+    const permissions = this.#permissions(part);
+    if (permissions === undefined) return;
+    const { at, width, start } = part;
+    const write = maskOf(width, (byte) => permissions.writeAt(at - start + byte));
+    const virtual = maskOf(width, (byte) => permissions.virtualAt(at - start + byte));
+    const toCopy = write & virtual;
+    if (toCopy !== 0) this.#setCopy(at, width, (this.#copied(at, width) & ~toCopy) | (value & toCopy));
+    const toHardware = write & ~virtual;
+    if (toHardware === 0) return;
+    const old = this.#hardware.readConfig(at, width);
+    this.#hardware.writeConfig(at, width, ((old & ~toHardware) | (value & toHardware)) >>> 0);
+  }
+
+  /**
+   * The driver turns decoding on, and had it on: if the hardware has it off, or other addresses, it was reset behind the
+   * kernel's back, which gives it its addresses again.
+   */
+  #beforeCommand(value: number): void {
+    const hardware = this.#hardware;
+    if ((value & PCI_COMMAND_MEMORY) === 0) this.#events.memoryDisabled();
+    const lost = value & this.#command & ~hardware.command & decodeBits;
+    const moved = [...this.#addresses].some(([at, address]) => address !== 0 && hardware.readConfig(at, 4) !== address);
+    if (lost !== 0 || moved) for (const [at, address] of this.#addresses) hardware.writeConfig(at, 4, address);
+  }
+
+  #afterCommand(at: number, value: number): void {
+    if (at === PCI_COMMAND) this.#copy.setUint16(PCI_COMMAND, (this.#command & ~decodeBits) | (value & decodeBits), true);
+    const disabled = (this.#command & PCI_COMMAND_INTX_DISABLE) !== 0;
     if (disabled === this.#intxDisabled) return;
     this.#intxDisabled = disabled;
     this.#events.intxDisabled(disabled);
   }
 
+  #afterExpress(start: number, wasReadRequest: number): void {
+    const hasReset = (this.#hardware.readConfig(start + PCI_EXP_DEVCAP, 4) & PCI_EXP_DEVCAP_FLR) !== 0;
+    this.#takeReset(start + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR, hasReset);
+    const readRequest = this.#copied(start + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_READRQ;
+    // 128 bytes to 4096; the values above are reserved.
+    if (readRequest === wasReadRequest || readRequest >> 12 > 5) return;
+    const control = this.#hardware.readConfig(start + PCI_EXP_DEVCTL, 2) & ~PCI_EXP_DEVCTL_READRQ;
+    this.#hardware.writeConfig(start + PCI_EXP_DEVCTL, 2, control | readRequest);
+  }
+
+  /** The bit reads as 0, whether or not the device can be reset. */
+  #takeReset(at: number, bit: number, can = true): void {
+    const control = this.#copied(at, 2);
+    if ((control & bit) === 0) return;
+    this.#setCopy(at, 2, control & ~bit);
+    if (can) this.#events.reset();
+  }
+
   /** Only SET_IRQS enables MSI, and with no more vectors than it asked for. */
-  #msiFlagsWritten(at: number): void {
-    let flags = this.#copy.getUint16(at, true);
+  #afterMsi(at: number): void {
+    let flags = this.#copied(at, 2);
     if (!this.#events.usesMsi) flags &= ~PCI_MSI_FLAGS_ENABLE;
-    if ((flags & PCI_MSI_FLAGS_QSIZE) >> 4 > this.#events.msiQueue) {
-      flags = (flags & ~PCI_MSI_FLAGS_QSIZE) | (this.#events.msiQueue << 4);
-    }
-    this.#copy.setUint16(at, flags, true);
-    this.#hardware.config.setUint16(at, flags, true);
+    if ((flags & PCI_MSI_FLAGS_QSIZE) >> 4 > this.#events.msiQueue) flags = (flags & ~PCI_MSI_FLAGS_QSIZE) | (this.#events.msiQueue << 4);
+    this.#setCopy(at, 2, flags);
+    this.#hardware.writeConfig(at, 2, flags);
   }
 
   /** A driver sizes a BAR by writing ones and reading which stick: the low bits are the flags, those below the size 0. */
   #sizeBars(): void {
-    for (let at = PCI_BASE_ADDRESS_0; at <= PCI_BASE_ADDRESS_5; at += 4) {
-      const size = this.#hardware.barSize((at - PCI_BASE_ADDRESS_0) / 4);
-      this.#copy.setUint32(at, size === 0 ? 0 : this.#copy.getUint32(at, true) & ~(size - 1), true);
+    const sizes = new Map<number, { readonly mask: number; readonly flags: number }>();
+    for (const { index, size, flags, wide } of this.#hardware.bars) {
+      const { low, high } = addressBits(size);
+      sizes.set(index, { mask: low, flags });
+      if (wide) sizes.set(index + 1, { mask: high, flags: 0 });
+    }
+    for (let index = 0; index < 6; index += 1) {
+      const at = PCI_BASE_ADDRESS_0 + 4 * index;
+      const { mask, flags } = sizes.get(index) ?? { mask: 0, flags: 0 };
+      this.#setCopy(at, 4, (this.#copied(at, 4) & mask) | flags);
     }
     const rom = this.#hardware.identity.rom?.byteLength;
-    const address = this.#copy.getUint32(PCI_ROM_ADDRESS, true);
-    this.#copy.setUint32(PCI_ROM_ADDRESS, rom === undefined ? 0 : address & (~(rom - 1) | 1), true);
+    const mask = rom === undefined ? 0 : addressBits(rom).low | PCI_ROM_ADDRESS_ENABLE;
+    this.#setCopy(PCI_ROM_ADDRESS, 4, this.#copied(PCI_ROM_ADDRESS, 4) & mask);
   }
 
-  #permitHeader(): void {
-    const permit = (at: number, size: 1 | 2 | 4, virtual: number, write: number): void => {
-      for (let i = 0; i < size; i += 1) {
-        this.#virtual.setUint8(at + i, (virtual >>> (8 * i)) & 0xff);
-        this.#write.setUint8(at + i, (write >>> (8 * i)) & 0xff);
-      }
-    };
-    const all = 0xffff_ffff;
-    permit(PCI_VENDOR_ID, 2, all, 0);
-    permit(PCI_DEVICE_ID, 2, all, 0);
-    permit(PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE, all);
-    permit(PCI_STATUS, 2, PCI_STATUS_CAP_LIST, 0);
-    for (const at of [PCI_CACHE_LINE_SIZE, PCI_LATENCY_TIMER, PCI_BIST]) permit(at, 1, 0, all);
-    for (let at = PCI_BASE_ADDRESS_0; at <= PCI_BASE_ADDRESS_5; at += 4) permit(at, 4, all, all);
-    permit(PCI_ROM_ADDRESS, 4, all, all);
-    permit(PCI_CAPABILITY_LIST, 1, all, 0);
-    permit(PCI_INTERRUPT_LINE, 1, all, all);
-    permit(PCI_INTERRUPT_PIN, 1, all, 0);
+  #copied(at: number, width: ConfigWidth): number {
+    if (width === 1) return this.#copy.getUint8(at);
+    return width === 2 ? this.#copy.getUint16(at, true) : this.#copy.getUint32(at, true);
   }
 
-  /** What the kernel lets nobody write. */
-  #forbid(at: number, bytes: number): void {
-    for (let i = 0; i < bytes; i += 1) this.#write.setUint8(at + i, 0);
+  #setCopy(at: number, width: ConfigWidth, value: number): void {
+    if (width === 1) this.#copy.setUint8(at, value);
+    else if (width === 2) this.#copy.setUint16(at, value, true);
+    else this.#copy.setUint32(at, value, true);
   }
+}
 
-  #permitMsi(at: number): void {
-    const fields: readonly [offset: number, size: number, virtual: number, write: number][] = [
-      [0, msiCapabilitySize, 0, 0],
-      [PCI_CAP_LIST_NEXT, 1, 0xff, 0],
-      [PCI_MSI_FLAGS, 1, 0xff, 0xff],
-      [PCI_MSI_ADDRESS_LO, 4, 0xff, 0xff],
-      [PCI_MSI_ADDRESS_HI, 4, 0xff, 0xff],
-      [PCI_MSI_DATA_64, 2, 0xff, 0xff],
-    ];
-    for (const [offset, size, virtual, write] of fields) {
-      for (let i = 0; i < size; i += 1) {
-        this.#virtual.setUint8(at + offset + i, virtual);
-        this.#write.setUint8(at + offset + i, write);
-      }
-    }
-  }
+/** A mask of bits that is known byte by byte. */
+function maskOf(width: ConfigWidth, byteAt: (index: number) => number): number {
+  let mask = 0;
+  for (let index = 0; index < width; index += 1) mask |= byteAt(index) << (8 * index);
+  return mask;
 }

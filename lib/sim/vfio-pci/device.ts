@@ -1,6 +1,6 @@
 /** A PCI function as the vfio-pci driver gives it to user space. */
 import { errno } from '../../abi/errno.js';
-import { PCI_COMMAND_MASTER } from '../../abi/pci.js';
+import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_IO, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../../abi/pci.js';
 import {
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_INTX_IRQ_INDEX,
@@ -25,20 +25,23 @@ import { MAP_SHARED } from '../../abi/system.js';
 import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
 import type { Endpoint } from '../spapr/eeh.js';
-import { RegisterMapping, type Registers, type Width } from '../mapping.js';
+import { loadBytes, RegisterMapping, storeBytes, type Registers, type Width } from '../mapping.js';
 import type { FdTable } from '../open-file.js';
-import type { PciFunction } from '../pci/function.js';
+import { D0, D3hot, type PciFunction } from '../pci/function.js';
 import type { KernelProfile } from '../profile.js';
 import type { FeatureRequest } from '../features.js';
 import { VfioDevice } from '../vfio-device.js';
-import { VirtualConfig } from './config.js';
+import { VirtualConfig, type ConfigEvents } from './config.js';
 import { BarExports } from './dma-buf.js';
 import type { Neighbour } from './hot-reset.js';
 import { IoEventfds } from './ioeventfds.js';
 import { Irqs } from './irqs.js';
 import { Power } from './power.js';
+import { PowerState } from './power-state.js';
+import { romLength, transfer, type Access } from './region-access.js';
 import { locate } from './regions.js';
 import { vfioPciIoctl } from './requests.js';
+import { resetByBus, resetFunction, SavedState } from './reset.js';
 import { admitToken, matchName, VfToken } from './vf-token.js';
 
 const pageSize = 4096;
@@ -51,6 +54,8 @@ export interface PciPlace {
   /** All functions of its bus, where the bus can be reset. */
   readonly bus: readonly Neighbour[] | undefined;
   readonly physical: { readonly vfio: VfioPciDevice | undefined } | undefined;
+  /** It is a physical function, and others are virtual ones of it. */
+  readonly hasVirtualFunctions: boolean;
 }
 
 interface OpenState {
@@ -58,6 +63,9 @@ interface OpenState {
   readonly irqs: Irqs;
   readonly ioeventfds: IoEventfds;
   readonly exports: BarExports;
+  readonly powerState: PowerState;
+  /** Configuration space as it was before the driver. */
+  readonly saved: SavedState;
 }
 
 export class VfioPciDevice extends VfioDevice implements Registers {
@@ -71,7 +79,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     super(place.address, kernel);
     this.hardware = place.pciFunction;
     this.#place = place;
-    this.#token = this.hardware.canHaveVirtualFunctions ? new VfToken() : undefined;
+    this.#token = this.hardware.virtualFunctionsAt !== undefined ? new VfToken() : undefined;
   }
 
   override match(text: string): number {
@@ -137,34 +145,76 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   /** The first open enables the device, with bus mastering off: nothing moves until the driver says so. */
   protected override firstOpened(): void {
-    this.hardware.command &= ~PCI_COMMAND_MASTER;
+    const { hardware } = this;
+    hardware.command &= ~PCI_COMMAND_MASTER;
+    this.#reset();
+    const saved = new SavedState(hardware);
+    hardware.command &= ~PCI_COMMAND_INTX_DISABLE;
     // What it answers does not matter to the kernel: the device opens frozen where it cannot be thawed.
     this.#place.group?.endpoint?.takeOver();
-    const irqs = new Irqs(this.hardware, this.kernel.growsMsix);
-    const config = new VirtualConfig(this.hardware, {
+    const irqs = new Irqs(hardware, this.kernel.growsMsix);
+    const powerState = new PowerState(hardware, () => this.#place.hasVirtualFunctions);
+    const events: ConfigEvents = {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),
       memoryDisabled: () => this.revokeMemory(),
+      powerState: (state) => {
+        if (state >= D3hot) this.revokeMemory();
+        powerState.set(state);
+      },
+      reset: () => {
+        this.revokeMemory();
+        this.#reset();
+      },
       get usesMsi() {
         return irqs.usesMsi;
       },
       get msiQueue() {
         return irqs.msiQueue;
       },
-    });
-    this.#state = { config, irqs, ioeventfds: new IoEventfds(this), exports: new BarExports(this) };
+    };
+    const config = new VirtualConfig(hardware, events, this.isVirtual);
+    this.#state = { config, irqs, ioeventfds: new IoEventfds(this), exports: new BarExports(this), powerState, saved };
     const physical = this.#place.physical?.vfio?.vfToken;
     if (physical !== undefined) physical.users += 1;
   }
 
   protected override lastClosed(): void {
-    this.#state?.irqs.release();
-    this.#state?.ioeventfds.release();
-    this.#state?.exports.release();
+    const { hardware } = this;
+    const state = this.#open;
+    state.powerState.set(D0);
+    hardware.command &= ~PCI_COMMAND_MASTER;
+    state.irqs.release();
+    state.ioeventfds.release();
+    state.exports.release();
     this.#state = undefined;
     this.#power.release();
     const physical = this.#place.physical?.vfio?.vfToken;
     if (physical !== undefined) physical.users -= 1;
-    this.hardware.command &= ~PCI_COMMAND_MASTER;
+    hardware.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
+    this.#reset();
+    state.saved.restore();
+  }
+
+  /** Whether the kernel knows a way to reset the function alone: its own, or its bus's if nothing else is on that. */
+  get canReset(): boolean {
+    return this.hardware.functionReset !== undefined || (this.bus?.length === 1 && !this.isVirtual);
+  }
+
+  /** VFIO_DEVICE_RESET: 0 or -errno. */
+  reset(): number {
+    if (!this.canReset) return -errno.EINVAL;
+    this.revokeMemory();
+    // The kernel waits until the function answers again, and gives up.
+    if (this.hardware.faults.silent) return -errno.ENOTTY;
+    this.#open.powerState.set(D0);
+    this.#reset();
+    return 0;
+  }
+
+  #reset(): void {
+    if (this.hardware.faults.silent) return;
+    if (this.hardware.functionReset !== undefined) resetFunction(this.hardware);
+    else if (this.canReset) resetByBus(this.hardware);
   }
 
   /** Its memory does not answer any more, if only for now: nobody else reaches it from now on. */
@@ -232,12 +282,8 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.read(bytes, at);
     if (index === VFIO_PCI_ROM_REGION_INDEX) return this.#readRom(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
-      if (width === undefined) {
-        part.fill(0xff);
-        return;
-      }
-      let value = this.readRegister(index, position, width);
-      for (let i = 0; i < width; i += 1, value >>= 8n) part[i] = Number(value & 0xffn);
+      if (width === undefined) part.fill(0xff);
+      else storeBytes(part, 0, width, this.readRegister(index, position, width));
     });
   }
 
@@ -245,69 +291,80 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     const { index, at } = locate(offset);
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.write(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
-      if (width === undefined) return;
-      const value = part.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
-      this.writeRegister(index, position, width, value);
+      if (width !== undefined) this.writeRegister(index, position, width, loadBytes(part, 0, width));
     });
   }
 
+  /** Bytes of the ROM's BAR; 0 if there is no image in it. */
+  get romSize(): number {
+    const { rom } = this.hardware.identity;
+    return rom === undefined || romLength(rom) === 0 ? 0 : rom.byteLength;
+  }
+
+  /** What is after its last image reads as ones. */
   #readRom(bytes: Uint8Array, at: number): number {
-    const rom = this.hardware.identity.rom ?? new Uint8Array();
+    const { rom } = this.hardware.identity;
     if (bytes.byteLength === 0) return 0;
-    if (at >= rom.byteLength) return -errno.EINVAL;
-    const part = rom.subarray(at, at + bytes.byteLength);
-    bytes.set(part);
-    return part.byteLength;
+    if (rom === undefined || at >= rom.byteLength) return -errno.EINVAL;
+    // The kernel looks for an image in what the device answers.
+    const length = (this.hardware.command & PCI_COMMAND_MEMORY) === 0 ? 0 : romLength(rom);
+    if (length === 0) return -errno.ENOMEM;
+    const window = {
+      size: rom.byteLength,
+      hidden: { start: length, end: rom.byteLength },
+      widest: 4,
+      answers: () => this.#answers,
+    } as const;
+    return transfer(bytes, at, window, (width, position, part) => {
+      if (width === undefined) part.fill(0xff);
+      else part.set(rom.subarray(position, position + width));
+    });
   }
 
   get decoding(): boolean {
-    return this.config.memoryEnabled && !this.#power.allowed;
+    return this.#answers && !this.#power.allowed;
+  }
+
+  /** Its memory does: it is awake, and decodes addresses. */
+  get #answers(): boolean {
+    return this.config.memoryEnabled && this.#open.powerState.awake;
   }
 
   writeRegister(bar: number, offset: number, width: Width, value: bigint): void {
     this.hardware.clock.poll();
-    if (this.#place.group?.endpoint?.registersStopped === true) return;
+    if (!this.#reaches(bar)) return;
     this.hardware.busWrite(bar, offset, width, value);
   }
 
   readRegister(bar: number, offset: number, width: Width): bigint {
     this.hardware.clock.poll();
-    if (this.#place.group?.endpoint?.registersStopped === true) return (1n << BigInt(8 * width)) - 1n;
+    if (!this.#reaches(bar)) return (1n << BigInt(8 * width)) - 1n;
     return this.hardware.busRead(bar, offset, width);
   }
 
-  /**
-   * vfio_pci_bar_rw: the transfer is cut at the region's end and into the widest aligned accesses. A part of the MSI-X
-   * table, which is the kernel's, has no width: it reads as ones and writes to it are dropped.
-   */
-  #transfer(
-    bytes: Uint8Array,
-    index: number,
-    at: number,
-    access: (width: Width | undefined, position: number, part: Uint8Array) => void,
-  ): number {
+  /** Whether an access to the BAR finds the device. Memory that does not decode is not accessed at all. */
+  #reaches(bar: number): boolean {
+    if (this.#place.group?.endpoint?.registersStopped === true) return false;
+    return !this.#isPorts(bar) || (this.hardware.command & PCI_COMMAND_IO) !== 0;
+  }
+
+  #isPorts(bar: number): boolean {
+    return this.hardware.bars.find(({ index }) => index === bar)?.ports === true;
+  }
+
+  /** vfio_pci_bar_rw: the MSI-X table is the kernel's. Ports take accesses of 4 bytes, and are accessed whatever decodes. */
+  #transfer(bytes: Uint8Array, index: number, at: number, access: Access): number {
     if (bytes.byteLength === 0) return 0;
     const size = index > VFIO_PCI_BAR5_REGION_INDEX ? 0 : this.barSize(index);
-    if (index >= VFIO_PCI_NUM_REGIONS || at >= size) return -errno.EINVAL;
     const table = this.hardware.msix?.table;
-    const hidden = table?.bar === index ? table : { start: size, end: size };
-    const count = Math.min(bytes.byteLength, size - at);
-    for (let done = 0; done < count;) {
-      const position = at + done;
-      const left = count - done;
-      if (position >= hidden.start && position < hidden.end) {
-        const dropped = Math.min(left, hidden.end - position);
-        access(undefined, position, bytes.subarray(done, done + dropped));
-        done += dropped;
-        continue;
-      }
-      if (!this.config.memoryEnabled) return -errno.EIO;
-      const room = position < hidden.start ? Math.min(left, hidden.start - position) : left;
-      const width = ([8, 4, 2] as const).find((wide) => room >= wide && position % wide === 0) ?? 1;
-      access(width, position, bytes.subarray(done, done + width));
-      done += width;
-    }
-    return count;
+    const ports = this.#isPorts(index);
+    const window = {
+      size,
+      hidden: table?.bar === index ? table : undefined,
+      widest: ports ? 4 : 8,
+      answers: () => ports || this.#answers,
+    } as const;
+    return transfer(bytes, at, window, access);
   }
 
   get #open(): OpenState {

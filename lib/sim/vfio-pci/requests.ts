@@ -34,7 +34,6 @@ import type { Argument } from '../argument.js';
 import { takeIrqSet } from '../irq-set.js';
 import type { FdTable } from '../open-file.js';
 import type { PciFunction } from '../pci/function.js';
-import { resetFunction } from './reset.js';
 import { getHotResetInfo, hotReset, type ResetCaller } from './hot-reset.js';
 import type { IoEventfds } from './ioeventfds.js';
 import type { Irqs } from './irqs.js';
@@ -49,7 +48,9 @@ interface Target extends ResetCaller {
   barSize(bar: number): number;
   canMap(bar: number): boolean;
   irqCount(index: number): number;
-  revokeMemory(): void;
+  readonly canReset: boolean;
+  readonly romSize: number;
+  reset(): number;
 }
 
 export function vfioPciIoctl(device: Target, request: number, argument: Argument, fds: FdTable): number {
@@ -63,7 +64,7 @@ export function vfioPciIoctl(device: Target, request: number, argument: Argument
     case VFIO_DEVICE_SET_IRQS.number:
       return setIrqs(device, argument, fds);
     case VFIO_DEVICE_RESET.number:
-      return reset(device);
+      return device.reset();
     case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO.number:
       return getHotResetInfo(device, argument);
     case VFIO_DEVICE_PCI_HOT_RESET.number:
@@ -79,7 +80,7 @@ function getInfo(device: Target, argument: Argument): number {
   const info = argument.struct(vfio_device_info, VFIO_DEVICE_GET_INFO.minimum);
   if (info === undefined) return -errno.EFAULT;
   if (info.argsz < VFIO_DEVICE_GET_INFO.minimum) return -errno.EINVAL;
-  info.flags = VFIO_DEVICE_FLAGS_PCI | (device.hardware.functionReset !== undefined ? VFIO_DEVICE_FLAGS_RESET : 0);
+  info.flags = VFIO_DEVICE_FLAGS_PCI | (device.canReset ? VFIO_DEVICE_FLAGS_RESET : 0);
   info.num_regions = VFIO_PCI_NUM_REGIONS;
   info.num_irqs = VFIO_PCI_NUM_IRQS;
   return argument.copyTo(info.bytes.subarray(0, info.argsz)) ? 0 : -errno.EFAULT;
@@ -107,12 +108,11 @@ function getRegionInfo(device: Target, argument: Argument): number {
 }
 
 function describeRegion(device: Target, index: number): { flags: number; size: number; capabilities: Uint8Array[] } {
-  const { msix, identity } = device.hardware;
-  const { rom } = identity;
+  const { msix } = device.hardware;
   const both = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) return { flags: both, size: device.configSize, capabilities: [] };
   if (index === VFIO_PCI_ROM_REGION_INDEX) {
-    return { flags: rom === undefined ? 0 : VFIO_REGION_INFO_FLAG_READ, size: rom?.byteLength ?? 0, capabilities: [] };
+    return { flags: device.romSize === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ, size: device.romSize, capabilities: [] };
   }
   const size = device.barSize(index);
   if (size === 0) return { flags: 0, size, capabilities: [] };
@@ -126,15 +126,6 @@ function msixMappable(): Uint8Array {
   capability.id = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE;
   capability.version = 1;
   return capability.bytes;
-}
-
-function reset(device: Target): number {
-  if (device.hardware.functionReset === undefined) return -errno.EINVAL;
-  device.revokeMemory();
-  // The kernel waits until the function answers again, and gives up.
-  if (device.hardware.faults.silent) return -errno.ENOTTY;
-  resetFunction(device.hardware);
-  return 0;
 }
 
 function getIrqInfo(device: Target, argument: Argument): number {

@@ -129,6 +129,9 @@ export class E1000e extends PciFunction implements WireEnd {
     else if (bar === 2 && offset === 4 && this.#portAddress < 0x1_ffff) this.#write(r.registerAt(this.#portAddress), word);
   }
 
+  /** As QEMU's, it keeps its registers over D3hot although it says that it loses them. */
+  protected override poweredUp(): void {}
+
   protected override resetRegisters(): void {
     this.#negotiation.stop();
     this.#interrupts.reset();

@@ -10,6 +10,20 @@ export function serialNumberOf(station: Uint8Array): bigint {
   return bytes.reduce((number, byte) => (number << 8n) | BigInt(byte), 0n);
 }
 
+/** A ROM with one image, which has no code. */
+function bootRom(size: number): Uint8Array {
+  const rom = new DataView(new ArrayBuffer(size));
+  const structure = 0x1c;
+  rom.setUint16(0, 0xaa55, true);
+  rom.setUint16(0x18, structure, true);
+  rom.setUint32(structure, 0x5249_4350, true); // 'PCIR'
+  rom.setUint16(structure + 0x04, 0x8086, true);
+  rom.setUint16(structure + 0x06, 0x10d3, true);
+  rom.setUint16(structure + 0x10, 1, true); // Its length, in 512 bytes.
+  rom.setUint8(structure + 0x15, 0x80); // The last image.
+  return new Uint8Array(rom.buffer);
+}
+
 /** `station` is the address of 6 bytes that is its own on the network. */
 export function e1000eIdentity(station: Uint8Array): PciIdentity {
   return {
@@ -24,7 +38,7 @@ export function e1000eIdentity(station: Uint8Array): PciIdentity {
       2: { size: 0x20, kind: 'ports', access: { implemented: [4, 4] } },
       3: 0x4000,
     },
-    rom: new Uint8Array(0x4_0000),
+    rom: bootRom(0x4_0000),
     intx: true,
     capabilities: [
       powerManagement({

@@ -1,0 +1,152 @@
+/**
+ * What vfio-pci makes of capabilities that no device of the lab has: hidden ones, those of vendors, those whose length is
+ * in them. Held to the kernel's source.
+ */
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  advancedFeatures,
+  Capability,
+  errorReporting,
+  express,
+  ExtendedCapability,
+  Machine,
+  msi,
+  PciFunction,
+  powerManagement,
+  serialNumber,
+  vendorSpecific,
+  type PciIdentity,
+} from '../../lib/sim/index.js';
+import { answer, Seam } from '../support/seam.js';
+
+const config = 7 * 2 ** 40;
+
+class Card extends PciFunction {
+  resets = 0;
+  constructor(identity: Partial<PciIdentity>) {
+    super({ vendor: 0x1af4, device: 0x10f0, classCode: 0xff0000, bars: { 0: 4096 }, ...identity });
+  }
+  protected override resetRegisters(): void {
+    this.resets += 1;
+  }
+}
+
+let seam: Seam;
+afterEach(() => seam.closeAll());
+
+interface Opened {
+  readonly card: Card;
+  readonly read: (at: number, length: number) => string;
+  readonly write: (at: number, ...bytes: number[]) => string;
+}
+
+function open(identity: Partial<PciIdentity>): Opened {
+  const card = new Card(identity);
+  const { kernel } = new Machine({ devices: [{ model: card, group: 1 }] });
+  seam = new Seam(kernel);
+  const { device } = seam.ready({ address: '0000:00:03.0', group: 1 });
+  return {
+    card,
+    read: (at, length) => {
+      const bytes = new Uint8Array(length);
+      const result = kernel.pread(device, bytes, config + at);
+      return result === length ? Buffer.from(bytes).toString('hex') : answer(result);
+    },
+    write: (at, ...bytes) => answer(kernel.pwrite(device, Uint8Array.from(bytes), config + at)),
+  };
+}
+
+describe('the list of capabilities', () => {
+  // A slot's number, and one that nobody knows.
+  const [slot, unknown] = [0x04, 0x5a];
+
+  it('leaves out those that are hidden, wherever they are', () => {
+    const hidden = [new Capability(slot, 4, 0x80), new Capability(unknown, 4, 0x90), new Capability(0x14, 8, 0xa0)];
+    const { read } = open({ capabilities: [hidden[0]!, msi({ at: 0x40 }), hidden[1]!, powerManagement({ at: 0x60 }), hidden[2]!] });
+    expect([read(0x34, 1), read(0x40, 2), read(0x60, 2), read(6, 2)]).toEqual(['40', '0560', '0100', '1000']);
+    expect(open({ capabilities: [new Capability(slot, 4)] }).read(6, 2)).toBe('0000');
+    expect(open({ capabilities: [new Capability(slot, 4)] }).read(0x34, 1)).toBe('00');
+  });
+
+  it('of PCI Express leaves them out, and keeps the place of one at its head', () => {
+    const hidden = (at: number): ExtendedCapability => new ExtendedCapability(0x1b, 1, 8, at).dword(4, 0x1234);
+    const { read } = open({
+      capabilities: [express()],
+      extendedCapabilities: [hidden(0x100), serialNumber({ at: 0x120, number: 1n }), hidden(0x140), errorReporting({ at: 0x180 })],
+    });
+    expect([read(0x100, 4), read(0x104, 4), read(0x120, 4), read(0x180, 4)]).toEqual(['00000012', '34120000', '03000118', '01000200']);
+    expect(open({ capabilities: [express()], extendedCapabilities: [hidden(0x100)] }).read(0x100, 4)).toBe('00000000');
+  });
+});
+
+describe('writes', () => {
+  it("reach the vendor's own registers and what no capability is over, and nothing else of what has no rules", () => {
+    const all = Uint8Array.of(0xff, 0xff);
+    const { read, write, card } = open({
+      capabilities: [
+        vendorSpecific({ at: 0x40, contents: Uint8Array.of(1, 2), writable: all }),
+        express({ at: 0x60 }),
+        new Capability(0x12, 8, 0xa0).dword(4, 0, 0xffff_ffff),
+      ],
+      extendedCapabilities: [
+        new ExtendedCapability(0x0b, 1, 12).dword(4, 0x00c0_0001).dword(8, 0, 0xffff_ffff),
+        new ExtendedCapability(0x23, 1, 12, 0x120).dword(4, 0x00c0_1af4).dword(8, 0, 0xffff_ffff),
+        new ExtendedCapability(0x03, 1, 12, 0x140).dword(4, 0, 0xffff_ffff),
+      ],
+    });
+    const [one, two] = [0xaa, 0xbb];
+    for (const at of [0x43, 0xa4, 0x108, 0x128, 0x144, 0x200]) expect(write(at, one, two)).toBe('2');
+    expect([0x43, 0xa4, 0x108, 0x128, 0x144, 0x200].map((at) => read(at, 2))).toEqual(['aabb', '0000', 'aabb', 'aabb', '0000', 'aabb']);
+    expect([card.readConfig(0xa4, 2), card.readConfig(0x144, 2)]).toEqual([0, 0]);
+    expect(write(0x40, 0, 0)).toBe('2');
+    expect(card.readConfig(0x40, 2)).toBe(0x6009);
+  });
+
+  it('reset a device by the bit of PCI Express, and only one that can be', () => {
+    for (const functionReset of [true, false]) {
+      const { write, read, card } = open({ capabilities: [express({ functionReset })] });
+      const before = card.resets;
+      expect(write(0x48, 0, 0x80)).toBe('2');
+      expect([card.resets - before, read(0x48, 2), read(4, 2)]).toEqual([functionReset ? 1 : 0, '0000', '0301']);
+      expect(write(0x4a, 0xff, 0xff)).toBe('2');
+    }
+  });
+
+  it('reset a device by the bit of conventional ones', () => {
+    const { write, read, card } = open({ capabilities: [advancedFeatures()] });
+    const before = card.resets;
+    expect([write(0x44, 0xfe), card.resets - before]).toEqual(['1', 0]);
+    expect([write(0x44, 1), card.resets - before, read(0x44, 1)]).toEqual(['1', 1, '00']);
+  });
+
+  it('of the size of read requests reach the device up to 4096 bytes, and of payloads do not', () => {
+    const capability = express().word(0x08, 0, 0x70e0);
+    const { write, read, card } = open({ capabilities: [capability] });
+    expect(write(0x48, 0xe0, 0x50)).toBe('2');
+    expect([read(0x48, 2), card.readConfig(0x48, 2)]).toEqual(['e050', 0x5000]);
+    expect(write(0x48, 0x00, 0x60)).toBe('2');
+    expect([read(0x48, 2), card.readConfig(0x48, 2)]).toEqual(['0060', 0x5000]);
+  });
+
+  it('mask vectors of MSI where the device can, and never enable it', () => {
+    const { write, read, card } = open({ capabilities: [msi({ at: 0x40, vectors: 8, maskable: true, wide: false })] });
+    expect(write(0x42, 0xff, 0xff)).toBe('2');
+    expect([read(0x42, 2), card.readConfig(0x42, 2)]).toEqual(['8e01', 0x0106]);
+    expect(write(0x44, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0xff, 0xff)).toBe('12');
+    expect([read(0x44, 6), read(0x4c, 4)]).toEqual(['010203040506', 'ff000000']);
+    expect([card.readConfig(0x44, 4), card.readConfig(0x48, 2), card.readConfig(0x4c, 4)]).toEqual([0, 0, 0xff]);
+  });
+
+  it('put a device to sleep in the states it has, one after the other', () => {
+    const at = 0x44;
+    const { write, read, card } = open({ capabilities: [powerManagement({ capabilities: 0x0603, keepsRegisters: false })] });
+    const state = (): string => read(at, 1);
+    const visit = (wanted: number): string => {
+      write(at, wanted);
+      return state();
+    };
+    expect([1, 2, 1, 3, 2].map(visit)).toEqual(['01', '02', '02', '03', '03']);
+    const before = card.resets;
+    expect([visit(0), card.resets - before, read(4, 2)]).toEqual(['00', 1, '0301']);
+  });
+});
