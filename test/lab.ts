@@ -35,28 +35,27 @@ const machines = [
 ];
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
- * speed at which the kernel does not wait for QEMU's link after a reset; and an nvme with a disk; and two more e1000e, with a cable
- * between them.
+ * speed at which the kernel does not wait for QEMU's link after a reset; and an nvme with a disk.
  */
 const bridged = [
   ...['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'],
   ...['pcie-root-port,id=express,slot=9,x-speed=5', 'e1000e,bus=express'],
   'nvme,serial=lab',
+];
+/** And, where those are tried, an nvme with virtual functions, and two more e1000e, with a cable between them. */
+const complete = [
+  ...bridged,
+  ...['pcie-root-port,id=physical,slot=10', 'nvme-subsys,id=subsystem'],
+  'nvme,serial=physical,subsys=subsystem,bus=physical,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=5',
   ...['left', 'right'].flatMap((end, index) => [
     `pcie-root-port,id=${end},slot=${11 + index},x-speed=5`,
     `e1000e,bus=${end},hub=0,mac=52:54:00:00:00:0${index + 1}`,
   ]),
 ];
-/** And, where virtual functions are tried, an nvme that has some. */
-const withVirtualFunctions = [
-  ...bridged,
-  ...['pcie-root-port,id=physical,slot=10', 'nvme-subsys,id=subsystem'],
-  'nvme,serial=physical,subsys=subsystem,bus=physical,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=5',
-];
 /** Without an IOMMU a device is given physical addresses, which its usual 28 bits do not reach. */
 const farReaching = Array<string>(2).fill('edu,dma_mask=0xffffffffffff');
 /** Newer kernels give no device of a virtio-iommu a group when one behind a bridge cannot have one. */
-const devicesOf = (iommu: string): string[] => ({ virtio: ['edu'], none: farReaching, intel: withVirtualFunctions })[iommu] ?? bridged;
+const devicesOf = (iommu: string): string[] => ({ virtio: ['edu'], none: farReaching, intel: complete })[iommu] ?? bridged;
 /** Those that run on a machine: on virtio-iommu a device does not open, with EPERM, which is what is tested there. */
 const examplesOn = (iommu: string): readonly string[] => ({ virtio: [], none: untranslated })[iommu] ?? translated;
 const command = (example: string): string => example.replace(/^\w+/, 'examples/$&.ts');

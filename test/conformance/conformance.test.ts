@@ -1,6 +1,7 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
 import {
+  cableVariants,
   compatibilityVariants,
   limitedVariants,
   mockVariants,
@@ -74,7 +75,7 @@ const suites = {
   ...{ files, mediatedNodes },
   ...{ pageTables, pageTableApi, pasids },
   ...{ virtualIommuHardware },
-  ...{ edu, nvme, e1000e },
+  ...{ edu, nvme },
 };
 
 for (const variant of variants) {
@@ -97,6 +98,12 @@ for (const variant of virtualFunctionVariants) {
     tokens(variant);
     hotResetOfFunctions(variant);
     configurationSpace(variant, ['lone']);
+  });
+}
+
+for (const variant of cableVariants) {
+  describe(variant.name, () => {
+    describe('e1000e', () => e1000e(variant));
   });
 }
 

@@ -4,7 +4,7 @@ import { openDevice, type OpenDevice } from '../../lib/open.js';
 import type { DmaBuffer, Interrupt } from '../../lib/index.js';
 import { expectDevice } from '../support/golden.js';
 import { memoryPage, NvmeDriver, enabled, type NvmeCommand, type QueuePair } from '../support/models/nvme-driver.js';
-import { dump } from '../support/models/trace.js';
+import { dump, until } from '../support/models/trace.js';
 import type { Variant } from '../support/subject.js';
 
 const [identify, getLog, setFeatures, getFeatures] = [0x06, 0x02, 0x09, 0x0a];
@@ -316,7 +316,8 @@ export function nvme(variant: Variant): void {
     registers.write32(0x1000 + 8 * 9, 1);
     admin.put(request);
     admin.put(request);
-    admin.ring();
+    // What comes behind them is over when they were seen.
+    await driver.run({ opcode: getFeatures, words: [7] });
     note('# the doorbell of a queue that is not there');
     registers.write32(0x1000 + 8 * 9, 1);
     await driver.wait();
@@ -425,6 +426,10 @@ export function nvme(variant: Variant): void {
           'a verification': blocks(0, 1, 0x0c),
           'a verification of more than may be': blocks(0, 1025, 0x0c),
           'a verification past the end': blocks(end, 1, 0x0c),
+          'a copy of one range': { opcode: 0x19, namespace: 1, prp1: data.iova, words: [0, 0, 0] },
+          'a copy of two': { opcode: 0x19, namespace: 1, prp1: data.iova, words: [0, 0, 1] },
+          'a copy with protection information': { opcode: 0x19, namespace: 1, prp1: data.iova, words: [0, 0, 0x100] },
+          'a copy in no form': { opcode: 0x19, namespace: 1, prp1: data.iova, words: [0, 0, 0x200] },
           'data management of nothing': blocks(0, 1, manageData),
         },
         pair,
@@ -503,6 +508,34 @@ export function nvme(variant: Variant): void {
       driver.registers.write32(0x10, 1);
       await driver.wait(driver.admin, interrupt);
       golden('interrupt-mask');
+    });
+
+    it('doorbells in memory are looked at as well, and say how far', async () => {
+      await driver.start();
+      const pair = await driver.createPair(1, 8);
+      const [shadow, looked] = ['doorbells', 'looked at'].map((name) => driver.allocate(name, memoryPage));
+      const show = (): void => {
+        for (const [name, buffer] of [['doorbells', shadow!] as const, ['looked at', looked!] as const])
+          note(`  ${name}: ${[...new Uint32Array(buffer.memory, 0, 6)].join(' ')}`);
+      };
+      await each({ 'off the page': { opcode: 0x7c, prp1: shadow!.iova + 8n, prp2: looked!.iova } });
+      await each({ 'on the page': { opcode: 0x7c, prp1: shadow!.iova, prp2: looked!.iova } });
+      show();
+      const words = new Uint32Array(shadow!.memory);
+      note('# two commands, of which the doorbell tells one');
+      pair.put(blocks(0, 1, flush));
+      pair.put(blocks(0, 1, flush));
+      words[2] = 2;
+      driver.registers.write32(0x1008, 1);
+      await until(() => new DataView(pair.completions.memory).getUint16(16 + 14, true) === 1);
+      for (let count = 0; count < 2; count += 1) expect(pair.take().status).toBe(0);
+      words[3] = 2;
+      pair.release();
+      show();
+      note('# the admin queue, whose doorbells are copied');
+      await driver.run({ opcode: getFeatures, words: [7] });
+      show();
+      golden('shadow-doorbells');
     });
 
     it('a full completion queue holds completions back until there is room', async () => {

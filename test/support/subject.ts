@@ -300,6 +300,9 @@ export const compatibilityVariants: readonly Variant[] = has(CAP_IPC_LOCK)
 /** Machines with a function that has virtual ones. */
 export const virtualFunctionVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel']) : [];
 
+/** Machines with two network cards on a cable. With QEMU's AMD IOMMU no DMA of cards behind ports arrives. */
+export const cableVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel']) : [];
+
 /** Bytes that a process without CAP_IPC_LOCK may lock; in the lab the suite is started with that limit. */
 export const lockedMemoryLimit = 256 * 1024;
 

@@ -20,6 +20,7 @@ export const adminOpcodes = {
   requestEvent: 0x0c,
   attachNamespace: 0x15,
   manageVirtualization: 0x1c,
+  shadowDoorbells: 0x7c,
   format: 0x80,
 } as const;
 

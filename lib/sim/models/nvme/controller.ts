@@ -36,6 +36,7 @@ import {
   specification,
   type Configuration,
 } from './registers.js';
+import { ShadowDoorbells } from './shadow-doorbells.js';
 import { status } from './status.js';
 import { receive, send } from './transfer.js';
 
@@ -65,6 +66,7 @@ export class Nvme extends PciFunction {
   readonly #registers = new DataView(new ArrayBuffer(doorbells));
   readonly #submissions = new Map<number, SubmissionQueue>();
   readonly #completions = new Map<number, CompletionQueue>();
+  readonly #shadow = new ShadowDoorbells();
   readonly #features = new Features();
   readonly #events = new Events(({ queue, identifier }, result) => {
     queue.completions.add({ queue, identifier, status: status.success, result });
@@ -189,6 +191,7 @@ export class Nvme extends PciFunction {
     this.#submissions.clear();
     this.#completions.clear();
     this.#events.reset();
+    this.#shadow.disable();
     this.#queuesCreated = false;
     this.#configuration = parseConfiguration(0);
     for (const register of [registers.status, registers.interruptMaskSet, registers.interruptMaskClear, registers.configuration])
@@ -200,6 +203,7 @@ export class Nvme extends PciFunction {
     if (queue === undefined) return this.#reportError(errorEvents.invalidDoorbell);
     if (tail >= queue.size) return this.#reportError(errorEvents.invalidDoorbellValue);
     queue.tail = tail;
+    if (id === 0) this.#shadow.copyTail(this.dma, queue);
     this.#process(queue);
   }
 
@@ -209,6 +213,7 @@ export class Nvme extends PciFunction {
     if (head >= queue.size) return this.#reportError(errorEvents.invalidDoorbellValue);
     const wasFull = queue.full;
     queue.head = head;
+    if (id === 0) this.#shadow.copyHead(this.dma, queue);
     if (queue.empty) this.#quieten(queue);
     if (!wasFull) return;
     this.#post(queue);
@@ -224,13 +229,18 @@ export class Nvme extends PciFunction {
 
   #process(queue: SubmissionQueue): void {
     const { completions, command } = queue;
+    const { dma } = this;
+    const io = this.#io;
+    this.#shadow.readTail(dma, queue);
     while (queue.pending) {
-      if (!queue.fetch(this.dma)) {
+      if (!queue.fetch(dma)) {
         this.#fail();
         break;
       }
-      const answer = queue.id === 0 ? this.#administer(command, queue) : { status: doIo(command, this.#io), result: 0 };
+      const answer = queue.id === 0 ? this.#administer(command, queue) : { status: doIo(command, io), result: 0 };
       if (answer !== undefined) completions.add({ queue, identifier: command.identifier, ...answer });
+      this.#shadow.tellTail(dma, queue);
+      this.#shadow.readTail(dma, queue);
     }
     if (completions.unposted) this.#post(completions);
   }
@@ -271,6 +281,8 @@ export class Nvme extends PciFunction {
         return ended(attachNamespace(command));
       case adminOpcodes.manageVirtualization:
         return ended(manageVirtualization(command));
+      case adminOpcodes.shadowDoorbells:
+        return ended(this.#configureShadow(command));
       case adminOpcodes.format:
         return ended(format(command, this.#namespace));
       default:
@@ -300,6 +312,15 @@ export class Nvme extends PciFunction {
     if (!keepsEvents && log === logPages.errors) this.#events.read(eventKinds.error);
     if (!keepsEvents && log === logPages.smart) this.#events.read(eventKinds.smart);
     return send(this.dma, command, bytes.subarray(offset, offset + wanted), pageSize);
+  }
+
+  #configureShadow({ prp1, prp2 }: Command): number {
+    const { dma } = this;
+    if (((prp1 | prp2) & BigInt(this.#active.pageSize - 1)) !== 0n) return status.invalidField;
+    this.#shadow.enable(prp1, prp2);
+    for (const queue of this.#submissions.values()) this.#shadow.copyTail(dma, queue);
+    for (const queue of this.#completions.values()) this.#shadow.copyHead(dma, queue);
+    return status.success;
   }
 
   #featureHost(command: Command): FeatureHost {
@@ -334,7 +355,7 @@ export class Nvme extends PciFunction {
   /** Writes what waits in a completion queue, and interrupts while there is something to take. */
   #post(queue: CompletionQueue): void {
     const wasEmpty = queue.empty;
-    if (!queue.post(this.dma)) this.#fail();
+    if (!queue.post(this.dma, this.#shadow)) this.#fail();
     const { vector } = queue;
     if (queue.empty || vector === undefined) return;
     if (wasEmpty) this.#queuesWithCompletions += 1;

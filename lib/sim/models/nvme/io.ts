@@ -21,6 +21,7 @@ const opcodes = {
 
 const deallocate = 1 << 2;
 const rangeSize = 16;
+const copyRangeSize = 32;
 
 /** What the commands work on. */
 export interface IoHost {
@@ -59,8 +60,7 @@ export function doIo(command: Command, host: IoHost): number {
     case opcodes.verify:
       return verify(command, host);
     default:
-      // The one that is left copies blocks, of which QEMU's controller takes none.
-      return status.commandSizeLimit;
+      return copy(command, host);
   }
 }
 
@@ -142,6 +142,16 @@ function writeZeroes(command: Command, host: IoHost): number {
 function verify(command: Command, host: IoHost): number {
   const found = blocks(command, host, host.pageSize << transferPages);
   return typeof found === 'number' ? found : status.success;
+}
+
+/** Copies ranges of no blocks, which is what QEMU's controller says it can: one with some fails inside. */
+function copy(command: Command, { dma, pageSize }: IoHost): number {
+  const [more, format] = [command.word(12) & 0xff, (command.word(12) >>> 8) & 0xf];
+  if (format > 1) return status.invalidField;
+  if (more > 0) return status.commandSizeLimit;
+  if (format === 1) return status.invalidFormat;
+  const received = receive(dma, command, new Uint8Array(copyRangeSize), pageSize);
+  return received === status.success ? status.internalError : received;
 }
 
 /** Deallocates ranges; what does not lie on the disk is passed over. */

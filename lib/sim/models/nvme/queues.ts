@@ -1,4 +1,5 @@
 import type { DmaPort } from '../../dma.js';
+import type { ShadowDoorbells } from './shadow-doorbells.js';
 import { Command, commandSize, completionSize } from './command.js';
 
 /** The end of a command, before it is in the queue. */
@@ -91,11 +92,14 @@ export class CompletionQueue {
   }
 
   /** Writes what is waiting, as far as there is room. False when memory is not to be reached. */
-  post(dma: DmaPort): boolean {
+  post(dma: DmaPort, shadow: ShadowDoorbells): boolean {
     this.unposted = false;
     let done = 0;
     let reached = true;
-    for (; done < this.#waiting.length && !this.full; done += 1) {
+    for (; done < this.#waiting.length; done += 1) {
+      shadow.tellHead(dma, this);
+      shadow.readHead(dma, this);
+      if (this.full) break;
       const { queue, identifier, status, result } = this.#waiting[done]!;
       const entry = this.#entry;
       entry.setUint32(0, result, true);

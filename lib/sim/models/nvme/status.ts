@@ -10,6 +10,7 @@ export const status = {
   /** Half of a pair of commands, of which there are none. */
   fused: 0x002,
   dataTransferError: 0x004,
+  internalError: 0x006,
   invalidNamespace: 0x00b | doNotRetry,
   commandSequence: 0x00c | doNotRetry,
   invalidPrpOffset: 0x013 | doNotRetry,
