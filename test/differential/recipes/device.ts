@@ -133,7 +133,8 @@ function feature(file: LiveFile, random: Random, world: World): Call {
 const quietRegisters = [0x00, 0x04, 0x20, 0x24, 0x80, 0x88, 0x90] as const;
 const interruptRegisters = [0x60, 0x64] as const;
 
-const regionOffset = (index: number, offset: number): Value => `0x${((BigInt(index) << 40n) + BigInt(offset)).toString(16)}`;
+/** No region is as far as 2^63. */
+const regionOffset = (index: number, offset: number): Value => `0x${((BigInt(Math.min(index, 12)) << 40n) + BigInt(offset)).toString(16)}`;
 
 function access(file: LiveFile, random: Random): Call {
   if (random.chance(0.7)) {
@@ -165,7 +166,7 @@ function access(file: LiveFile, random: Random): Call {
       length: random.pick([1, 2, 4]),
     };
   if (index !== 0xffff_ffff && random.chance(0.3)) return pwrite(file, index, offset, Array<number>(length).fill(0));
-  return { call: 'pread', file: file.ref, offset: regionOffset(index === 0xffff_ffff ? 12 : index, offset), length };
+  return { call: 'pread', file: file.ref, offset: regionOffset(index, offset), length };
 }
 
 const oddOffset = (random: Random): number =>
