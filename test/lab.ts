@@ -6,10 +6,11 @@
  *   npm run test:lab -- --record            and take the kernels' answers as the new golden ones
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { joinTranscripts } from './support/join-transcripts.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const lab = join(root, 'dist/lab/main.js');
@@ -18,8 +19,11 @@ const bin = 'node_modules/.bin';
 /** System calls that are made up and compared on each machine. */
 const generatedCalls = 3000;
 const record = process.argv.includes('--record');
+const golden = join(root, 'test/golden');
 
-const kernels = ['6.12', 'newest'];
+const kernels = ['6.1', '6.12', 'newest'];
+/** Without /dev/iommu: fewer machines, and of the examples those that it is enough for. */
+const withoutIommufd = '6.1';
 /**
  * The examples, and each way of opening the device, by itself its node; what the simulated kernel prints of the first of a
  * name is what all do.
@@ -29,9 +33,11 @@ const translated = ['edu', 'migration', 'edu --by group', 'edu --by compatibilit
 const untranslated = ['edu --unsafe-no-iommu --dma-bits 48', 'edu --unsafe-no-iommu --dma-bits 48 --by group'];
 const examples = [...translated, ...untranslated];
 const machines = [
-  ...kernels.flatMap((kernel) => ['intel', 'amd', 'virtio', 'none'].map((iommu) => ({ kernel, iommu, variant: 'default' }))),
+  ...kernels.flatMap((kernel) =>
+    ['intel', 'amd', ...(kernel === withoutIommufd ? [] : ['virtio']), 'none'].map((iommu) => ({ kernel, iommu, variant: 'default' })),
+  ),
   // Kernels that were built without VFIO's own container: what reaches devices through one runs on iommufd's.
-  ...kernels.map((kernel) => ({ kernel, iommu: 'intel', variant: 'iommufd-container' })),
+  ...kernels.filter((kernel) => kernel !== withoutIommufd).map((kernel) => ({ kernel, iommu: 'intel', variant: 'iommufd-container' })),
 ];
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
@@ -57,7 +63,10 @@ const farReaching = Array<string>(2).fill('edu,dma_mask=0xffffffffffff');
 /** Newer kernels give no device of a virtio-iommu a group when one behind a bridge cannot have one. */
 const devicesOf = (iommu: string): string[] => ({ virtio: ['edu'], none: farReaching, intel: complete })[iommu] ?? bridged;
 /** Those that run on a machine: on virtio-iommu a device does not open, with EPERM, which is what is tested there. */
-const examplesOn = (iommu: string): readonly string[] => ({ virtio: [], none: untranslated })[iommu] ?? translated;
+const examplesOn = (kernel: string, iommu: string): readonly string[] => {
+  const all: readonly string[] = { virtio: [], none: untranslated }[iommu] ?? translated;
+  return kernel === withoutIommufd ? all.filter((example) => !/migration|compatibility/.test(example)) : all;
+};
 const command = (example: string): string => example.replace(/^\w+/, 'examples/$&.ts');
 const fileOf = (example: string): string => `${example.replaceAll(/\W+/g, '-')}.txt`;
 const reserveHugePages = 'echo 8 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; ';
@@ -111,7 +120,12 @@ function addDifferences(name: string, file: string): void {
   );
 }
 
+/** The folders that hold what was said to a kernel, of each version. */
+const recordedTranscripts = (): string[] => readdirSync(golden).map((version) => join(golden, version, 'transcripts'));
+
 const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
+// What is recorded takes the place of all that was: suites may have gone, or got another name.
+if (record) for (const folder of recordedTranscripts()) rmSync(folder, { recursive: true, force: true });
 try {
   const simulatedLines = new Map(
     examples.map((example) => [example, execFileSync('sh', ['-c', `${bin}/tsx ${command(example)}`], { cwd: root, encoding: 'utf8' })]),
@@ -142,6 +156,7 @@ try {
 
   for (const { kernel, iommu, variant } of machines) {
     const ordinary = variant === 'default';
+    const compares = ordinary && kernel !== withoutIommufd;
     const name = `Linux ${kernel}, ${iommu}${ordinary ? '' : ', container by iommufd'}`;
     const output = join(work, `${kernel}-${iommu}-${variant}`);
     const guest = (...command: string[]): ReturnType<typeof spawnSync> =>
@@ -171,28 +186,29 @@ try {
     const tests = (file: string): string =>
       `${bin}/vitest run test/conformance --reporter=default --reporter=json --outputFile.json=${output}/${file}`;
     // First, as the registers of a device that nobody used are what both kernels begin with.
-    const differences = ordinary
+    const differences = compares
       ? `${bin}/tsx test/differential/main.ts --calls ${generatedCalls} --report ${output}/differential.json; `
       : '';
     const runExamples =
       differences +
       reserveHugePages +
-      examplesOn(iommu)
+      examplesOn(kernel, iommu)
         .map((each) => `${bin}/tsx ${command(each)} --real > ${output}/${fileOf(each)}; `)
         .join('');
-    const lesser = ordinary ? unprivileged[iommu] : undefined;
+    const lesser = ordinary && kernel !== withoutIommufd ? unprivileged[iommu] : undefined;
     const again = lesser === undefined ? '' : `; first=$?; ${lesser.prefix} ${tests('unprivileged.json')} && exit $first`;
     const { status } = guest('sh', '-c', `${runExamples}${tests('report.json')}${again}`);
     add(name, join(output, 'report.json'), status);
-    if (ordinary) addDifferences(name, join(output, 'differential.json'));
+    if (compares) addDifferences(name, join(output, 'differential.json'));
     if (lesser !== undefined) add(`${name}, without ${lesser.lacking}`, join(output, 'unprivileged.json'), status);
-    for (const each of examplesOn(iommu)) {
+    for (const each of examplesOn(kernel, iommu)) {
       const file = join(output, fileOf(each));
       const lines = existsSync(file) ? readFileSync(file, 'utf8') : '';
       count(`the example ${each} prints the same lines on ${name} as on the simulated kernel`, lines === simulatedLines.get(each));
     }
-    if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), join(root, 'test/golden'), { recursive: true });
+    if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), golden, { recursive: true });
   }
+  if (record) for (const folder of recordedTranscripts()) joinTranscripts(folder);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

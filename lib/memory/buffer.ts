@@ -1,4 +1,4 @@
-import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../abi/system.js';
+import { MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { check, ClosedError, expected } from '../kernel/error.js';
 import type { Kernel, Mapping } from '../kernel/kernel.js';
 import { Resource, together } from '../kernel/resource.js';
@@ -6,9 +6,14 @@ import { Resource, together } from '../kernel/resource.js';
 /** A mapping that is memory. */
 export type MappedMemory = Mapping & { readonly memory: ArrayBuffer };
 
-/** Page-aligned memory of this process, outside V8's heap: it never moves. `flags`: more of mmap(2)'s. */
+/**
+ * Page-aligned memory of this process, outside V8's heap: it never moves. `flags`: more of mmap(2)'s.
+ *
+ * Its pages are there from the start: before Linux 6.2, mapping for devices that only read pins the one page of zeros wherever
+ * nothing was written yet, and what is written later the device never sees.
+ */
 export function mapMemory(kernel: Kernel, size: number, flags = 0): MappedMemory {
-  const mapping = kernel.mmap(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, 0);
+  const mapping = kernel.mmap(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | flags, 0);
   if (typeof mapping === 'number') {
     check(mapping, { syscall: 'mmap' });
     throw new TypeError(`mmap answered ${mapping}`);

@@ -1,4 +1,4 @@
-import { MAP_HUGETLB, MAP_HUGE_2MB, MAP_POPULATE } from '../abi/system.js';
+import { MAP_HUGETLB, MAP_HUGE_2MB } from '../abi/system.js';
 import { CodedError, KernelError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { together, type Resource } from '../kernel/resource.js';
@@ -27,7 +27,7 @@ interface Pinned extends PhysicalRun {
 
 const top = 0xffff_ffff_ffff_ffffn;
 const hugePage = 0x20_0000n;
-const hugePages = MAP_HUGETLB | MAP_HUGE_2MB | MAP_POPULATE;
+const hugePages = MAP_HUGETLB | MAP_HUGE_2MB;
 const reserve = 'reserve some: echo 8 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages';
 
 /**

@@ -15,6 +15,7 @@ import { DeviceFile } from './device-file.js';
 import type { IommuGroup } from './iommu-group.js';
 import { IommufdFile } from './iommufd/file.js';
 import { OpenFile, type FdTable } from './open-file.js';
+import type { Platform } from './platform.js';
 import type { VfioDevice } from './vfio-device.js';
 
 const pageSize = 4096;
@@ -28,13 +29,13 @@ export class GroupFile extends OpenFile {
   /** While it was in a container of VFIO's own. */
   #devicesOpen = 0;
   #revoked = false;
-  readonly #privileges: { readonly rawIo: boolean };
+  readonly #platform: Pick<Platform, 'rawIo' | 'kernel'>;
 
-  constructor(group: IommuGroup, fds: FdTable, privileges: { readonly rawIo: boolean }) {
+  constructor(group: IommuGroup, fds: FdTable, platform: Pick<Platform, 'rawIo' | 'kernel'>) {
     super();
     this.#group = group;
     this.#fds = fds;
-    this.#privileges = privileges;
+    this.#platform = platform;
     group.opened = this;
   }
 
@@ -71,7 +72,8 @@ export class GroupFile extends OpenFile {
     if (this.#hasContainer) return -errno.EINVAL;
     if (this.#revoked) return -errno.ENODEV;
     if (file instanceof IommufdFile) return this.#join(file);
-    if (!(file instanceof ContainerFile)) return -errno.EBADFD;
+    // Since there is another kind of file that it could be.
+    if (!(file instanceof ContainerFile)) return this.#platform.kernel.hasIommufd ? -errno.EBADFD : -errno.EINVAL;
     if (this.#forbidden) return -errno.EPERM;
     const result = file.attach(this.#group);
     if (result === 0) this.#container = file;
@@ -159,7 +161,7 @@ export class GroupFile extends OpenFile {
 
   /** What has no IOMMU is for those alone who could reach all memory anyway. */
   get #forbidden(): boolean {
-    return this.#group.kind === 'noiommu' && !this.#privileges.rawIo;
+    return this.#group.kind === 'noiommu' && !this.#platform.rawIo;
   }
 
   revoke(): void {

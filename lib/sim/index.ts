@@ -45,5 +45,6 @@ export {
 } from './pci/registers.js';
 export type { MediatedDriver } from './mdev/drivers.js';
 export type { ContainerProvider } from './platform.js';
-export type { IommuKind, KernelVersion } from './profile.js';
+export type { IommuOptions } from './iommu-options.js';
+export type { IommuKind, KernelVersion, ReservedRegion } from './profile.js';
 export type { FaultChannel } from './vsva-2020/fault-channel.js';

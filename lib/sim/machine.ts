@@ -3,21 +3,14 @@ import { DmaPort, type CacheContents, type DmaFault } from './dma.js';
 import { FileTree } from './files.js';
 import { GroupTable } from './group-table.js';
 import type { Operation } from './iommufd/operation.js';
+import { checkIommuOptions, iommuProfile, type IommuOptions } from './iommu-options.js';
 import { SimulatedKernel } from './kernel.js';
 import { mediatedDrivers, type MediatedDriver } from './mdev/drivers.js';
 import { MachineDevice } from './machine-device.js';
 import { MdevBus } from './mdev/parent.js';
 import type { PciFunction } from './pci/function.js';
 import { LockedMemory, type ContainerProvider, type Platform } from './platform.js';
-import {
-  iommuFeatures as knownFeatures,
-  iommuKinds,
-  iommuProfile,
-  kernels,
-  type IommuFeature,
-  type IommuKind,
-  type KernelVersion,
-} from './profile.js';
+import { iommuFeatures as knownFeatures, iommuKinds, kernels, type IommuFeature, type IommuKind, type KernelVersion } from './profile.js';
 import { PhysicalMemory } from './physical-memory.js';
 import { PciSlot } from './slot.js';
 import { fileTree } from './sysfs.js';
@@ -45,8 +38,8 @@ export interface DeviceOptions {
 export interface MachineOptions {
   /** The kernel to imitate. Default: the newest known. */
   readonly kernel?: KernelVersion;
-  /** The machine's IOMMU. Default: 'intel'. */
-  readonly iommu?: IommuKind;
+  /** The machine's IOMMU: a kind, as QEMU emulates it, or one with an aperture, pages and reserved ranges of its own. Default: 'intel'. */
+  readonly iommu?: IommuKind | IommuOptions;
   /** Who answers as /dev/vfio/vfio: VFIO, or iommufd, on a kernel built without VFIO's own container. Default: 'vfio'. */
   readonly container?: ContainerProvider;
   /**
@@ -102,7 +95,7 @@ export class Machine {
   constructor(machine: MachineOptions = {}, { iommufdOperations = [] }: TestKernel = {}) {
     const {
       kernel = '7.3',
-      iommu = 'intel',
+      iommu: wantedIommu = 'intel',
       container = 'vfio',
       iommuFeatures = [],
       devices = [],
@@ -115,9 +108,12 @@ export class Machine {
       time = 'real',
     } = machine;
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
+    const iommuOptions = typeof wantedIommu === 'object' ? wantedIommu : { kind: wantedIommu };
+    const iommu = iommuOptions.kind;
     if (!iommuKinds.includes(iommu)) throw expected(`one of ${iommuKinds.join(', ')}`, 'iommu', iommu);
     if (time !== 'real' && time !== 'virtual') throw expected("'real' or 'virtual'", 'time', time);
-    const containers: readonly ContainerProvider[] = iommu === 'spapr' ? ['vfio'] : ['vfio', 'iommufd'];
+    if (typeof wantedIommu === 'object') checkIommuOptions(wantedIommu);
+    const containers: readonly ContainerProvider[] = iommu === 'spapr' || !kernels[kernel].hasIommufd ? ['vfio'] : ['vfio', 'iommufd'];
     if (!containers.includes(container)) throw expected(`one of ${containers.join(', ')}`, 'container', container);
     for (const name of iommuFeatures) {
       if (!knownFeatures.includes(name)) throw expected(`one of ${knownFeatures.join(', ')}`, 'iommuFeatures', name);
@@ -130,7 +126,7 @@ export class Machine {
     const physical = new PhysicalMemory(memory);
     const platform: Platform = {
       kernel: kernels[kernel],
-      iommu: iommuProfile(iommu, kernels[kernel], new Set(iommuFeatures)),
+      iommu: iommuProfile(iommuOptions, kernels[kernel], new Set(iommuFeatures)),
       memory,
       physical,
       container,

@@ -27,8 +27,8 @@ export interface Platform {
 }
 
 /** Whether there is /dev/iommu. On POWER machines nothing is known of how it behaves. */
-export function hasIommufd({ iommu }: Platform): boolean {
-  return iommu.kind !== 'spapr';
+export function hasIommufd({ iommu, kernel }: Platform): boolean {
+  return kernel.hasIommufd && iommu.kind !== 'spapr';
 }
 
 /** The memory a process has locked, against its RLIMIT_MEMLOCK. */

@@ -8,18 +8,26 @@ import * as rfc from '../abi/iommufd/rfc-2022.js';
  * Releases of Linux; '6.12-vsva': 6.12 with the guest page table proposal of 2020 in place of what took its numbers; and
  * '6.12-iommufd-rfc': 6.12 with /dev/iommu as it was proposed in 2022.
  */
-export type KernelVersion = '6.12' | '7.3' | '6.12-vsva' | '6.12-iommufd-rfc';
+export type KernelVersion = '6.1' | '6.12' | '7.3' | '6.12-vsva' | '6.12-iommufd-rfc';
 export type IommuKind = 'intel' | 'amd' | 'virtio' | 'smmuv3' | 'spapr' | 'none';
 
 /** What differs between kernel versions, each by the change that made it. */
 export interface KernelProfile {
   readonly version: KernelVersion;
+  /** There is /dev/iommu, of 6.2, and with it nodes of devices, of 6.6. */
+  readonly hasIommufd: boolean;
+  /** Elements of a capability chain begin at multiples of it, and answers about an IOMMU or a device have a last word to fill them up, since 6.6. */
+  readonly capabilityAlignment: 4 | 8;
+  /** The sample driver mtty tells of its migration, logs DMA and masks its interrupt, since 6.8. */
+  readonly mttyMigrates: boolean;
   /** CHECK_EXTENSION knows VFIO_TYPE1_NESTING_IOMMU; its code went in 6.13. */
   readonly nesting: boolean;
   /** A range that wraps around the end of the address space is EOVERFLOW, and one may end exactly there. Before: EINVAL. */
   readonly checksOverflow: boolean;
   /** The ERR interrupt exists on conventional PCI devices too. */
   readonly errorInterruptWithoutExpress: boolean;
+  /** Reads and writes of a BAR reach the device in pieces of at most that many bytes: 8 since 6.10. */
+  readonly widestAccess: 4 | 8;
   /** MSI-X vectors can be added while others are enabled, since 6.5. */
   readonly growsMsix: boolean;
   /** The device feature DMA_BUF, of 6.19. */
@@ -67,10 +75,14 @@ export interface IommufdProfile {
 
 const linux612: KernelProfile = {
   version: '6.12',
+  hasIommufd: true,
+  capabilityAlignment: 8,
+  mttyMigrates: true,
   nesting: true,
   checksOverflow: false,
   errorInterruptWithoutExpress: false,
   growsMsix: true,
+  widestAccess: 8,
   exportsDmaBufs: false,
   vsva2020: false,
   regionInfoInCore: false,
@@ -94,13 +106,26 @@ const linux612: KernelProfile = {
 };
 
 export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
+  '6.1': {
+    ...linux612,
+    version: '6.1',
+    hasIommufd: false,
+    capabilityAlignment: 4,
+    mttyMigrates: false,
+    growsMsix: false,
+    widestAccess: 4,
+  },
   '6.12': linux612,
   '7.3': {
     version: '7.3',
+    hasIommufd: true,
+    capabilityAlignment: 8,
+    mttyMigrates: true,
     nesting: false,
     checksOverflow: true,
     errorInterruptWithoutExpress: true,
     growsMsix: true,
+    widestAccess: 8,
     exportsDmaBufs: true,
     vsva2020: false,
     regionInfoInCore: true,
@@ -163,7 +188,7 @@ const x86MsiWindow: ReservedRegion = { start: 0xfee0_0000n, last: 0xfeef_ffffn, 
 const top = 0xffff_ffff_ffff_ffffn;
 
 /** As QEMU's emulated unit of that kind shows itself through the kernel's driver. */
-export function iommuProfile(kind: IommuKind, { version }: KernelProfile, features: ReadonlySet<IommuFeature>): IommuProfile {
+export function emulatedIommu(kind: IommuKind, { version }: KernelProfile, features: ReadonlySet<IommuFeature>): IommuProfile {
   switch (kind) {
     case 'intel':
       return {
@@ -177,10 +202,7 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile, featur
     case 'amd':
       return {
         ...{ kind, features },
-        // The driver's page tables were rewritten in between, and give fewer levels.
-        ...(version !== '7.3'
-          ? { pageSizes: 0x000f_ff7f_ffff_f000n, apertureLast: top }
-          : { pageSizes: 0x0000_7f7f_ffff_f000n, apertureLast: 0xffff_ffff_ffffn }),
+        ...amdPageTables(version),
         reserved: [x86MsiWindow, { start: 0xfd_0000_0000n, last: 0xff_ffff_ffffn, type: 'reserved' }],
         isolatesInterrupts: true,
         enforcesCoherency: true,
@@ -219,6 +241,12 @@ export function iommuProfile(kind: IommuKind, { version }: KernelProfile, featur
       // Nothing is ever attached to it.
       return { kind, features, pageSizes: 0n, apertureLast: 0n, reserved: [], isolatesInterrupts: false, enforcesCoherency: false };
   }
+}
+
+/** The driver's page tables were rewritten before 7.3, and give fewer levels; before 6.12 it told of sizes beyond all addresses. */
+function amdPageTables(version: KernelVersion): Pick<IommuProfile, 'pageSizes' | 'apertureLast'> {
+  if (version === '7.3') return { pageSizes: 0x0000_7f7f_ffff_f000n, apertureLast: 0xffff_ffff_ffffn };
+  return { pageSizes: version === '6.1' ? 0xffff_ff7f_ffff_f000n : 0x000f_ff7f_ffff_f000n, apertureLast: top };
 }
 
 export const iommuKinds: readonly IommuKind[] = ['intel', 'amd', 'virtio', 'smmuv3', 'spapr', 'none'];

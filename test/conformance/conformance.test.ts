@@ -7,10 +7,14 @@ import {
   mockVariants,
   noIommuVariants,
   noRawIoVariants,
+  olderNoIommuVariants,
+  olderVariants,
   unsafeVariants,
   variants,
   virtualFunctionVariants,
+  type Variant,
 } from '../support/subject.js';
+import { Transcript } from '../support/transcript.js';
 import { accesses } from './accesses.js';
 import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
@@ -68,6 +72,11 @@ const containerSuites = {
   ...{ lifecycle, sizes, dma, device, express, irqs, driver, features },
   ...{ compatibility, compatibilityApi },
 };
+/** What there is without /dev/iommu too. */
+const olderSuites = {
+  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
+  ...{ mediated, display, bochs, opening },
+};
 const suites = {
   ...{ ...containerSuites, dirty },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
@@ -78,18 +87,34 @@ const suites = {
   ...{ edu, nvme },
 };
 
+/** A suite whose calls are recorded, or held to what was. */
+function transcribed(variant: Variant, name: string, suite: (variant: Variant) => void): void {
+  const transcript = new Transcript(variant, name);
+  suite(transcript.variant);
+  transcript.hold();
+}
+
 for (const variant of variants) {
   describe(variant.name, () => {
-    for (const [name, suite] of Object.entries(suites)) describe(name, () => suite(variant));
+    for (const [name, suite] of Object.entries(suites)) describe(name, () => transcribed(variant, name, suite));
     cases(variant);
     configurationSpace(variant, ['edu', 'express', 'nvme']);
     describe('regions', () => regions(variant));
   });
 }
 
+for (const variant of olderVariants) {
+  describe(variant.name, () => {
+    for (const [name, suite] of Object.entries(olderSuites)) describe(name, () => transcribed(variant, name, suite));
+  });
+}
+
+for (const variant of olderNoIommuVariants) describe(variant.name, () => transcribed(variant, 'noIommu', noIommu));
+
 for (const variant of compatibilityVariants) {
   describe(variant.name, () => {
-    for (const [name, suite] of Object.entries({ ...containerSuites, containerByIommufd })) describe(name, () => suite(variant));
+    for (const [name, suite] of Object.entries({ ...containerSuites, containerByIommufd }))
+      describe(name, () => transcribed(variant, name, suite));
   });
 }
 
@@ -138,6 +163,6 @@ const mockSuites = {
 
 for (const variant of mockVariants) {
   describe(variant.name, () => {
-    for (const [name, suite] of Object.entries(mockSuites)) describe(name, () => suite(variant));
+    for (const [name, suite] of Object.entries(mockSuites)) describe(name, () => transcribed(variant, name, suite));
   });
 }

@@ -8,7 +8,7 @@ import { VFIO_DEVICE_RESET } from '../../lib/abi/vfio/reset.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { expectGolden } from '../support/golden.js';
 import { answer, Seam } from '../support/seam.js';
-import { byContainer, type Subject, type Variant } from '../support/subject.js';
+import { byContainer, hasNodes, type Subject, type Variant } from '../support/subject.js';
 
 const regionSpan = 2 ** 40;
 const config = 7 * regionSpan;
@@ -130,7 +130,7 @@ export function device(variant: Variant): void {
   describe('regions', () => {
     it('a register reads in its width; narrower and odd accesses are cut into what the bus knows', () => {
       expect(read(0, 4)).toBe('4: ed000001');
-      expect(read(0, 8)).toBe('8: ffffffffffffffff');
+      expect(read(0, 8)).toBe(hasNodes(variant) ? '8: ffffffffffffffff' : '8: ed00000100000000');
       expect(read(0, 2)).toBe('2: 0000');
       expect(read(0, 1)).toBe('1: 00');
       expect(read(4, 4).length).toBe('4: 00000000'.length);

@@ -73,7 +73,7 @@ export function dirty(variant: Variant): void {
     const result = answer(subject.kernel.ioctl(container.fd, VFIO_IOMMU_UNMAP_DMA.number, view.bytes));
     return result === '0' ? `0x${view.size.toString(16)} bytes` : result;
   };
-  const wrapped = (): string => (subject.version === '6.12' ? 'EINVAL' : 'EOVERFLOW');
+  const wrapped = (): string => (subject.version !== '7.3' ? 'EINVAL' : 'EOVERFLOW');
 
   describe('DIRTY_PAGES', () => {
     beforeEach(() => {

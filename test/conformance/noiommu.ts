@@ -158,7 +158,7 @@ export function noIommu(variant: Variant): void {
   describe('container and group', () => {
     it('CHECK_EXTENSION of a bare container knows all types, and one with such a group knows VFIO_NOIOMMU_IOMMU alone', () => {
       const bare = seam.container();
-      expect(extensions(bare)).toEqual([1, 3, ...(subject.version === '6.12' ? [6] : []), 8, 9]);
+      expect(extensions(bare)).toEqual([1, 3, ...(subject.version !== '7.3' ? [6] : []), 8, 9]);
       const { container, group } = joined(first);
       expect(extensions(container)).toEqual([8]);
       expect(answer(seam.setIommu(container, VFIO_NOIOMMU_IOMMU))).toBe('0');

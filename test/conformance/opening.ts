@@ -4,7 +4,7 @@ import { errno } from '../../lib/abi/errno.js';
 import { Cdev, Container, findDevice, openDevice } from '../../lib/index.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { Seam } from '../support/seam.js';
-import type { Subject, Variant } from '../support/subject.js';
+import { hasNodes, type Subject, type Variant } from '../support/subject.js';
 
 /** The kernel, with files that do not open. */
 function without(kernel: Kernel, refused: Readonly<Record<string, number>>): Kernel {
@@ -18,6 +18,17 @@ function without(kernel: Kernel, refused: Readonly<Record<string, number>>): Ker
 }
 
 export function opening(variant: Variant): void {
+  if (hasNodes(variant)) openingWithNodes(variant);
+  else
+    it('takes the group where the kernel gives no nodes, and says so', () => {
+      const { kernel, edu } = variant.make();
+      using opened = openDevice(kernel, edu.address);
+      expect([opened.way, opened.reason]).toEqual(['group', 'The kernel gave the device no node of its own.']);
+      expect(() => openDevice(kernel, edu.address, { by: 'node' })).toThrow(/^ENOENT: .*\/dev\/iommu/);
+    });
+}
+
+function openingWithNodes(variant: Variant): void {
   let subject: Subject;
   let address: string;
   let node: string;

@@ -4,7 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import type { Subject, Variant } from './subject.js';
 
-const folder = join(dirname(fileURLToPath(import.meta.url)), '..', 'golden');
+export const goldenFolder = join(dirname(fileURLToPath(import.meta.url)), '..', 'golden');
+
+/** Where the answers of a real kernel are to be written, when they are to be recorded. */
+export function recordingFolder({ real }: Variant): string | undefined {
+  return real ? process.env['VFIO_RECORD'] : undefined;
+}
 
 /**
  * Holds what a kernel answered to what the real kernel of that version answered, which is a readable file. A kernel
@@ -23,19 +28,19 @@ export function expectDevice(variant: Variant, name: string, lines: readonly str
 
 function expectRecorded(variant: Variant, from: string, find: (from: string) => string, name: string, lines: readonly string[]): void {
   const text = `${lines.join('\n')}\n`;
-  const record = process.env['VFIO_RECORD'];
-  if (variant.real && record !== undefined) {
+  const record = recordingFolder(variant);
+  if (record !== undefined) {
     const file = join(record, from, `${name}.txt`);
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, text);
     return;
   }
-  expect(text).toBe(readFileSync(join(folder, find(from), `${name}.txt`), 'utf8'));
+  expect(text).toBe(readFileSync(join(goldenFolder, find(from), `${name}.txt`), 'utf8'));
 }
 
 /** The newest recorded version that is not newer than the kernel's. */
-function recorded(version: string): string {
+export function recorded(version: string): string {
   const order = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true });
-  const known = existsSync(folder) ? readdirSync(folder).filter((candidate) => order(candidate, version) <= 0) : [];
+  const known = existsSync(goldenFolder) ? readdirSync(goldenFolder).filter((candidate) => order(candidate, version) <= 0) : [];
   return known.sort(order).at(-1) ?? version;
 }

@@ -274,15 +274,24 @@ function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKern
 const lab = process.env['VFIO_LAB_IOMMU'] as IommuKind | undefined;
 const labContainer = (process.env['VFIO_LAB_CONTAINER'] ?? 'vfio') as ContainerProvider;
 const versions = ['6.12', '7.3'] as const;
+/** Without /dev/iommu. */
+const older = ['6.1'] as const;
+const isOlder = (version: string): boolean => older.some((each) => each === version);
+
+/** There is /dev/iommu and, for each device, a node; and the sample mtty migrates. */
+export const hasNodes = ({ version }: Pick<Variant, 'version'>): boolean => !isOlder(version);
 
 /** On the host: the simulated kernels. In the lab: the real one, if the machine is of the kind. */
 function variantsOf(
   iommus: readonly IommuKind[],
   make: (version: KernelVersion, iommu: IommuKind) => Variant = simulated,
   container: ContainerProvider = 'vfio',
+  of: readonly KernelVersion[] = versions,
 ): Variant[] {
-  if (lab === undefined) return versions.flatMap((version) => iommus.map((iommu) => make(version, iommu)));
-  return iommus.includes(lab) && container === labContainer ? [real(lab, container)] : [];
+  if (lab === undefined) return of.flatMap((version) => iommus.map((iommu) => make(version, iommu)));
+  if (!iommus.includes(lab) || container !== labContainer) return [];
+  const variant = real(lab, container);
+  return isOlder(variant.version) === of.every(isOlder) ? [variant] : [];
 }
 
 /** In the lab, the process has a capability or has not, and runs the suites for it as it is. */
@@ -291,6 +300,9 @@ const CAP_IPC_LOCK = 14;
 const CAP_SYS_RAWIO = 17;
 
 export const variants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel', 'amd']) : [];
+
+/** Kernels that have no /dev/iommu yet. */
+export const olderVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel', 'amd'], simulated, 'vfio', older) : [];
 
 /** Kernels built without VFIO's own container: iommufd answers as /dev/vfio/vfio. */
 export const compatibilityVariants: readonly Variant[] = has(CAP_IPC_LOCK)
@@ -318,6 +330,10 @@ export const unsafeVariants: readonly Variant[] = variantsOf(['virtio']);
 /** Machines without an IOMMU. */
 export const noIommuVariants: readonly Variant[] = has(CAP_SYS_RAWIO)
   ? variantsOf(['none'], (version) => simulatedNoIommu(version, true))
+  : [];
+
+export const olderNoIommuVariants: readonly Variant[] = has(CAP_SYS_RAWIO)
+  ? variantsOf(['none'], (version) => simulatedNoIommu(version, true), 'vfio', older)
   : [];
 
 /**

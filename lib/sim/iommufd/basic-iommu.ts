@@ -31,6 +31,18 @@ export class BasicIommu implements DeviceIommu {
     return this.#profile.features.has(feature);
   }
 
+  protected get enforcesCoherency(): boolean {
+    return this.#profile.enforcesCoherency;
+  }
+
+  protected get addressBits(): number {
+    return this.#profile.apertureLast.toString(2).length;
+  }
+
+  protected get pageSizes(): bigint {
+    return this.#profile.pageSizes;
+  }
+
   get tracksDirtyPages(): boolean {
     return this.has('dirtyTracking');
   }

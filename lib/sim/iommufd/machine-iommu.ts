@@ -37,9 +37,10 @@ export function machineIommu({ iommu, kernel }: Platform, isVirtual: boolean): D
 
 /** Capability bits of VT-d, as QEMU's unit has them, and those that come with a feature. */
 const vtd = {
-  capabilities: 0x00d2_008c_2226_0286n,
+  capabilities: 0x00d2_0080_2200_0086n,
   extended: 0xf0_0f4an,
   fiveLevels: 1n << 60n,
+  snoops: 1n << 7n,
   largePages: 1n << 56n,
   nesting: (1n << 26n) | (1n << 31n) | (1n << 34n) | (1n << 47n),
   scalable: (1n << 43n) | (1n << 46n) | (1n << 48n),
@@ -60,10 +61,23 @@ class IntelIommu extends BasicIommu {
     const bits = (feature: IommuFeature, value: bigint): bigint => (this.has(feature) ? value | vtd.scalable : 0n);
     const information = iommu_hw_info_vtd.create();
     information.flags = IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17;
-    information.cap_reg = vtd.capabilities | (this.has('nesting') ? vtd.fiveLevels | vtd.largePages : 0n);
+    information.cap_reg = vtd.capabilities | this.#reach | (this.has('nesting') ? vtd.fiveLevels | vtd.largePages : 0n);
     information.ecap_reg =
-      vtd.extended | bits('nesting', vtd.nesting) | bits('dirtyTracking', vtd.dirtyTracking) | bits('pasids', vtd.pasids);
+      (this.enforcesCoherency ? vtd.snoops : 0n) |
+      vtd.extended |
+      bits('nesting', vtd.nesting) |
+      bits('dirtyTracking', vtd.dirtyTracking) |
+      bits('pasids', vtd.pasids);
     return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, data: information.bytes };
+  }
+
+  /** How wide addresses are, the table levels that takes, and the large pages. */
+  get #reach(): bigint {
+    const { addressBits, pageSizes } = this;
+    const levels = addressBits > 48 ? 3n : addressBits > 39 ? 2n : 1n;
+    const large = (pageSizes >> 21n) & 1n,
+      huge = (pageSizes >> 30n) & 1n;
+    return (BigInt(addressBits - 1) << 16n) | (1n << (8n + levels)) | (large << 34n) | (huge << 35n);
   }
 
   override allocatePaging(flags: number, data: UserData | undefined): PagingDomain | number {

@@ -22,6 +22,7 @@ import {
   VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_NUM_IRQS,
+  VFIO_PCI_REQ_IRQ_INDEX,
 } from '../../abi/vfio/irq.js';
 import {
   VFIO_PCI_BAR0_REGION_INDEX,
@@ -40,6 +41,7 @@ import type { FdTable } from '../open-file.js';
 import type { KernelProfile } from '../profile.js';
 import { ConfigSpace, configSize, MediatedDevice, word, type RegionPlace } from './device.js';
 import { MttyInterrupts } from './mtty-interrupts.js';
+import { OlderMttyInterrupts } from './mtty-older-interrupts.js';
 import { MttyMigration } from './mtty-migration.js';
 import type { MdevDriver } from './parent.js';
 import { Uart } from './uart.js';
@@ -54,11 +56,11 @@ const logging: DmaLogging = { start: (_ranges, pageSize) => pageSize, stop: () =
 
 class Mtty extends MediatedDevice {
   readonly ports: readonly Uart[];
-  override readonly migration: MttyMigration;
-  override readonly dmaLogging = logging;
+  override readonly migration: MttyMigration | undefined;
+  override readonly dmaLogging: DmaLogging | undefined;
   readonly #card: 1 | 2;
   readonly #config = new ConfigSpace();
-  readonly #interrupts = new MttyInterrupts();
+  readonly #interrupts: MttyInterrupts | OlderMttyInterrupts;
   /** A card with one port has the second's registers all the same, behind a BAR of no size. */
   readonly #registers: readonly Uart[];
 
@@ -67,7 +69,9 @@ class Mtty extends MediatedDevice {
     this.#card = ports;
     this.#registers = [0, 1].map(() => new Uart(() => this.#interrupts.trigger()));
     this.ports = this.#registers.slice(0, ports);
-    this.migration = new MttyMigration(this);
+    this.#interrupts = kernel.mttyMigrates ? new MttyInterrupts() : new OlderMttyInterrupts();
+    this.migration = kernel.mttyMigrates ? new MttyMigration(this) : undefined;
+    this.dmaLogging = kernel.mttyMigrates ? logging : undefined;
     this.#identify();
   }
 
@@ -80,7 +84,9 @@ class Mtty extends MediatedDevice {
   }
 
   protected override irqInfo(info: { readonly index: number; flags: number; count: number }): number {
-    if (info.index !== VFIO_PCI_INTX_IRQ_INDEX && info.index !== VFIO_PCI_MSI_IRQ_INDEX) return -errno.EINVAL;
+    // The older driver lists an interrupt that never comes.
+    const requests = info.index === VFIO_PCI_REQ_IRQ_INDEX && !this.kernel.mttyMigrates;
+    if (info.index !== VFIO_PCI_INTX_IRQ_INDEX && info.index !== VFIO_PCI_MSI_IRQ_INDEX && !requests) return -errno.EINVAL;
     info.count = 1;
     info.flags = VFIO_IRQ_INFO_EVENTFD;
     if (info.index === VFIO_PCI_INTX_IRQ_INDEX) info.flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
@@ -96,7 +102,7 @@ class Mtty extends MediatedDevice {
       }
       case VFIO_DEVICE_RESET.number:
         // It ends a migration, and leaves the registers as they are.
-        this.migration.reset();
+        this.migration?.reset();
         return 0;
       default:
         return -errno.ENOTTY;
@@ -105,7 +111,7 @@ class Mtty extends MediatedDevice {
 
   /** A state outlasts who set it; the files that belong to it do not. */
   protected override lastClosed(): void {
-    this.migration.closeFiles();
+    this.migration?.closeFiles();
     this.#interrupts.release();
   }
 

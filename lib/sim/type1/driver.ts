@@ -186,7 +186,8 @@ class Type1 implements IommuDriver {
     if (info === undefined) return -errno.EFAULT;
     if (info.argsz < VFIO_IOMMU_GET_INFO.minimum) return -errno.EINVAL;
     const room = info.argsz;
-    const chain = buildChain(this.#capabilities(), vfio_iommu_type1_info.size, 8);
+    const { capabilityAlignment } = this.#platform.kernel;
+    const chain = buildChain(this.#capabilities(), vfio_iommu_type1_info.size, capabilityAlignment);
     info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
     info.iova_pgsizes = this.#pageSizes;
     if (room < vfio_iommu_type1_info.size + chain.byteLength) {
@@ -195,7 +196,9 @@ class Type1 implements IommuDriver {
       info.cap_offset = vfio_iommu_type1_info.size;
       if (!argument.copyTo(chain, vfio_iommu_type1_info.size)) return -errno.EFAULT;
     }
-    return argument.copyTo(info.bytes.subarray(0, room)) ? 0 : -errno.EFAULT;
+    // The struct's last word is there to fill it up, and older kernels do not write it.
+    const answered = Math.min(room, vfio_iommu_type1_info.size - (8 - capabilityAlignment));
+    return argument.copyTo(info.bytes.subarray(0, answered)) ? 0 : -errno.EFAULT;
   }
 
   #capabilities(): Uint8Array[] {

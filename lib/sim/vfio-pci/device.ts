@@ -361,7 +361,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     const window = {
       size,
       hidden: table?.bar === index ? table : undefined,
-      widest: ports ? 4 : 8,
+      widest: ports ? 4 : this.kernel.widestAccess,
       answers: () => ports || this.#answers,
     } as const;
     return transfer(bytes, at, window, access);

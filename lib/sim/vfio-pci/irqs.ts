@@ -36,9 +36,12 @@ export class Irqs {
   #allocated = 0;
   /** MSI-X vectors can be added while others are enabled. */
   readonly growsMsix: boolean;
+  /** Kernels that add none refuse a range past those that were taken at first, as a whole. */
+  readonly #rangeIsChecked: boolean;
 
   constructor(hardware: PciFunction, growsMsix: boolean) {
     this.#hardware = hardware;
+    this.#rangeIsChecked = !growsMsix;
     this.growsMsix = growsMsix && hardware.msix !== undefined;
     hardware.sink = {
       msi: (vector) => this.#vectors.get(vector)?.signal(),
@@ -173,7 +176,7 @@ export class Irqs {
       if (result !== 0) this.#disableMsi();
       return result;
     }
-    if (!enabled) return -errno.EINVAL;
+    if (!enabled || (this.#rangeIsChecked && start + count > this.#allocated)) return -errno.EINVAL;
     for (let i = 0; i < count; i += 1) {
       if ((flags & VFIO_IRQ_SET_DATA_NONE) !== 0 || data[i] !== 0) this.#vectors.get(start + i)?.signal();
     }
@@ -182,6 +185,7 @@ export class Irqs {
 
   /** One bad fd takes the whole block back. */
   #setBlock(start: number, wanted: Int32Array, fds: FdTable): number {
+    if (this.#rangeIsChecked && (start >= this.#allocated || start + wanted.length > this.#allocated)) return -errno.EINVAL;
     for (const [i, fd] of wanted.entries()) {
       const eventfd = fd < 0 ? undefined : this.#reaches(start + i) ? holdEventfd(fds, fd) : -errno.EINVAL;
       if (typeof eventfd === 'number') {
