@@ -3,6 +3,15 @@
  * that the kernel was told of, devices and groups without their numbers.
  */
 import { describeErrno } from '../../lib/abi/errno.js';
+import {
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FILE,
+  IOMMU_IOAS_MAP_FIXED_IOVA,
+  iommu_ioas_copy,
+  iommu_ioas_map,
+  iommu_ioas_map_file,
+} from '../../lib/abi/iommufd/ioas.js';
 import { tailOf } from '../../lib/abi/payload.js';
 import type { StructType } from '../../lib/abi/struct.js';
 import { describeCall } from '../../lib/kernel/call-text.js';
@@ -15,7 +24,8 @@ const unsaid = new Set(['watch', 'unwatch', 'munmap', 'readFile', 'writeFile', '
 export class Names {
   readonly #fds = new Map<number, { readonly name: string; readonly number: number }>();
   #opened = 0;
-  readonly #areas: { readonly start: bigint; readonly end: bigint; readonly name: bigint }[] = [];
+  readonly #areas: { readonly start: bigint; readonly end: bigint }[] = [];
+  readonly #chosen = new Set<bigint>();
   readonly #counts = new Map<string, number>();
 
   opened(fd: number, kind: string): string {
@@ -35,17 +45,29 @@ export class Names {
     return this.#fds.get(fd)?.number ?? fd;
   }
 
+  /** Memory that the kernel is told of. Which it is cannot be said: addresses that were given back are given out again. */
   area(start: bigint, size: number): void {
-    if (this.#areas.some((area) => area.start === start && area.end === start + BigInt(size))) return;
-    this.#areas.unshift({ start, end: start + BigInt(size), name: BigInt(this.#areas.length + 1) << 40n });
+    this.#areas.unshift({ start, end: start + BigInt(size) });
   }
 
-  /** Up to a page behind the end of an area belongs to it. */
+  /** Where in its memory an address lies. Up to a page behind the end belongs to it. */
   address(value: bigint): bigint {
     const area = this.#areas.find(({ start, end }) => value >= start && value <= end + 0x1000n);
-    return area === undefined ? value : area.name + (value - area.start);
+    return area === undefined ? value : memory + (value - area.start);
+  }
+
+  /** The kernel chose it, by how the memory happens to be aligned. */
+  choose(iova: bigint): void {
+    this.#chosen.add(iova);
+  }
+
+  iova(value: bigint): bigint {
+    return this.#chosen.has(value) ? chosen : value;
   }
 }
+
+const memory = 0x100_0000_0000n;
+const chosen = 0x200_0000_0000n;
 
 /** Writes the names over the bytes of a struct. */
 function rename(type: StructType, bytes: Uint8Array, names: Names, base = 0): void {
@@ -53,6 +75,7 @@ function rename(type: StructType, bytes: Uint8Array, names: Names, base = 0): vo
   const scalar = (meaning: string, size: number, at: number): void => {
     if (at + size > bytes.byteLength) return;
     if (meaning === 'fd') data.setInt32(at, names.fdNumber(data.getInt32(at, true)), true);
+    if (meaning === 'iova') data.setBigUint64(at, names.iova(data.getBigUint64(at, true)), true);
     if (meaning === 'address') data.setBigUint64(at, names.address(data.getBigUint64(at, true)), true);
   };
   for (const { offset, field } of type.layout) {
@@ -92,6 +115,7 @@ export function say(call: TracedCall, names: Names): Said | undefined {
   const { name, fd, kind, request, result } = call;
   if (unsaid.has(name) || (name === 'close' && result === 0) || (name === 'read' && kind === 'eventfd')) return undefined;
   const from = fd === undefined ? '' : names.fd(fd);
+  noteChoice(call, names);
   const [before, after] = [call.before, call.after].map((bytes) => bytes && renamed(call, bytes, names));
   const answer = madeBy(call, names) ?? (result < 0 ? describeErrno(-result).code : String(result));
   const at = call.offset === undefined ? '' : `, 0x${call.offset.toString(16)}`;
@@ -111,6 +135,22 @@ export function say(call: TracedCall, names: Names): Said | undefined {
     words,
   };
 }
+
+/** An IOVA that an address space chose. */
+function noteChoice({ request, result, after }: TracedCall, names: Names): void {
+  if (result !== 0 || after === undefined) return;
+  for (const { name, argument, field } of choosing) {
+    if (request?.name !== name || after.byteLength < argument.size) continue;
+    const view = argument.copy(after) as unknown as Record<string, number | bigint>;
+    if ((Number(view['flags']) & IOMMU_IOAS_MAP_FIXED_IOVA) === 0) names.choose(BigInt(view[field] ?? 0));
+  }
+}
+
+const choosing = [
+  { name: IOMMU_IOAS_MAP.name, argument: iommu_ioas_map as StructType, field: 'iova' },
+  { name: IOMMU_IOAS_MAP_FILE.name, argument: iommu_ioas_map_file as StructType, field: 'iova' },
+  { name: IOMMU_IOAS_COPY.name, argument: iommu_ioas_copy as StructType, field: 'dst_iova' },
+];
 
 const hex = (bytes: Uint8Array | undefined): string => (bytes === undefined ? '' : neutral(Buffer.from(bytes).toString('hex')));
 
