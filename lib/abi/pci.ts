@@ -144,8 +144,9 @@ export const PCI_EXP_LNKSTA = 0x12;
 export const PCI_EXP_DEVCAP2 = 0x24;
 export const PCI_EXP_DEVCTL2 = 0x28;
 export const PCI_EXP_DEVCTL2_ARI = 0x0020;
+export const PCI_CAP_EXP_RC_ENDPOINT_SIZEOF_V1 = 12;
 export const PCI_CAP_EXP_ENDPOINT_SIZEOF_V1 = 20;
-export const PCI_CAP_EXP_ENDPOINT_SIZEOF_V2 = 0x32;
+export const PCI_CAP_EXP_RC_ENDPOINT_SIZEOF_V2 = 0x2c;
 
 export const PCI_AF_LENGTH = 2;
 export const PCI_AF_CAP = 3;

@@ -25,7 +25,7 @@ describe('trace', () => {
         'ioctl(FD, VFIO_GROUP_SET_CONTAINER, [FD]) = 0',
         'ioctl(FD, VFIO_SET_IOMMU, 3) = 0',
         'ioctl(FD, VFIO_GROUP_GET_DEVICE_FD, "0000:00:03.0") = FD',
-        'mmap(-1, 0x1000, READ|WRITE, PRIVATE|ANONYMOUS, 0x0) = 0',
+        'mmap(-1, 0x1000, READ|WRITE, PRIVATE|ANONYMOUS|POPULATE, 0x0) = 0',
         'ioctl(FD, VFIO_IOMMU_MAP_DMA, {argsz=32, flags=READ|WRITE, vaddr=ADDRESS, iova=0x10000, size=0x1000}) = 0',
       ]),
     );

@@ -9,7 +9,8 @@ import {
   PCI_AGP_SIZEOF,
   PCI_CAP_AF_SIZEOF,
   PCI_CAP_EXP_ENDPOINT_SIZEOF_V1,
-  PCI_CAP_EXP_ENDPOINT_SIZEOF_V2,
+  PCI_CAP_EXP_RC_ENDPOINT_SIZEOF_V1,
+  PCI_CAP_EXP_RC_ENDPOINT_SIZEOF_V2,
   PCI_CAP_ID_AF,
   PCI_CAP_ID_AGP,
   PCI_CAP_ID_EXP,
@@ -35,6 +36,7 @@ import {
   PCI_EXP_FLAGS,
   PCI_EXP_FLAGS_TYPE,
   PCI_EXP_FLAGS_VERS,
+  PCI_EXP_LNKSTA2,
   PCI_EXP_TYPE_RC_END,
   PCI_EXT_CAP_ARI_SIZEOF,
   PCI_EXT_CAP_ATS_SIZEOF,
@@ -165,12 +167,15 @@ function msiLength(hardware: Hardware, at: number): number {
   return 10 + ((flags & PCI_MSI_FLAGS_64BIT) === 0 ? 0 : 4) + ((flags & PCI_MSI_FLAGS_MASKBIT) === 0 ? 0 : 10);
 }
 
+/** Of a PCI Express capability of version 2 with a link. Older headers leave its last register out of PCI_CAP_EXP_ENDPOINT_SIZEOF_V2. */
+export const expressSize = PCI_EXP_LNKSTA2 + 2;
+
 /** By version; of a part of the root complex, without the registers of a link. */
 function expressLength(hardware: Hardware, at: number): number {
   const flags = hardware.readConfig(at + PCI_EXP_FLAGS, 2);
   const integrated = (flags & PCI_EXP_FLAGS_TYPE) >> 4 === PCI_EXP_TYPE_RC_END;
-  if ((flags & PCI_EXP_FLAGS_VERS) === 1) return integrated ? 0x0c : PCI_CAP_EXP_ENDPOINT_SIZEOF_V1;
-  return integrated ? 0x2c : PCI_CAP_EXP_ENDPOINT_SIZEOF_V2;
+  if ((flags & PCI_EXP_FLAGS_VERS) === 1) return integrated ? PCI_CAP_EXP_RC_ENDPOINT_SIZEOF_V1 : PCI_CAP_EXP_ENDPOINT_SIZEOF_V1;
+  return integrated ? PCI_CAP_EXP_RC_ENDPOINT_SIZEOF_V2 : expressSize;
 }
 
 function sataLength(hardware: Hardware, at: number): number {

@@ -8,7 +8,6 @@ import {
   PCI_CACHE_LINE_SIZE,
   PCI_CAPABILITY_LIST,
   PCI_CAP_AF_SIZEOF,
-  PCI_CAP_EXP_ENDPOINT_SIZEOF_V2,
   PCI_CAP_ID_AF,
   PCI_CAP_ID_EXP,
   PCI_CAP_ID_PCIX,
@@ -69,6 +68,7 @@ import {
   PCI_X_CMD,
   PCI_X_ECC_CSR,
 } from '../../abi/pci.js';
+import { expressSize } from './capability-lengths.js';
 
 const all = 0xffff_ffff;
 /** The errors of which drivers may change status, mask and severity. */
@@ -168,9 +168,7 @@ function powerManagement(): Permissions {
 
 function express(): Permissions {
   const virtual = PCI_EXP_DEVCTL_BCR_FLR | PCI_EXP_DEVCTL_PAYLOAD | PCI_EXP_DEVCTL_READRQ;
-  return linked(PCI_CAP_EXP_ENDPOINT_SIZEOF_V2)
-    .word(PCI_EXP_DEVCTL, virtual, ~PCI_EXP_DEVCTL_PHANTOM)
-    .word(PCI_EXP_DEVCTL2, 0, ~PCI_EXP_DEVCTL2_ARI);
+  return linked(expressSize).word(PCI_EXP_DEVCTL, virtual, ~PCI_EXP_DEVCTL_PHANTOM).word(PCI_EXP_DEVCTL2, 0, ~PCI_EXP_DEVCTL2_ARI);
 }
 
 function errorReporting(): Permissions {
