@@ -41,16 +41,16 @@ const machines = [
 ];
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
- * speed at which the kernel does not wait for QEMU's link after a reset; and an nvme with a disk.
+ * speed at which the kernel does not wait for QEMU's link after a reset.
  */
 const bridged = [
   ...['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'],
   ...['pcie-root-port,id=express,slot=9,x-speed=5', 'e1000e,bus=express'],
-  'nvme,serial=lab',
 ];
-/** And, where those are tried, an nvme with virtual functions, and two more e1000e, with a cable between them. */
+/** And, where those are tried, an nvme with a disk, one with virtual functions, and two more e1000e, with a cable between them. */
 const complete = [
   ...bridged,
+  'nvme,serial=lab',
   ...['pcie-root-port,id=physical,slot=10', 'nvme-subsys,id=subsystem'],
   'nvme,serial=physical,subsys=subsystem,bus=physical,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=5',
   ...['left', 'right'].flatMap((end, index) => [

@@ -1,12 +1,13 @@
 /** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
 import { describe } from 'vitest';
 import {
-  cableVariants,
   compatibilityVariants,
+  deviceVariants,
   limitedVariants,
   mockVariants,
   noIommuVariants,
   noRawIoVariants,
+  olderAmdVariants,
   olderNoIommuVariants,
   olderVariants,
   unsafeVariants,
@@ -72,10 +73,11 @@ const containerSuites = {
   ...{ lifecycle, sizes, dma, device, express, irqs, driver, features },
   ...{ compatibility, compatibilityApi },
 };
-/** What there is without /dev/iommu too. */
+/** What there is without /dev/iommu too; and of it, what an IOMMU has a part in. */
+const olderIommuSuites = { lifecycle, dma, dirty, mediated };
 const olderSuites = {
-  ...{ lifecycle, sizes, dma, dirty, device, express, irqs, driver, features },
-  ...{ mediated, display, bochs, opening },
+  ...{ ...olderIommuSuites, sizes, device, express, irqs, driver, features },
+  ...{ display, bochs, opening },
 };
 const suites = {
   ...{ ...containerSuites, dirty },
@@ -84,7 +86,6 @@ const suites = {
   ...{ files, mediatedNodes },
   ...{ pageTables, pageTableApi, pasids },
   ...{ virtualIommuHardware },
-  ...{ edu, nvme },
 };
 
 /** A suite whose calls are recorded, or held to what was. */
@@ -98,14 +99,25 @@ for (const variant of variants) {
   describe(variant.name, () => {
     for (const [name, suite] of Object.entries(suites)) describe(name, () => transcribed(variant, name, suite));
     cases(variant);
-    configurationSpace(variant, ['edu', 'express', 'nvme']);
-    describe('regions', () => regions(variant));
+  });
+}
+
+for (const variant of deviceVariants) {
+  describe(variant.name, () => {
+    for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions })) describe(name, () => suite(variant));
+    configurationSpace(variant, ['edu', 'express', 'nvme', 'lone']);
   });
 }
 
 for (const variant of olderVariants) {
   describe(variant.name, () => {
     for (const [name, suite] of Object.entries(olderSuites)) describe(name, () => transcribed(variant, name, suite));
+  });
+}
+
+for (const variant of olderAmdVariants) {
+  describe(variant.name, () => {
+    for (const [name, suite] of Object.entries(olderIommuSuites)) describe(name, () => transcribed(variant, name, suite));
   });
 }
 
@@ -122,13 +134,6 @@ for (const variant of virtualFunctionVariants) {
   describe(variant.name, () => {
     tokens(variant);
     hotResetOfFunctions(variant);
-    configurationSpace(variant, ['lone']);
-  });
-}
-
-for (const variant of cableVariants) {
-  describe(variant.name, () => {
-    describe('e1000e', () => e1000e(variant));
   });
 }
 

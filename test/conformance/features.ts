@@ -35,99 +35,101 @@ export function features(variant: Variant): void {
     return { container, group, device: group.openDevice(address) };
   };
 
-  describe.runIf(hasNodes(variant))('migration', () => {
-    const serial = (): { device: Device; migration: Migration } => {
-      const { device } = openGroup(mediated.make('mtty-1'));
-      return { device, migration: device.migration! };
-    };
-    /** What was written to the UART's scratch register, which is part of its state. */
-    const scratch = (device: Device): number => device.region(0).mmio.read8(7);
-
-    it('is undefined for a device that has none', () => {
-      expect(openGroup(subject.express).device.migration).toBeUndefined();
-    });
-
-    it('says what the device can, and where it is', () => {
-      const { migration } = serial();
-      expect([migration.stopCopy, migration.p2p, migration.preCopy, migration.state]).toEqual([true, true, true, 'running']);
-      expect(Number(migration.dataSize)).toBeGreaterThan(24);
-      expect(migration.setState('stop')).toBeUndefined();
-      expect(migration.state).toBe('stop');
-    });
-
-    it('streams the state of one device into another, which then has it', async () => {
-      const [source, target] = [serial(), serial()];
-      source.device.region(0).mmio.write8(7, 0x5a);
-      expect(scratch(target.device)).toBe(0);
-      const saved = source.migration.save();
-      await pipeline(saved.readable(), target.migration.restore().writable());
-      expect(target.migration.setState('running')).toBeUndefined();
-      expect([scratch(target.device), target.migration.state]).toEqual([0x5a, 'running']);
-      source.migration.setState('stop');
-      expect(saved.closed).toBe(true);
-    });
-
-    it('takes what it can while the device runs, and the rest from the same file when it is stopped', async () => {
-      const [source, target] = [serial(), serial()];
-      const data = source.migration.setState('pre-copy')!;
-      const parts: Uint8Array[] = [];
-      const take = async (): Promise<void> => {
-        for await (const part of data.readable()) parts.push(part as Uint8Array);
+  if (hasNodes(variant))
+    describe('migration', () => {
+      const serial = (): { device: Device; migration: Migration } => {
+        const { device } = openGroup(mediated.make('mtty-1'));
+        return { device, migration: device.migration! };
       };
-      expect(data.preCopyInfo()).toEqual({ initialBytes: 24n, dirtyBytes: 0n, newInitialData: false });
-      await take();
-      expect(data.preCopyInfo().initialBytes).toBe(0n);
-      source.device.region(0).mmio.write8(7, 0x33);
-      expect(source.migration.setState('stop-copy')).toBe(data);
-      await take();
-      const sink = target.migration.restore();
-      for (const part of parts) sink.write(part);
-      target.migration.setState('running');
-      expect(scratch(target.device)).toBe(0x33);
-    });
+      /** What was written to the UART's scratch register, which is part of its state. */
+      const scratch = (device: Device): number => device.region(0).mmio.read8(7);
 
-    it('passes on what the kernel refuses, from streams too', async () => {
-      const { migration, device } = serial();
-      const sink = migration.restore();
-      await expect(pipeline([new Uint8Array(4096)], sink.writable())).rejects.toMatchObject({ code: 'ENOMEM', syscall: 'write' });
-      expect(() => migration.setState('running')).toThrow(/^EINVAL/);
-      expect(() => migration.setState('walking' as 'running')).toThrow('Expected one of error, stop');
-      device.reset();
-      expect(migration.state).toBe('running');
-      expect(() => sink.read(new Uint8Array(8))).toThrow(/^(EINVAL|EBADF|ENODEV)/);
-    });
-
-    it('opts in to word of new initial data where the kernel has it', () => {
-      const { migration } = serial();
-      if (subject.version !== '7.3') expect(() => migration.reportNewInitialData()).toThrow(/^ENOTTY/);
-      else migration.reportNewInitialData();
-      expect(migration.setState('pre-copy')?.preCopyInfo().newInitialData).toBe(false);
-    });
-  });
-
-  describe.runIf(hasNodes(variant))('DMA log', () => {
-    it('reports pages until it is closed', () => {
-      const { device } = openGroup(mediated.make('mtty-1'));
-      const log = device.logDma({
-        ranges: [
-          { iova: 0n, size: 64n * page },
-          { iova: 128n * page, size: page },
-        ],
+      it('is undefined for a device that has none', () => {
+        expect(openGroup(subject.express).device.migration).toBeUndefined();
       });
-      expect(log.pageSize).toBe(page);
-      expect(log.report({ iova: 0n, size: 64n * page }).count).toBe(0);
-      log.close();
-      expect(() => log.report({ iova: 0n, size: page })).toThrow('is closed');
+
+      it('says what the device can, and where it is', () => {
+        const { migration } = serial();
+        expect([migration.stopCopy, migration.p2p, migration.preCopy, migration.state]).toEqual([true, true, true, 'running']);
+        expect(Number(migration.dataSize)).toBeGreaterThan(24);
+        expect(migration.setState('stop')).toBeUndefined();
+        expect(migration.state).toBe('stop');
+      });
+
+      it('streams the state of one device into another, which then has it', async () => {
+        const [source, target] = [serial(), serial()];
+        source.device.region(0).mmio.write8(7, 0x5a);
+        expect(scratch(target.device)).toBe(0);
+        const saved = source.migration.save();
+        await pipeline(saved.readable(), target.migration.restore().writable());
+        expect(target.migration.setState('running')).toBeUndefined();
+        expect([scratch(target.device), target.migration.state]).toEqual([0x5a, 'running']);
+        source.migration.setState('stop');
+        expect(saved.closed).toBe(true);
+      });
+
+      it('takes what it can while the device runs, and the rest from the same file when it is stopped', async () => {
+        const [source, target] = [serial(), serial()];
+        const data = source.migration.setState('pre-copy')!;
+        const parts: Uint8Array[] = [];
+        const take = async (): Promise<void> => {
+          for await (const part of data.readable()) parts.push(part as Uint8Array);
+        };
+        expect(data.preCopyInfo()).toEqual({ initialBytes: 24n, dirtyBytes: 0n, newInitialData: false });
+        await take();
+        expect(data.preCopyInfo().initialBytes).toBe(0n);
+        source.device.region(0).mmio.write8(7, 0x33);
+        expect(source.migration.setState('stop-copy')).toBe(data);
+        await take();
+        const sink = target.migration.restore();
+        for (const part of parts) sink.write(part);
+        target.migration.setState('running');
+        expect(scratch(target.device)).toBe(0x33);
+      });
+
+      it('passes on what the kernel refuses, from streams too', async () => {
+        const { migration, device } = serial();
+        const sink = migration.restore();
+        await expect(pipeline([new Uint8Array(4096)], sink.writable())).rejects.toMatchObject({ code: 'ENOMEM', syscall: 'write' });
+        expect(() => migration.setState('running')).toThrow(/^EINVAL/);
+        expect(() => migration.setState('walking' as 'running')).toThrow('Expected one of error, stop');
+        device.reset();
+        expect(migration.state).toBe('running');
+        expect(() => sink.read(new Uint8Array(8))).toThrow(/^(EINVAL|EBADF|ENODEV)/);
+      });
+
+      it('opts in to word of new initial data where the kernel has it', () => {
+        const { migration } = serial();
+        if (subject.version !== '7.3') expect(() => migration.reportNewInitialData()).toThrow(/^ENOTTY/);
+        else migration.reportNewInitialData();
+        expect(migration.setState('pre-copy')?.preCopyInfo().newInitialData).toBe(false);
+      });
     });
 
-    it('refuses what is no page size or no range before the kernel sees it, and passes on the rest', () => {
-      const { device } = openGroup(mediated.make('mtty-1'));
-      expect(() => device.logDma({ ranges: [] })).toThrow('Expected at least one range for ranges');
-      expect(() => device.logDma({ ranges: [{ iova: 0n, size: page }], pageSize: 512n })).toThrow('at least 4096, for pageSize');
-      expect(() => device.logDma({ ranges: [{ iova: 1n, size: page }] })).toThrow(/^EINVAL.*VFIO_DEVICE_FEATURE/);
-      expect(() => openGroup(subject.express).device.logDma({ ranges: [{ iova: 0n, size: page }] })).toThrow(/^ENOTTY/);
+  if (hasNodes(variant))
+    describe('DMA log', () => {
+      it('reports pages until it is closed', () => {
+        const { device } = openGroup(mediated.make('mtty-1'));
+        const log = device.logDma({
+          ranges: [
+            { iova: 0n, size: 64n * page },
+            { iova: 128n * page, size: page },
+          ],
+        });
+        expect(log.pageSize).toBe(page);
+        expect(log.report({ iova: 0n, size: 64n * page }).count).toBe(0);
+        log.close();
+        expect(() => log.report({ iova: 0n, size: page })).toThrow('is closed');
+      });
+
+      it('refuses what is no page size or no range before the kernel sees it, and passes on the rest', () => {
+        const { device } = openGroup(mediated.make('mtty-1'));
+        expect(() => device.logDma({ ranges: [] })).toThrow('Expected at least one range for ranges');
+        expect(() => device.logDma({ ranges: [{ iova: 0n, size: page }], pageSize: 512n })).toThrow('at least 4096, for pageSize');
+        expect(() => device.logDma({ ranges: [{ iova: 1n, size: page }] })).toThrow(/^EINVAL.*VFIO_DEVICE_FEATURE/);
+        expect(() => openGroup(subject.express).device.logDma({ ranges: [{ iova: 0n, size: page }] })).toThrow(/^ENOTTY/);
+      });
     });
-  });
 
   describe('graphics', () => {
     it('tells the plane of a display that is a region', () => {

@@ -17,16 +17,26 @@ const leftOut: readonly (readonly [title: RegExp, reason: string])[] = [];
 
 export class Transcript {
   readonly #variant: Variant;
-  readonly #suite: string;
+  /** The file to write, where answers are to be recorded. */
+  readonly #recording: string | undefined;
+  /** The file that was recorded. */
+  readonly #golden: string | undefined;
   readonly #sections = new Map<string, { readonly keys: Set<string>; readonly lines: string[] }>();
 
   constructor(variant: Variant, suite: string) {
     this.#variant = variant;
-    this.#suite = suite;
+    const { iommu, version } = variant.make();
+    const file = `${suite}-${iommu}${variant.container === 'iommufd' ? '-iommufd' : ''}.txt`;
+    const folder = recordingFolder(variant);
+    this.#recording = folder === undefined ? undefined : join(folder, version, 'transcripts', file);
+    this.#golden = [file, ...(variant.container === 'vfio' ? [`${suite}.txt`] : [])]
+      .map((name) => join(goldenFolder, recorded(version), 'transcripts', name))
+      .find((candidate) => existsSync(candidate));
   }
 
-  /** The variant, with kernels that are listened to. */
+  /** The variant, with kernels that are listened to if it is for something. */
   get variant(): Variant {
+    if (this.#recording === undefined && this.#golden === undefined) return this.#variant;
     const make = (): Subject => {
       const subject = this.#variant.make();
       const kernel = this.#listen(subject.kernel);
@@ -74,20 +84,14 @@ export class Transcript {
 
   /** To be called at the suite's end: a test that the answers were the real kernel's, where those are recorded. */
   hold(): void {
-    const { iommu, version } = this.#variant.make();
-    const suffix = `${iommu}${this.#variant.container === 'iommufd' ? '-iommufd' : ''}`;
-    const folder = recordingFolder(this.#variant);
-    if (folder !== undefined) {
+    const [file, golden] = [this.#recording, this.#golden];
+    if (file !== undefined) {
       it('is recorded', () => {
-        const file = join(folder, version, 'transcripts', `${this.#suite}-${suffix}.txt`);
         mkdirSync(dirname(file), { recursive: true });
         writeFileSync(file, [...this.#texts()].map(([title, text]) => `# ${title}\n${text}\n`).join('\n'));
       });
       return;
     }
-    const golden = [`${this.#suite}-${suffix}.txt`, ...(this.#variant.container === 'vfio' ? [`${this.#suite}.txt`] : [])]
-      .map((name) => join(goldenFolder, recorded(version), 'transcripts', name))
-      .find((file) => existsSync(file));
     if (golden === undefined) return;
     it('answers call by call as recorded', () => {
       const known = new Map(
