@@ -23,7 +23,7 @@ export function edu(variant: Variant): void {
   let registers: Mmio;
   let data: DmaBuffer;
 
-  beforeEach(() => {
+  beforeEach(async () => {
     const subject = variant.make();
     opened = openDevice(subject.kernel, subject.edu.address);
     opened.device.enableBusMaster();
@@ -34,6 +34,15 @@ export function edu(variant: Variant): void {
     // Nothing but power-on resets it.
     quiet.write32(0x20, 0);
     quiet.write32(0x64, 0xffff_ffff);
+    // What its last transfer was, only another one changes.
+    for (const [offset, value] of [
+      [0x80, data.iova],
+      [0x88, memory],
+      [0x90, 4n],
+      [0x98, 1n],
+    ] as const)
+      quiet.write64(offset, value);
+    await idle();
     for (const offset of [0x80, 0x88, 0x90]) quiet.write64(offset, 0n);
   });
   afterEach(() => opened.close());
