@@ -112,3 +112,10 @@ export class Transcript {
     });
   }
 }
+
+/** A suite whose calls are recorded, or held to what was. */
+export function transcribed(variant: Variant, name: string, suite: (variant: Variant) => void): void {
+  const transcript = new Transcript(variant, name);
+  suite(transcript.variant);
+  transcript.hold();
+}
