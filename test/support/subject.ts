@@ -7,20 +7,8 @@ import { check } from '../../lib/kernel/error.js';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { findDevices } from '../../lib/pci/topology.js';
-import {
-  E1000e,
-  Edu,
-  Machine,
-  Nvme,
-  wire,
-  type ContainerProvider,
-  type IommuKind,
-  type KernelVersion,
-  type MachineOptions,
-} from '../../lib/sim/index.js';
-import type { TestKernel } from '../../lib/sim/machine.js';
-import { NvmeFunction } from './nvme-function.js';
-import { mockKernel } from './mock/kernel.js';
+import type { ContainerProvider, IommuKind, KernelVersion } from '../../lib/sim/index.js';
+import { byIommufd } from './variant-name.js';
 
 /** Where a device is. */
 export interface Place {
@@ -67,74 +55,10 @@ export interface Variant {
   readonly make: () => Subject;
 }
 
-function simulated(
-  version: KernelVersion,
-  iommu: IommuKind,
-  options: Pick<MachineOptions, 'lockedMemoryLimit' | 'container'> = {},
-): Variant {
-  const { container = 'vfio' } = options;
-  return {
-    name: `simulated ${version} ${iommu}${byIommufd(container)}${options.lockedMemoryLimit === undefined ? '' : ', without CAP_IPC_LOCK'}`,
-    real: false,
-    container,
-    version,
-    make: () => {
-      const edu = { address: '0000:00:03.0', group: 3 };
-      const shared = { address: '0000:01:01.0', group: 5 };
-      const express = { address: '0000:02:00.0', group: 7 };
-      const nvme = { address: '0000:00:04.0', group: 4 };
-      const physical = { address: '0000:03:00.0', group: 8 };
-      const virtual = { address: '0000:03:00.1', group: 9 };
-      const wired = [
-        { address: '0000:04:00.0', group: 10 },
-        { address: '0000:05:00.0', group: 11 },
-      ] as const;
-      const [left, right] = [new E1000e({ station: '52:54:00:00:00:01' }), new E1000e({ station: '52:54:00:00:00:02' })];
-      wire(left, right);
-      const lone = { address: '0000:06:00.0', group: 12 };
-      const machine = new Machine({
-        ...options,
-        kernel: version,
-        iommu,
-        mediated: ['mtty', 'mdpy', 'mbochs'],
-        devices: [
-          { ...edu, model: new Edu() },
-          { ...shared, model: new Edu() },
-          { model: new Edu(), address: '0000:01:02.0', group: 5, driver: 'virtio-pci', hostDriver: 'virtio-pci' },
-          { ...express, model: new E1000e({ station: '52:54:00:12:34:56' }) },
-          { ...nvme, model: new Nvme({ serial: 'lab' }) },
-          { ...wired[0], model: left },
-          { ...wired[1], model: right },
-          { ...physical, model: new NvmeFunction({ virtualFunctions: 2 }) },
-          { ...virtual, model: new NvmeFunction(), physicalFunction: physical.address },
-          { ...lone, model: new NvmeFunction({ virtualFunctions: 2 }) },
-        ],
-      });
-      return {
-        kernel: machine.kernel,
-        version,
-        iommu,
-        container,
-        edu,
-        shared,
-        express,
-        nvme,
-        wired,
-        lone,
-        functions: () => ({ physical, virtual }),
-        asleep: async () => {},
-        unbind: (address) => machine.unbind(address),
-      };
-    },
-  };
-}
-
 /** Chooses what is expected: the first of VFIO's own container, the second where iommufd answers in its place. */
 export function byContainer({ container }: Variant): <T>(vfio: T, iommufd: T) => T {
   return (vfio, iommufd) => (container === 'vfio' ? vfio : iommufd);
 }
-
-const byIommufd = (container: ContainerProvider): string => (container === 'iommufd' ? ', container by iommufd' : '');
 
 const cardId = { vendor: 0x8086, device: 0x10d3 };
 const nvmeId = { vendor: 0x1b36, device: 0x0010 };
@@ -229,48 +153,6 @@ async function unbindElsewhere(address: string): Promise<void> {
   await promisify(execFile)('sh', ['-c', `echo ${address} > /sys/bus/pci/devices/${address}/driver/unbind`]);
 }
 
-/** A machine without an IOMMU, in no-IOMMU mode, and two devices. */
-function simulatedNoIommu(version: KernelVersion, rawIo: boolean, test: TestKernel = {}): Variant {
-  const lesser = rawIo ? '' : ', without CAP_SYS_RAWIO';
-  return {
-    name: `simulated ${version} none${lesser}${test === mockKernel ? ', with mock devices' : ''}`,
-    real: false,
-    container: 'vfio',
-    version,
-    make: () => {
-      const devices = [1, 2].map(() => ({ model: new Edu({ dmaMask: 0xffff_ffff_ffffn }) }));
-      const machine = new Machine({ kernel: version, iommu: 'none', unsafeNoIommu: true, rawIo, devices }, test);
-      return {
-        kernel: machine.kernel,
-        version,
-        iommu: 'none',
-        container: 'vfio',
-        edu: { address: '0000:00:03.0', group: 0 },
-        get shared(): Place {
-          throw new Error('Without an IOMMU no devices share a group');
-        },
-        get express(): Place {
-          throw new Error('This machine has no bridge');
-        },
-        get nvme(): Place {
-          throw new Error('This machine has no nvme');
-        },
-        get wired(): readonly [Place, Place] {
-          throw new Error('This machine has no cards');
-        },
-        get lone(): Place {
-          throw new Error('This machine has no physical functions');
-        },
-        functions: () => {
-          throw new Error('This machine has no virtual functions');
-        },
-        asleep: async () => {},
-        unbind: (address) => machine.unbind(address),
-      };
-    },
-  };
-}
-
 const lab = process.env['VFIO_LAB_IOMMU'] as IommuKind | undefined;
 const labContainer = (process.env['VFIO_LAB_CONTAINER'] ?? 'vfio') as ContainerProvider;
 const versions = ['6.12', '7.3'] as const;
@@ -281,10 +163,14 @@ const isOlder = (version: string): boolean => older.some((each) => each === vers
 /** There is /dev/iommu and, for each device, a node; and the sample mtty migrates. */
 export const hasNodes = ({ version }: Pick<Variant, 'version'>): boolean => !isOlder(version);
 
+/** In a guest it would take half a minute to load what simulates, for nothing. */
+const { simulate, simulateNoIommu, simulateMocks } =
+  lab === undefined ? await import('./simulated.js') : ({} as typeof import('./simulated.js'));
+
 /** On the host: the simulated kernels. In the lab: the real one, if the machine is of the kind. */
 function variantsOf(
   iommus: readonly IommuKind[],
-  make: (version: KernelVersion, iommu: IommuKind) => Variant = simulated,
+  make: (version: KernelVersion, iommu: IommuKind) => Variant = simulate,
   container: ContainerProvider = 'vfio',
   of: readonly KernelVersion[] = versions,
 ): Variant[] {
@@ -302,14 +188,14 @@ const CAP_SYS_RAWIO = 17;
 export const variants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel', 'amd']) : [];
 
 /** Kernels that have no /dev/iommu yet. */
-export const olderVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel'], simulated, 'vfio', older) : [];
+export const olderVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['intel'], simulate, 'vfio', older) : [];
 
 /** The same with another IOMMU, for what that has a part in. */
-export const olderAmdVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['amd'], simulated, 'vfio', older) : [];
+export const olderAmdVariants: readonly Variant[] = has(CAP_IPC_LOCK) ? variantsOf(['amd'], simulate, 'vfio', older) : [];
 
 /** Kernels built without VFIO's own container: iommufd answers as /dev/vfio/vfio. */
 export const compatibilityVariants: readonly Variant[] = has(CAP_IPC_LOCK)
-  ? variantsOf(['intel'], (version, iommu) => simulated(version, iommu, { container: 'iommufd' }), 'iommufd')
+  ? variantsOf(['intel'], (version, iommu) => simulate(version, iommu, { container: 'iommufd' }), 'iommufd')
   : [];
 
 /** Machines with a function that has virtual ones. */
@@ -326,31 +212,29 @@ export const lockedMemoryLimit = 256 * 1024;
 
 /** A process without CAP_IPC_LOCK. */
 export const limitedVariants: readonly Variant[] =
-  lab === undefined || !has(CAP_IPC_LOCK)
-    ? variantsOf(['intel'], (version, iommu) => simulated(version, iommu, { lockedMemoryLimit }))
-    : [];
+  lab === undefined || !has(CAP_IPC_LOCK) ? variantsOf(['intel'], (version, iommu) => simulate(version, iommu, { lockedMemoryLimit })) : [];
 
 /** Machines whose IOMMU does not isolate interrupts. */
 export const unsafeVariants: readonly Variant[] = variantsOf(['virtio']);
 
 /** Machines without an IOMMU. */
 export const noIommuVariants: readonly Variant[] = has(CAP_SYS_RAWIO)
-  ? variantsOf(['none'], (version) => simulatedNoIommu(version, true))
+  ? variantsOf(['none'], (version) => simulateNoIommu(version, true))
   : [];
 
 export const olderNoIommuVariants: readonly Variant[] = has(CAP_SYS_RAWIO)
-  ? variantsOf(['none'], (version) => simulatedNoIommu(version, true), 'vfio', older)
+  ? variantsOf(['none'], (version) => simulateNoIommu(version, true), 'vfio', older)
   : [];
 
 /**
  * Machines for the kernel's own mock devices (test/support/mock). Linux 6.12 gives those devices their IOMMU only where none
  * of the processor's is; 7.3 everywhere.
  */
-export const mockVariants: readonly Variant[] = variantsOf(['none'], (version) => simulatedNoIommu(version, true, mockKernel));
+export const mockVariants: readonly Variant[] = variantsOf(['none'], (version) => simulateMocks(version));
 
 /** The same, in a process without CAP_SYS_RAWIO. */
 export const noRawIoVariants: readonly Variant[] =
-  lab === undefined || !has(CAP_SYS_RAWIO) ? variantsOf(['none'], (version) => simulatedNoIommu(version, false)) : [];
+  lab === undefined || !has(CAP_SYS_RAWIO) ? variantsOf(['none'], (version) => simulateNoIommu(version, false)) : [];
 
 function effectiveCapabilities(): bigint {
   const [, digits] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
