@@ -20,11 +20,13 @@ export {
   msix,
   powerManagement,
   vendorSpecific,
+  vitalProductData,
   type ExpressOptions,
   type MsiOptions,
   type MsixOptions,
   type PowerManagementOptions,
   type VendorOptions,
+  type VitalProductDataOptions,
 } from './pci/capability.js';
 export { errorReporting, ExtendedCapability, manyFunctions, serialNumber, virtualFunctions } from './pci/extended-capability.js';
 export type { AccessRules, BarOptions } from './pci/bar.js';

@@ -15,6 +15,7 @@ import {
   powerManagement,
   serialNumber,
   vendorSpecific,
+  vitalProductData,
   type PciIdentity,
 } from '../../lib/sim/index.js';
 import { answer, Seam } from '../support/seam.js';
@@ -148,5 +149,72 @@ describe('writes', () => {
     expect([1, 2, 1, 3, 2].map(visit)).toEqual(['01', '02', '02', '03', '03']);
     const before = card.resets;
     expect([visit(0), card.resets - before, read(4, 2)]).toEqual(['00', 1, '0301']);
+  });
+});
+
+describe('vital product data', () => {
+  const end = 0x78;
+  /** A name of 5 bytes, and the end: 9 bytes. */
+  const named = (): Uint8Array => Uint8Array.of(0x82, 5, 0, ...Buffer.from('Card!'), end, 0xee, 0xee, 0xee);
+  const address = 0x42;
+  const data = 0x44;
+
+  it('are read four bytes at a time, with zeros behind the end: the flag turns when it is done', () => {
+    const { read, write } = open({ capabilities: [vitalProductData({ at: 0x40, contents: named() })] });
+    const at = (offset: number): string[] => [write(address, offset, 0), read(address, 2), read(data, 4)];
+    expect(at(0)).toEqual(['2', '0080', '82050043']);
+    expect(at(3)).toEqual(['2', '0380', '43617264']);
+    expect(at(8)).toEqual(['2', '0880', '78000000']);
+    expect(at(9)).toEqual(['2', '0980', '00000000']);
+    // The flag is in the address's second byte: the first alone starts nothing.
+    expect([write(address, 4), read(address, 2), write(address + 1, 0), read(address, 2)]).toEqual(['1', '0480', '1', '0480']);
+    expect(read(data, 4)).toBe('61726421');
+  });
+
+  it('are written likewise, at multiples of four and before the end', () => {
+    const contents = named();
+    const { read, write } = open({ capabilities: [vitalProductData({ at: 0x40, contents })] });
+    expect(write(data, ...Buffer.from('ABCD'))).toBe('4');
+    const to = (offset: number): string[] => [write(address, offset, 0x80), read(address, 2)];
+    expect(to(4)).toEqual(['2', '0400']);
+    expect(Buffer.from(contents.subarray(3, 9)).toString()).toBe('CABCDx');
+    expect(to(2)).toEqual(['2', '0280']);
+    expect(to(8)).toEqual(['2', '0880']);
+    expect(Buffer.from(contents.subarray(3, 9)).toString()).toBe('CABCDx');
+  });
+
+  it.each([
+    ['begin with no tag', Uint8Array.of(0, 1, 2, 3)],
+    ['begin with ones', Uint8Array.of(0xff, 0xff, 0xff, 0xff)],
+  ])('that %s are none: the flag stays', (_what, contents) => {
+    const { read, write } = open({ capabilities: [vitalProductData({ at: 0x40, contents })] });
+    expect([write(address, 0, 0), read(address, 2), write(address, 0, 0x80), read(address, 2)]).toEqual(['2', '0000', '2', '0080']);
+  });
+
+  it('end where a tag would reach beyond what an address can, which the kernel finds out once', () => {
+    const beyond = Uint8Array.of(0x90, 1, 0, 7, 0x91, 0xff, 0xff, 0);
+    const { read, write, card } = open({ capabilities: [vitalProductData({ at: 0x40, contents: beyond })] });
+    expect([write(address, 0, 0), read(data, 4), write(address, 4, 0), read(data, 4)]).toEqual(['2', '90010007', '2', '00000000']);
+    card.writeVitalProductData(4, end);
+    expect([write(address, 4, 0), read(data, 4)]).toEqual(['2', '00000000']);
+    // A tag whose length would lie there ends them too.
+    const whole = Uint8Array.of(0x90, 0xfb, 0x7f, ...new Uint8Array(0x7ffb).fill(7), 0x90, 0);
+    const last = open({ capabilities: [vitalProductData({ at: 0x40, contents: whole })] });
+    expect([last.write(address, 0xfc, 0x7f), last.read(data, 4)]).toEqual(['2', '07070000']);
+  });
+
+  it('of a card that is silent read as ones once they are known, and take nothing', () => {
+    const contents = named();
+    const { read, write, card } = open({ capabilities: [vitalProductData({ at: 0x40, contents })] });
+    expect([write(address, 0, 0), read(data, 4)]).toEqual(['2', '82050043']);
+    card.faults.silent = true;
+    expect([write(address, 4, 0), read(data, 4)]).toEqual(['2', 'ffffffff']);
+    expect([write(data, 1, 2, 3, 4), write(address, 4, 0x80), contents[4]]).toEqual(['4', '2', 'a'.charCodeAt(0)]);
+  });
+
+  it('are no longer than an address reaches', () => {
+    expect(() => vitalProductData({ contents: new Uint8Array(0x8001) })).toThrow(
+      'Expected at most 32768 bytes for contents but received 32769',
+    );
   });
 });

@@ -14,7 +14,9 @@ import {
   PCI_CAP_ID_MSIX,
   PCI_CAP_ID_PM,
   PCI_CAP_ID_VNDR,
+  PCI_CAP_ID_VPD,
   PCI_CAP_MSIX_SIZEOF,
+  PCI_CAP_VPD_SIZEOF,
   PCI_EXP_DEVCAP,
   PCI_EXP_DEVCAP2,
   PCI_EXP_DEVCAP_FLR,
@@ -205,6 +207,26 @@ export function advancedFeatures({ at }: Placed = {}): Capability {
     .byte(PCI_AF_LENGTH, PCI_CAP_AF_SIZEOF)
     .byte(PCI_AF_CAP, PCI_AF_CAP_TP | PCI_AF_CAP_FLR)
     .byte(PCI_AF_CTRL, 0, PCI_AF_CTRL_FLR);
+}
+
+export interface VitalProductDataOptions extends Placed {
+  /** Tags with what they hold, up to the end tag: at most 32768 bytes. A driver that writes changes them. */
+  readonly contents: Uint8Array;
+}
+
+/** What a card says of itself: name, part and serial number, in the format that PCI lays down. */
+export class VitalProductDataCapability extends Capability {
+  readonly data: Uint8Array;
+
+  constructor({ at, contents }: VitalProductDataOptions) {
+    if (contents.byteLength > 0x8000) throw expected('at most 32768 bytes', 'contents', contents.byteLength);
+    super(PCI_CAP_ID_VPD, PCI_CAP_VPD_SIZEOF, at);
+    this.data = contents;
+  }
+}
+
+export function vitalProductData(options: VitalProductDataOptions): Capability {
+  return new VitalProductDataCapability(options);
 }
 
 export interface VendorOptions extends Placed {

@@ -45,7 +45,7 @@ import { DeviceFaults } from '../device-faults.js';
 import type { DmaPort } from '../dma.js';
 import type { Width } from '../mapping.js';
 import { addressBits, adjustedRead, adjustedWrite, resolveBars, type Bar, type BarOptions } from './bar.js';
-import type { Capability } from './capability.js';
+import { VitalProductDataCapability, type Capability } from './capability.js';
 import { ConfigSpace, type ConfigWidth } from './config-space.js';
 import type { ExtendedCapability } from './extended-capability.js';
 import { MsiRegisters, MsixTable, type Window } from './messages.js';
@@ -95,6 +95,9 @@ interface AttachedBlock extends Window {
 
 /** What firmware writes for the interrupt controller's line that the INTx pin leads to. */
 const interruptLine = 11;
+
+/** What nobody answers reads as. */
+const allOnes = (width: Width): bigint => (1n << BigInt(8 * width)) - 1n;
 
 /** D0 and D3hot are states that every function with power management has. */
 export const D0 = 0;
@@ -176,6 +179,26 @@ export abstract class PciFunction {
     found?.block.write(offset - found.start, width, value);
   }
 
+  /** A display is read where displays are of old: memory from 0xa0000 to 0xbffff, ports 0x3b0 to 0x3bb and 0x3c0 to 0x3df. */
+  protected readVga(_address: number, width: Width): bigint {
+    return allOnes(width);
+  }
+
+  protected writeVga(_address: number, _width: Width, _value: bigint): void {}
+
+  /** A byte of its vital product data. */
+  readVitalProductData(at: number): number {
+    return this.faults.silent ? 0xff : (this.#productData?.[at] ?? 0);
+  }
+
+  writeVitalProductData(at: number, value: number): void {
+    if (!this.faults.silent && this.#productData !== undefined) this.#productData[at] = value;
+  }
+
+  get #productData(): Uint8Array | undefined {
+    return this.identity.capabilities?.find((capability) => capability instanceof VitalProductDataCapability)?.data;
+  }
+
   /** Puts registers into a BAR, from byte `start` on. They are reset with the function. */
   protected attach(bar: number, block: RegisterBlock, start = 0, end = this.barSize(bar)): void {
     if (this.barSize(bar) === 0) throw expected('the index of a BAR of the device', 'bar', bar);
@@ -231,7 +254,7 @@ export abstract class PciFunction {
 
   /** A read of a BAR as it arrives on the bus. */
   busRead(bar: number, offset: number, width: Width): bigint {
-    if (this.faults.silent) return (1n << BigInt(8 * width)) - 1n;
+    if (this.faults.silent) return allOnes(width);
     return this.msix?.read(bar, offset, width) ?? adjustedRead(this.#access(bar), offset, width, (at, size) => this.readBar(bar, at, size));
   }
 
@@ -240,6 +263,14 @@ export abstract class PciFunction {
     if (this.faults.silent) return;
     if (this.msix?.write(bar, offset, width, value) === true) this.#sendPending();
     else adjustedWrite(this.#access(bar), offset, width, value, (at, size, part) => this.writeBar(bar, at, size, part));
+  }
+
+  busReadVga(address: number, width: Width): bigint {
+    return this.faults.silent ? allOnes(width) : this.readVga(address, width);
+  }
+
+  busWriteVga(address: number, width: Width, value: bigint): void {
+    if (!this.faults.silent) this.writeVga(address, width, value);
   }
 
   readConfig(at: number, width: ConfigWidth): number {

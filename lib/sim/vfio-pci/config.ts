@@ -13,6 +13,7 @@ import {
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_PM,
   PCI_CAP_ID_VNDR,
+  PCI_CAP_ID_VPD,
   PCI_CAP_LIST_NEXT,
   PCI_CFG_SPACE_SIZE,
   PCI_COMMAND,
@@ -37,12 +38,16 @@ import {
   PCI_ROM_ADDRESS_ENABLE,
   PCI_STD_HEADER_SIZEOF,
   PCI_VENDOR_ID,
+  PCI_VPD_ADDR,
+  PCI_VPD_ADDR_F,
+  PCI_VPD_DATA,
 } from '../../abi/pci.js';
 import { addressBits } from '../pci/bar.js';
 import type { ConfigWidth } from '../pci/config-space.js';
 import type { PciFunction } from '../pci/function.js';
 import { basic, mapCapabilities, unassigned } from './capability-map.js';
 import { capabilityLength } from './capability-lengths.js';
+import type { VitalProductData } from './vital-product-data.js';
 import { capabilityPermissions, extendedPermissions, headerPermissions, msiPermissions, type Permissions } from './permissions.js';
 
 /** What the driver's writes set in motion. */
@@ -77,6 +82,7 @@ const decodeBits = PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
 export class VirtualConfig {
   readonly #hardware: PciFunction;
   readonly #events: ConfigEvents;
+  readonly #productData: VitalProductData;
   readonly #copy: DataView;
   /** The id of the capability each byte belongs to. */
   readonly #map: Uint8Array;
@@ -86,8 +92,9 @@ export class VirtualConfig {
   #intxDisabled = false;
 
   /** A virtual function has neither ids nor a pin nor a bit for memory decode of its own. */
-  constructor(hardware: PciFunction, events: ConfigEvents, isVirtual: boolean) {
+  constructor(hardware: PciFunction, productData: VitalProductData, events: ConfigEvents, isVirtual: boolean) {
     this.#hardware = hardware;
+    this.#productData = productData;
     this.#events = events;
     this.#copy = new DataView(new ArrayBuffer(hardware.configSize));
     this.#map = mapCapabilities(hardware, this.#copy);
@@ -201,6 +208,8 @@ export class VirtualConfig {
     else if (id === PCI_CAP_ID_PM && at - start === PCI_PM_CTRL) this.#events.powerState(value & PCI_PM_CTRL_STATE_MASK);
     else if (id === PCI_CAP_ID_EXP) this.#afterExpress(start, wasReadRequest);
     else if (id === PCI_CAP_ID_AF) this.#takeReset(start + PCI_AF_CTRL, PCI_AF_CTRL_FLR);
+    else if (id === PCI_CAP_ID_VPD && at - start <= PCI_VPD_ADDR + 1 && at - start + width > PCI_VPD_ADDR + 1)
+      this.#afterProductData(start);
     else if (id === PCI_CAP_ID_MSI && at - start <= PCI_MSI_FLAGS && at - start + width >= PCI_MSI_FLAGS)
       this.#afterMsi(start + PCI_MSI_FLAGS);
   }
@@ -260,6 +269,19 @@ export class VirtualConfig {
     if ((control & bit) === 0) return;
     this.#setCopy(at, 2, control & ~bit);
     if (can) this.#events.reset();
+  }
+
+  /** The address was written, and its flag tells whether to read or to write; that it turns says that it is done. */
+  #afterProductData(start: number): void {
+    const address = this.#copied(start + PCI_VPD_ADDR, 2);
+    if ((address & PCI_VPD_ADDR_F) !== 0) {
+      if (!this.#productData.write(address & ~PCI_VPD_ADDR_F, this.#copied(start + PCI_VPD_DATA, 4))) return;
+    } else {
+      const read = this.#productData.read(address);
+      if (read === undefined) return;
+      this.#setCopy(start + PCI_VPD_DATA, 4, read);
+    }
+    this.#setCopy(start + PCI_VPD_ADDR, 2, address ^ PCI_VPD_ADDR_F);
   }
 
   /** Only SET_IRQS enables MSI, and with no more vectors than it asked for. */

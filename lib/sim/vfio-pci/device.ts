@@ -13,6 +13,7 @@ import {
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_ROM_REGION_INDEX,
+  VFIO_PCI_VGA_REGION_INDEX,
 } from '../../abi/vfio/region.js';
 import {
   VFIO_DEVICE_FEATURE_DMA_BUF,
@@ -43,6 +44,8 @@ import { locate } from './regions.js';
 import { vfioPciIoctl } from './requests.js';
 import { resetByBus, resetFunction, SavedState } from './reset.js';
 import { admitToken, matchName, VfToken } from './vf-token.js';
+import { Vga } from './vga.js';
+import { VitalProductData } from './vital-product-data.js';
 
 const pageSize = 4096;
 
@@ -70,6 +73,8 @@ interface OpenState {
 
 export class VfioPciDevice extends VfioDevice implements Registers {
   readonly hardware: PciFunction;
+  readonly vga: Vga;
+  readonly #productData: VitalProductData;
   readonly #place: PciPlace;
   readonly #power = new Power(() => this.revokeMemory());
   readonly #token: VfToken | undefined;
@@ -78,6 +83,8 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   constructor(place: PciPlace, kernel: KernelProfile) {
     super(place.address, kernel);
     this.hardware = place.pciFunction;
+    this.vga = new Vga(this.hardware, kernel);
+    this.#productData = new VitalProductData(this.hardware);
     this.#place = place;
     this.#token = this.hardware.virtualFunctionsAt !== undefined ? new VfToken() : undefined;
   }
@@ -172,7 +179,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
         return irqs.msiQueue;
       },
     };
-    const config = new VirtualConfig(hardware, events, this.isVirtual);
+    const config = new VirtualConfig(hardware, this.#productData, events, this.isVirtual);
     this.#state = { config, irqs, ioeventfds: new IoEventfds(this), exports: new BarExports(this), powerState, saved };
     const physical = this.#place.physical?.vfio?.vfToken;
     if (physical !== undefined) physical.users += 1;
@@ -279,8 +286,10 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   override read(bytes: Uint8Array, offset: number): number {
     const { index, at } = locate(offset);
-    if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.read(bytes, at);
+    if (bytes.byteLength === 0) return 0;
+    if (index === VFIO_PCI_CONFIG_REGION_INDEX) return this.config.read(bytes, at);
     if (index === VFIO_PCI_ROM_REGION_INDEX) return this.#readRom(bytes, at);
+    if (index === VFIO_PCI_VGA_REGION_INDEX) return this.vga.read(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
       if (width === undefined) part.fill(0xff);
       else storeBytes(part, 0, width, this.readRegister(index, position, width));
@@ -289,7 +298,9 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   override write(bytes: Uint8Array, offset: number): number {
     const { index, at } = locate(offset);
-    if (index === VFIO_PCI_CONFIG_REGION_INDEX) return bytes.byteLength === 0 ? 0 : this.config.write(bytes, at);
+    if (bytes.byteLength === 0) return 0;
+    if (index === VFIO_PCI_CONFIG_REGION_INDEX) return this.config.write(bytes, at);
+    if (index === VFIO_PCI_VGA_REGION_INDEX) return this.vga.write(bytes, at);
     return this.#transfer(bytes, index, at, (width, position, part) => {
       if (width !== undefined) this.writeRegister(index, position, width, loadBytes(part, 0, width));
     });
@@ -304,7 +315,6 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   /** What is after its last image reads as ones. */
   #readRom(bytes: Uint8Array, at: number): number {
     const { rom } = this.hardware.identity;
-    if (bytes.byteLength === 0) return 0;
     if (rom === undefined || at >= rom.byteLength) return -errno.EINVAL;
     // The kernel looks for an image in what the device answers.
     const length = (this.hardware.command & PCI_COMMAND_MEMORY) === 0 ? 0 : romLength(rom);
@@ -354,7 +364,6 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   /** vfio_pci_bar_rw: the MSI-X table is the kernel's. Ports take accesses of 4 bytes, and are accessed whatever decodes. */
   #transfer(bytes: Uint8Array, index: number, at: number, access: Access): number {
-    if (bytes.byteLength === 0) return 0;
     const size = index > VFIO_PCI_BAR5_REGION_INDEX ? 0 : this.barSize(index);
     const table = this.hardware.msix?.table;
     const ports = this.#isPorts(index);

@@ -38,12 +38,14 @@ import { getHotResetInfo, hotReset, type ResetCaller } from './hot-reset.js';
 import type { IoEventfds } from './ioeventfds.js';
 import type { Irqs } from './irqs.js';
 import { regionSpan } from './regions.js';
+import { vgaSize, type Vga } from './vga.js';
 
 /** What the requests ask of the device: a `VfioPciDevice`. */
 interface Target extends ResetCaller {
   readonly hardware: PciFunction;
   readonly irqs: Irqs;
   readonly ioeventfds: IoEventfds;
+  readonly vga: Vga;
   readonly configSize: number;
   barSize(bar: number): number;
   canMap(bar: number): boolean;
@@ -91,7 +93,7 @@ function getRegionInfo(device: Target, argument: Argument): number {
   if (info === undefined) return -errno.EFAULT;
   const room = info.argsz;
   if (room < VFIO_DEVICE_GET_REGION_INFO.minimum) return -errno.EINVAL;
-  if (info.index >= VFIO_PCI_NUM_REGIONS || info.index === VFIO_PCI_VGA_REGION_INDEX) return -errno.EINVAL;
+  if (info.index >= VFIO_PCI_NUM_REGIONS || (info.index === VFIO_PCI_VGA_REGION_INDEX && !device.vga.exists)) return -errno.EINVAL;
   const region = describeRegion(device, info.index);
   const chain = buildChain(region.capabilities, vfio_region_info.size, 8);
   info.flags = region.flags;
@@ -111,6 +113,7 @@ function describeRegion(device: Target, index: number): { flags: number; size: n
   const { msix } = device.hardware;
   const both = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) return { flags: both, size: device.configSize, capabilities: [] };
+  if (index === VFIO_PCI_VGA_REGION_INDEX) return { flags: both, size: vgaSize, capabilities: [] };
   if (index === VFIO_PCI_ROM_REGION_INDEX) {
     return { flags: device.romSize === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ, size: device.romSize, capabilities: [] };
   }
