@@ -4,24 +4,27 @@
  *
  *   npm run test:lab                        all machines
  *   npm run test:lab -- --record            and take the kernels' answers as the new golden ones
+ *   npm run test:lab -- --only '6.12 amd'   machines of that kernel with that IOMMU
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { bundle, bundledProgram, bundledSuite } from './support/bundle.js';
 import { joinTranscripts } from './support/join-transcripts.js';
+import { root } from './support/root.js';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const lab = join(root, 'dist/lab/main.js');
-/** By path: in a guest, npx takes longer to find a program than some take to run. */
-const bin = 'node_modules/.bin';
 /** System calls that are made up and compared on each machine. */
 const generatedCalls = 3000;
-const record = process.argv.includes('--record');
+const {
+  values: { record, only },
+} = parseArgs({ options: { record: { type: 'boolean', default: false }, only: { type: 'string', default: '' } } });
 const golden = join(root, 'test/golden');
 
-const kernels = ['6.1', '6.12', 'newest'];
+const [onlyKernel, onlyIommu] = only.split(' ');
+const kernels = ['6.1', '6.12', 'newest'].filter((kernel) => (onlyKernel || kernel) === kernel);
 /** Without /dev/iommu: fewer machines, and of the examples those that it is enough for. */
 const withoutIommufd = '6.1';
 /**
@@ -38,7 +41,7 @@ const machines = [
   ),
   // Kernels that were built without VFIO's own container: what reaches devices through one runs on iommufd's.
   ...kernels.filter((kernel) => kernel !== withoutIommufd).map((kernel) => ({ kernel, iommu: 'intel', variant: 'iommufd-container' })),
-];
+].filter(({ iommu }) => (onlyIommu ?? iommu) === iommu);
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
  * speed at which the kernel does not wait for QEMU's link after a reset.
@@ -47,7 +50,10 @@ const bridged = [
   ...['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'],
   ...['pcie-root-port,id=express,slot=9,x-speed=5', 'e1000e,bus=express'],
 ];
-/** And, where those are tried, an nvme with a disk, one with virtual functions, and two more e1000e, with a cable between them. */
+/**
+ * And, where those are tried, an nvme with a disk, one with virtual functions, two more e1000e with a cable between
+ * them, and a display.
+ */
 const complete = [
   ...bridged,
   'nvme,serial=lab',
@@ -57,6 +63,7 @@ const complete = [
     `pcie-root-port,id=${end},slot=${11 + index},x-speed=5`,
     `e1000e,bus=${end},hub=0,mac=52:54:00:00:00:0${index + 1}`,
   ]),
+  'VGA',
 ];
 /** Without an IOMMU a device is given physical addresses, which its usual 28 bits do not reach. */
 const farReaching = Array<string>(2).fill('edu,dma_mask=0xffffffffffff');
@@ -67,7 +74,7 @@ const examplesOn = (kernel: string, iommu: string): readonly string[] => {
   const all: readonly string[] = { virtio: [], none: untranslated }[iommu] ?? translated;
   return kernel === withoutIommufd ? all.filter((example) => !/migration|compatibility/.test(example)) : all;
 };
-const command = (example: string): string => example.replace(/^\w+/, 'examples/$&.ts');
+const command = (example: string): string => example.replace(/^\w+/, (name) => bundledProgram(name as 'edu' | 'migration'));
 const fileOf = (example: string): string => `${example.replaceAll(/\W+/g, '-')}.txt`;
 const reserveHugePages = 'echo 8 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; ';
 /** Which of the conformance suites a machine is for. Each file loads no more than it needs: in a guest that takes a minute. */
@@ -127,10 +134,11 @@ const recordedTranscripts = (): string[] => readdirSync(golden).map((version) =>
 
 const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
 // What is recorded takes the place of all that was: suites may have gone, or got another name.
-if (record) for (const folder of recordedTranscripts()) rmSync(folder, { recursive: true, force: true });
+if (record && only === '') for (const folder of recordedTranscripts()) rmSync(folder, { recursive: true, force: true });
 try {
+  await bundle();
   const simulatedLines = new Map(
-    examples.map((example) => [example, execFileSync('sh', ['-c', `${bin}/tsx ${command(example)}`], { cwd: root, encoding: 'utf8' })]),
+    examples.map((example) => [example, execFileSync('sh', ['-c', command(example)], { cwd: root, encoding: 'utf8' })]),
   );
   for (const example of examples) {
     const [name = ''] = example.split(' ');
@@ -146,7 +154,7 @@ try {
   );
   const report = join(work, 'headers.json');
   const headerRun = spawnSync(
-    `${bin}/vitest`,
+    'node_modules/.bin/vitest',
     ['run', 'test/abi/headers.test.ts', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
     {
       cwd: root,
@@ -186,16 +194,16 @@ try {
         },
       );
     const tests = (suites: string, file: string): string =>
-      `${bin}/vitest run test/conformance/${suites}.test.ts --reporter=default --reporter=json --outputFile.json=${output}/${file}`;
+      `${bundledSuite(suites)} --reporter=default --reporter=json --outputFile.json=${output}/${file}`;
     // First, as the registers of a device that nobody used are what both kernels begin with.
     const differences = compares
-      ? `${bin}/tsx test/differential/main.ts --calls ${generatedCalls} --report ${output}/differential.json; `
+      ? `${bundledProgram('differential')} --calls ${generatedCalls} --report ${output}/differential.json; `
       : '';
     const runExamples =
       differences +
       reserveHugePages +
       examplesOn(kernel, iommu)
-        .map((each) => `${bin}/tsx ${command(each)} --real > ${output}/${fileOf(each)}; `)
+        .map((each) => `${command(each)} --real > ${output}/${fileOf(each)}; `)
         .join('');
     const lesser = ordinary && kernel !== withoutIommufd ? unprivileged[iommu] : undefined;
     const again = lesser === undefined ? '' : `; first=$?; ${lesser.prefix} ${tests(lesser.suites, 'unprivileged.json')} && exit $first`;
@@ -206,7 +214,9 @@ try {
     for (const each of examplesOn(kernel, iommu)) {
       const file = join(output, fileOf(each));
       const lines = existsSync(file) ? readFileSync(file, 'utf8') : '';
-      count(`the example ${each} prints the same lines on ${name} as on the simulated kernel`, lines === simulatedLines.get(each));
+      const same = lines === simulatedLines.get(each);
+      count(`the example ${each} prints the same lines on ${name} as on the simulated kernel`, same);
+      if (!same) console.log(`It printed:\n${lines}`);
     }
     if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), golden, { recursive: true });
   }

@@ -3,14 +3,14 @@
  * `cases` has one, with the answers of the real kernel, as `npm run differential` prints it; and what it shows, as `title`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { findDevice } from '../../lib/pci/topology.js';
 import type { CaseFile } from '../differential/report.js';
 import type { Place } from '../differential/places.js';
 import { mayRaise } from '../differential/sequence.js';
 import { Side } from '../differential/side.js';
+import { root } from '../support/root.js';
 import type { Subject, Variant } from '../support/subject.js';
 
 /** A case that was kept. */
@@ -22,7 +22,7 @@ interface KeptCase extends Pick<CaseFile, 'operations' | 'answers'> {
   readonly bytes?: string;
 }
 
-const folder = join(dirname(fileURLToPath(import.meta.url)), 'cases');
+const folder = join(root, 'test/conformance/cases');
 const kept = readdirSync(folder)
   .sort()
   .map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as KeptCase);

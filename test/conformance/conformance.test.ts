@@ -46,6 +46,7 @@ import { regions } from './regions.js';
 import { serial } from './serial.js';
 import { sizes } from './sizes.js';
 import { tokens } from './tokens.js';
+import { displayRegion } from './vga.js';
 import { virtualIommuHardware } from './virtual-iommu-hardware.js';
 import { transcribed } from '../support/transcript.js';
 
@@ -78,7 +79,7 @@ for (const variant of variants) {
 
 for (const variant of deviceVariants) {
   describe(variant.name, () => {
-    for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions })) describe(name, () => suite(variant));
+    for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion })) describe(name, () => suite(variant));
     configurationSpace(variant, ['edu', 'express', 'nvme', 'lone']);
   });
 }

@@ -10,10 +10,10 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { program } from 'commander';
 import type { IommuKind, KernelVersion } from '../../lib/sim/index.js';
+import { root } from '../support/root.js';
 import { realAndSimulated, simulatedTwice, type Kernels } from './kernels.js';
 import { caseText, describe, describeFound, run, type CaseFile } from './report.js';
 import { replay } from './sequence.js';
@@ -39,20 +39,21 @@ program
   .option('--report <file>', 'write the report there too, as JSON')
   .option('--simulated', 'compare two simulated kernels, here');
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-
-function main(): number {
+async function main(): Promise<number> {
   program.parse();
   const options = program.opts<Options>();
-  const inGuest = process.env['VFIO_LAB_IOMMU'] !== undefined;
-  if (inGuest) return compare(realAndSimulated(), options);
+  if (process.env['VFIO_LAB_IOMMU'] !== undefined) return compare(realAndSimulated(), options);
   if (options.simulated === true) {
     const version = options.kernel === '6.12' ? '6.12' : '7.3';
     return compare(simulatedTwice(version as KernelVersion, (options.iommu ?? 'intel') as IommuKind), options);
   }
+  // Loaded here, since a guest has no use for it.
+  const { bundle, bundledProgram } = await import('../support/bundle.js');
+  await bundle();
+  const inGuest = bundledProgram('differential').split(' ');
   const kernels = options.kernel === undefined ? ['6.12', 'newest'] : [options.kernel];
   const iommus = options.iommu === undefined ? ['intel', 'amd', 'virtio', 'none'] : [options.iommu];
-  const failed = kernels.flatMap((kernel) => iommus.filter((iommu) => inLab(kernel, iommu, options) !== 0));
+  const failed = kernels.flatMap((kernel) => iommus.filter((iommu) => inLab(kernel, iommu, inGuest, options) !== 0));
   return failed.length === 0 ? 0 : 1;
 }
 
@@ -84,7 +85,7 @@ function again({ name, open }: Kernels, file: string): number {
 }
 
 /** Boots the machine, and runs this there. */
-function inLab(kernel: string, iommu: string, { calls, seed, most, case: file }: Options): number {
+function inLab(kernel: string, iommu: string, inGuest: readonly string[], { calls, seed, most, case: file }: Options): number {
   const machine = [
     '--kernel',
     kernel,
@@ -94,7 +95,7 @@ function inLab(kernel: string, iommu: string, { calls, seed, most, case: file }:
     '3600',
     ...devicesOf(iommu).flatMap((device) => ['--device', device]),
   ];
-  const command = ['node_modules/.bin/tsx', 'test/differential/main.ts', '--calls', calls, '--seed', seed, '--most', most];
+  const command = [...inGuest, '--calls', calls, '--seed', seed, '--most', most];
   const sequence = file === undefined ? [] : ['--case', resolve(file)];
   const { status } = spawnSync('node', [join(root, 'dist/lab/main.js'), ...machine, '--', ...command, ...sequence], {
     cwd: root,
@@ -109,4 +110,4 @@ function devicesOf(iommu: string): string[] {
   return ['edu'];
 }
 
-process.exitCode = main();
+process.exitCode = await main();

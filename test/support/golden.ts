@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import { root } from './root.js';
 import type { Subject, Variant } from './subject.js';
 
-export const goldenFolder = join(dirname(fileURLToPath(import.meta.url)), '..', 'golden');
+export const goldenFolder = join(root, 'test/golden');
 
 /** Where the answers of a real kernel are to be written, when they are to be recorded. */
 export function recordingFolder({ real }: Variant): string | undefined {

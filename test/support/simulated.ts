@@ -1,6 +1,7 @@
 /** Simulated machines of the shape that the conformance suites expect. */
 import { E1000e, Edu, Machine, Nvme, wire, type IommuKind, type KernelVersion, type MachineOptions } from '../../lib/sim/index.js';
 import type { TestKernel } from '../../lib/sim/machine.js';
+import { Vga } from './models/vga.js';
 import { NvmeFunction } from './nvme-function.js';
 import { mockKernel } from './mock/kernel.js';
 import type { Place, Variant } from './subject.js';
@@ -31,6 +32,7 @@ export function simulate(
       const [left, right] = [new E1000e({ station: '52:54:00:00:00:01' }), new E1000e({ station: '52:54:00:00:00:02' })];
       wire(left, right);
       const lone = { address: '0000:06:00.0', group: 12 };
+      const display = { address: '0000:00:0d.0', group: 13 };
       const machine = new Machine({
         ...options,
         kernel: version,
@@ -47,6 +49,7 @@ export function simulate(
           { ...physical, model: new NvmeFunction({ virtualFunctions: 2 }) },
           { ...virtual, model: new NvmeFunction(), physicalFunction: physical.address },
           { ...lone, model: new NvmeFunction({ virtualFunctions: 2 }) },
+          { ...display, model: new Vga() },
         ],
       });
       return {
@@ -60,6 +63,7 @@ export function simulate(
         nvme,
         wired,
         lone,
+        display,
         functions: () => ({ physical, virtual }),
         asleep: async () => {},
         unbind: (address) => machine.unbind(address),
@@ -99,6 +103,9 @@ export function simulateNoIommu(version: KernelVersion, rawIo: boolean, test: Te
         },
         get lone(): Place {
           throw new Error('This machine has no physical functions');
+        },
+        get display(): Place {
+          throw new Error('This machine has no display');
         },
         functions: () => {
           throw new Error('This machine has no virtual functions');

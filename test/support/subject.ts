@@ -36,6 +36,8 @@ export interface Subject {
   readonly wired: readonly [Place, Place];
   /** A physical function that has no virtual ones now. */
   readonly lone: Place;
+  /** A VGA display, which no driver drives. */
+  readonly display: Place;
   /** A physical function and a virtual one of it, both with vfio-pci. */
   functions(): { readonly physical: Place; readonly virtual: Place };
   /** Resolves when a device that may sleep does. */
@@ -61,6 +63,7 @@ export function byContainer({ container }: Variant): <T>(vfio: T, iommufd: T) =>
 }
 
 const cardId = { vendor: 0x8086, device: 0x10d3 };
+const displayId = { vendor: 0x1234, device: 0x1111 };
 const nvmeId = { vendor: 0x1b36, device: 0x0010 };
 
 /** In the lab: the kernel the test runs on. The lab says which machine it is. */
@@ -111,6 +114,11 @@ function real(iommu: IommuKind, container: ContainerProvider): Variant {
         },
         get lone() {
           return withVirtualFunctions(kernel, 0)[0]!;
+        },
+        get display() {
+          const [device] = findDevices(kernel, displayId);
+          if (device?.group === undefined) throw new Error('The machine lacks a VGA, in an IOMMU group');
+          return { address: device.address, group: device.group };
         },
         functions() {
           // vfio-pci takes the virtual functions of a device that it has.

@@ -1,0 +1,51 @@
+/**
+ * What runs in the lab's guests, each program in one file of JavaScript: to a processor that is emulated, finding, reading and
+ * transforming hundreds of files of TypeScript is more work than what most of them do.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { root } from './root.js';
+
+const folder = 'test/.bundles';
+/** As deep in the checkout as what they are made of: what looks for other files finds them. */
+const absolute = join(root, folder);
+
+const suites = ['conformance', 'limited', 'no-iommu', 'unsafe-interrupts'];
+const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', differential: 'test/differential/main.ts' };
+/** Runs after each test. */
+const setup = { leaks: 'test/support/leaks.ts' };
+
+/** Makes them anew. */
+export async function bundle(): Promise<void> {
+  mkdirSync(absolute, { recursive: true });
+  await build({
+    absWorkingDir: root,
+    entryPoints: {
+      ...Object.fromEntries(suites.map((suite) => [`${suite}.test`, `test/conformance/${suite}.test.ts`])),
+      ...programs,
+      ...setup,
+    },
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    // Beside vitest, what only a host loads: the suites' simulated machines, and this.
+    external: ['vitest', './simulated.js', '../support/bundle.js'],
+    logLevel: 'warning',
+  });
+  // A test file goes through vitest's transformation, what it imports does not.
+  for (const suite of suites) writeFileSync(join(absolute, `${suite}.mjs`), `import './${suite}.test.mjs';\n`);
+}
+
+/** How a guest runs one of the programs, from the checkout. */
+export function bundledProgram(name: keyof typeof programs): string {
+  return `node ${folder}/${name}.mjs`;
+}
+
+/** How a guest runs a suite with vitest. */
+export function bundledSuite(name: string): string {
+  return `node_modules/.bin/vitest run ${folder}/${name}.mjs --configLoader=native --config=test/guest.config.mjs`;
+}
