@@ -28,6 +28,8 @@ export interface KernelProfile {
   readonly errorInterruptWithoutExpress: boolean;
   /** Reads and writes of a BAR reach the device in pieces of at most that many bytes: 8 since 6.10. */
   readonly widestAccess: 4 | 8;
+  /** And those of a display's old addresses: 8 in 6.12, and not any more in 7.3. */
+  readonly widestVgaAccess: 4 | 8;
   /** MSI-X vectors can be added while others are enabled, since 6.5. */
   readonly growsMsix: boolean;
   /** The device feature DMA_BUF, of 6.19. */
@@ -83,6 +85,7 @@ const linux612: KernelProfile = {
   errorInterruptWithoutExpress: false,
   growsMsix: true,
   widestAccess: 8,
+  widestVgaAccess: 8,
   exportsDmaBufs: false,
   vsva2020: false,
   regionInfoInCore: false,
@@ -114,6 +117,7 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     mttyMigrates: false,
     growsMsix: false,
     widestAccess: 4,
+    widestVgaAccess: 4,
   },
   '6.12': linux612,
   '7.3': {
@@ -126,6 +130,7 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     errorInterruptWithoutExpress: true,
     growsMsix: true,
     widestAccess: 8,
+    widestVgaAccess: 4,
     exportsDmaBufs: true,
     vsva2020: false,
     regionInfoInCore: true,

@@ -46,6 +46,6 @@ export class Vga {
     const range = ranges.find(({ start, end }) => at >= start && at < end);
     this.#hardware.clock.poll();
     if (!this.exists || range === undefined) return -errno.EINVAL;
-    return transfer(bytes, at, { size: range.end, widest: range.ports ? 4 : this.#kernel.widestAccess, answers: () => true }, access);
+    return transfer(bytes, at, { size: range.end, widest: range.ports ? 4 : this.#kernel.widestVgaAccess, answers: () => true }, access);
   }
 }
