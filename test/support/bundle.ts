@@ -32,8 +32,9 @@ export async function bundle(): Promise<void> {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    // Beside vitest, what only a host loads: the suites' simulated machines, and this.
-    external: ['vitest', './simulated.js', '../support/bundle.js'],
+    keepNames: true,
+    // Beside packages that cannot be a part of a module, what only a host loads: the suites' simulated machines, and this.
+    external: ['vitest', 'commander', './simulated.js', '../support/bundle.js'],
     logLevel: 'warning',
   });
   // A test file goes through vitest's transformation, what it imports does not.

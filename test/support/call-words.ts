@@ -17,6 +17,7 @@ import type { StructType } from '../../lib/abi/struct.js';
 import { describeCall } from '../../lib/kernel/call-text.js';
 import { fdsGiven } from '../../lib/kernel/file-kinds.js';
 import type { TracedCall } from '../../lib/kernel/trace.js';
+import { IOMMU_TEST_CMD } from './mock/abi.js';
 
 /** What says nothing of the kernel, or what other files say: contents of registers and of sysfs, and waiting. */
 const unsaid = new Set(['watch', 'unwatch', 'munmap', 'readFile', 'writeFile', 'readdir', 'readlink', 'access']);
@@ -50,9 +51,11 @@ export class Names {
     this.#areas.unshift({ start, end: start + BigInt(size) });
   }
 
-  /** Where in its memory an address lies. Up to a page behind the end belongs to it. */
+  /** Where in its memory an address lies. Up to a page behind the end belongs to it, if to nothing else. */
   address(value: bigint): bigint {
-    const area = this.#areas.find(({ start, end }) => value >= start && value <= end + 0x1000n);
+    const area =
+      this.#areas.find(({ start, end }) => value >= start && value < end) ??
+      this.#areas.find(({ start, end }) => value >= start && value <= end + 0x1000n);
     return area === undefined ? value : memory + (value - area.start);
   }
 
@@ -116,12 +119,15 @@ export function say(call: TracedCall, names: Names): Said | undefined {
   if (unsaid.has(name) || (name === 'close' && result === 0) || (name === 'read' && kind === 'eventfd')) return undefined;
   const from = fd === undefined ? '' : names.fd(fd);
   noteChoice(call, names);
-  const [before, after] = [call.before, call.after].map((bytes) => bytes && renamed(call, bytes, names));
+  const before = call.before && renamed(call, call.before, names);
   const answer = madeBy(call, names) ?? (result < 0 ? describeErrno(-result).code : String(result));
+  const after = call.after && renamed(call, call.after, names);
+  // A pointer to no memory of the caller's own.
+  const argument = Number.isInteger(call.argument) ? Number(names.address(BigInt(call.argument as number))) : call.argument;
   const at = call.offset === undefined ? '' : `, 0x${call.offset.toString(16)}`;
   const moves = name === 'pread' || name === 'pwrite' || name === 'read' || name === 'write';
   const words = (): string => {
-    const told = { ...call, result: undefined, ...(before && { before }), ...(after && { after }) };
+    const told = { ...call, argument, result: undefined, ...(before && { before }), ...(after && { after }) };
     const text = moves
       ? `${name}(${from}, ${call.bytes?.byteLength} bytes${at})`
       : describeCall(told as unknown as TracedCall).replace(/^(\w+)\(-?\d+/, fd === undefined ? '$&' : `$1(${from}`);
@@ -129,7 +135,7 @@ export function say(call: TracedCall, names: Names): Said | undefined {
   };
   const said = moves
     ? [call.bytes?.byteLength, at]
-    : [request?.name ?? call.number, neutral(call.path ?? ''), call.argument, hex(before), hex(after)];
+    : [request?.name ?? call.number, neutral(call.path ?? ''), argument, hex(before), hex(after)];
   return {
     key: [name, from, ...said, call.size, call.flags, answer].map((part) => (typeof part === 'object' ? '' : part)).join(' '),
     words,
@@ -158,8 +164,10 @@ function neutral(text: string): string {
   return local.reduce((neutralized, [pattern, word]) => neutralized.replaceAll(pattern, word), text);
 }
 
-function renamed({ request }: TracedCall, given: Uint8Array, names: Names): Uint8Array {
+function renamed({ request, number }: TracedCall, given: Uint8Array, names: Names): Uint8Array {
   const bytes = given.slice();
+  // What it is asked for is said, by its first words; with what files and addresses, the names do not know.
+  if (number === IOMMU_TEST_CMD.number) return bytes.subarray(0, 8);
   if (request?.argument === 'text') return new TextEncoder().encode(neutral(Buffer.from(bytes).toString('latin1')));
   if (request !== undefined && typeof request.argument === 'object') rename(request.argument, bytes, names);
   else if (request?.argument === 'fd' && bytes.byteLength >= 4) {
