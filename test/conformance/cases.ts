@@ -5,7 +5,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { findDevice } from '../../lib/pci/topology.js';
+import { Memory } from '../differential/memory.js';
+import type { Operation } from '../differential/operation.js';
 import type { CaseFile } from '../differential/report.js';
 import type { Place } from '../differential/places.js';
 import { mayRaise } from '../differential/sequence.js';
@@ -34,7 +35,8 @@ export function cases(variant: Variant): void {
     if ((versions.length > 0 && !versions.includes(version)) || (iommus.length > 0 && !iommus.includes(iommu))) continue;
     it(title, () => {
       const subject = variant.make();
-      const side = new Side(subject.kernel, places(subject), () => 0n);
+      const memory = new Memory(subject.kernel);
+      const side = new Side(subject.kernel, memory, places(subject, operations), () => 0n);
       try {
         const outcomes = operations.map((operation) => {
           const outcome = side.run(operation);
@@ -50,6 +52,7 @@ export function cases(variant: Variant): void {
           ).toBe(bytes);
       } finally {
         side.close();
+        memory.free();
       }
     });
   }
@@ -59,7 +62,16 @@ export function cases(variant: Variant): void {
 const interruptMilliseconds = 50;
 const idle = new Int32Array(new SharedArrayBuffer(4));
 
-function places({ kernel, edu, iommu }: Subject): Place[] {
-  const { node } = findDevice(kernel, edu.address);
-  return [{ name: 'edu', ...edu, noIommu: iommu === 'none', node }];
+/** Those that the operations name: not every machine has all. */
+function places(subject: Subject, operations: readonly Operation[]): Place[] {
+  const named = (name: string): boolean => operations.some((operation) => Object.values(operation).some((value) => says(value, name)));
+  const known = { edu: () => subject.edu, nvme: () => subject.nvme, card: () => subject.express, shared: () => subject.shared };
+  const hardware = { edu: 'edu', nvme: 'nvme', card: 'e1000e', shared: 'edu' } as const;
+  return (Object.keys(known) as (keyof typeof known)[])
+    .filter(named)
+    .map((name) => ({ name, hardware: hardware[name], ...known[name](), noIommu: subject.iommu === 'none' }));
+}
+
+function says(value: unknown, name: string): boolean {
+  return value === `@${name}` || value === `group ${name}` || value === `node ${name}`;
 }

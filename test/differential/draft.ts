@@ -55,7 +55,13 @@ export function anyRequest(random: Random, world: World): Call {
   if (request.argument === 'none') return { call: 'ioctl', file, request: request.name };
   if (request.argument === 'number') return { call: 'ioctl', file, request: request.name, value: random.below(13) };
   if (request.argument === 'fd') return draft(random, world, request, file, { words: [['s32', anyFd(random, world)]] });
-  if (request.argument === 'text') return { call: 'ioctl', file, request: request.name, text: random.pick(['@edu', '', '0000:00:1e.7']) };
+  if (request.argument === 'text')
+    return {
+      call: 'ioctl',
+      file,
+      request: request.name,
+      text: random.pick([...world.names.map((name) => `@${name}`), '', '0000:00:1e.7']) ?? '',
+    };
   const fields: Record<string, Value> = {};
   for (const placed of request.argument.layout.slice(1)) {
     if (placed.field.kind === 'scalar' && random.chance(0.6)) fields[placed.name] = anyValue(random, world, placed);

@@ -1,14 +1,18 @@
 /** Which two kernels are compared, and how each sequence finds them clean. */
 import { readFileSync } from 'node:fs';
+import { VFIO_PCI_CONFIG_REGION_INDEX } from '../../lib/abi/vfio/region.js';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { openDevice } from '../../lib/open.js';
 import { Eventfd } from '../../lib/sim/eventfd.js';
 import type { IommuKind, KernelVersion } from '../../lib/sim/index.js';
 import type { FdTable } from '../../lib/sim/open-file.js';
+import { HardwareState } from './hardware-state.js';
 import type { Operation } from './operation.js';
+import { Memory } from './memory.js';
 import { findShape, makeMachine, usualShape, type Shape } from './places.js';
 import type { Pair } from './sequence.js';
+import { regionOf } from './pools.js';
 import { putRegisters, Side } from './side.js';
 
 /** Two kernels on machines of one shape. */
@@ -24,22 +28,26 @@ export function realAndSimulated(): Kernels {
   const [version] = /^\d+\.\d+/.exec(readFileSync('/proc/sys/kernel/osrelease', 'utf8')) ?? [];
   const kernel = native();
   const shape = findShape(kernel, version as KernelVersion, iommu);
+  const memory = new Memory(kernel);
+  const hardware = shape.places.map(({ address }) => new HardwareState(address));
   return {
     name: `Linux ${shape.version} ${iommu}`,
     shape,
     open() {
-      const left = new Side(kernel, shape.places, peekReal);
+      memory.scratch.fill(0);
+      const left = new Side(kernel, memory, shape.places, peekReal);
       const right = simulatedSide(makeMachine(shape).kernel, shape);
       let late = false;
       return {
         left,
         right,
         close(operations) {
-          const changed = operations.some(changesRegisters) ? shape.places : [];
+          const changed = operations.some(changesRegisters) ? shape.places.filter(({ hardware }) => hardware === 'edu') : [];
           const closed = changed.filter(({ name }) => !left.setRegisters(name, registers));
           left.close();
           right.close();
           for (const { address } of closed) putBack(kernel, address);
+          if (operations.some(changesConfiguration)) for (const state of hardware) state.restore();
         },
         settle() {
           for (let waited = 0; !late && left.counters() !== right.counters(); waited += 1) {
@@ -73,7 +81,7 @@ function simulatedSide(kernel: Kernel, { places }: Shape): Side {
     const file = (kernel as Kernel & FdTable).lookup(fd);
     return file instanceof Eventfd ? file.count : 0n;
   };
-  return new Side(kernel, places, peek);
+  return new Side(kernel, new Memory(kernel), places, peek);
 }
 
 function peekReal(fd: number): bigint {
@@ -89,6 +97,11 @@ const idle = new Int32Array(new SharedArrayBuffer(4));
 /** What an edu keeps over open and close. */
 function changesRegisters({ call }: Operation): boolean {
   return call === 'pwrite' || call === 'store';
+}
+
+/** What hardware may keep over a reset. */
+function changesConfiguration(operation: Operation): boolean {
+  return operation.call === 'pwrite' && regionOf(operation.offset) === VFIO_PCI_CONFIG_REGION_INDEX;
 }
 
 /** The registers of an edu as they are when the machine starts. */

@@ -11,11 +11,11 @@
  */
 export type Value = number | string;
 
-/** A number in memory: its C type, and its value. */
-export type Word = readonly ['u8' | 'u32' | 's32' | 'u64', Value];
+/** A number in memory: its C type, its value, and of a number that may come back as an fd what that is called. */
+export type Word = readonly ['u8' | 'u32' | 's32' | 'u64', Value, string?];
 
 export type Call =
-  /** `path`: 'container', 'iommufd', 'group NAME' and 'node NAME' of a device of the machine, or a path. */
+  /** `path`: 'container', 'iommufd', 'group NAME' and 'node NAME' of a device, or a path. */
   | { readonly call: 'open'; readonly path: string }
   | { readonly call: 'close'; readonly file: Value }
   | Ioctl
@@ -36,6 +36,8 @@ export type Call =
   | { readonly call: 'munmap'; readonly mapping: Value }
   | { readonly call: 'load'; readonly mapping: Value; readonly offset: number; readonly width: Width }
   | { readonly call: 'store'; readonly mapping: Value; readonly offset: number; readonly width: Width; readonly value: Value }
+  /** Makes a mediated device of that type ('mtty-1'): a place called '#ID'. It is there until the sequence ends. */
+  | { readonly call: 'create'; readonly type: string }
   /** No system call: puts words into the memory for lists and bitmaps. */
   | { readonly call: 'poke'; readonly at: number; readonly words: readonly Word[] };
 

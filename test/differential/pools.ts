@@ -87,3 +87,19 @@ export function anyFd(random: Random, world: World): Value {
 export function anyId(random: Random, world: World): Value {
   return random.chance(0.85) ? (random.pick(world.objects)?.ref ?? 1) : random.pick([0, 1, 2, 3, 7, 0xffff_ffff, 0x7fff_ffff]);
 }
+
+/** Where a region begins in a device's file. No region is as far as 2^63. */
+export function regionOffset(index: number, offset: number): string {
+  return hex((BigInt(Math.min(index, 12)) << regionBits) + BigInt(offset));
+}
+
+export function regionOf(offset: Value): number {
+  const number = typeof offset === 'string' && offset.startsWith('#') ? 0n : BigInt(offset);
+  return Number(number >> regionBits);
+}
+
+/** Where in its region. */
+export function placeIn(offset: Value): number {
+  return Number(BigInt.asUintN(Number(regionBits), BigInt(offset)));
+}
+const regionBits = 40n;

@@ -1,4 +1,5 @@
 /** A run: how much was compared, and what was found, in words and as cases that run again. */
+import { requests } from '../../lib/abi/requests.js';
 import type { Kernels } from './kernels.js';
 import type { Operation } from './operation.js';
 import { exceptions, leftOut } from './exceptions.js';
@@ -24,6 +25,8 @@ export interface Report {
   readonly sequences: number;
   readonly found: readonly Found[];
   readonly tally: Readonly<Record<string, number>>;
+  /** The requests that were made. */
+  readonly requests: readonly string[];
 }
 
 /** Runs sequences until as many calls were compared, or so many differences were found. */
@@ -34,11 +37,13 @@ export function run(
   const tally: Tally = new Map();
   const found: Found[] = [];
   const known = new Set<string>();
+  const asked = new Set<string>();
   let [calls, sequences] = [0, 0];
   while (calls < options.calls && found.length < options.most) {
     const seed = options.seed + sequences * 1_000_003;
     const ran = generate(open, shape, seed, tally);
     sequences += 1;
+    for (const operation of ran.operations) if (operation.call === 'ioctl') asked.add(operation.request);
     calls += ran.operations.filter(({ call }) => call !== 'poke').length;
     // One of a sort is enough.
     if (ran.difference !== undefined && !known.has(sort(ran.difference))) {
@@ -47,7 +52,7 @@ export function run(
     }
     if (sequences % 100 === 0) options.progress?.(calls);
   }
-  return { kernels: name, seed: options.seed, calls, sequences, found, tally: Object.fromEntries(tally) };
+  return { kernels: name, seed: options.seed, calls, sequences, found, tally: Object.fromEntries(tally), requests: [...asked] };
 }
 
 /** The same difference, of the same call, in as few operations as show it. */
@@ -71,6 +76,7 @@ export function describe(report: Report): string {
   const { kernels, seed, calls, sequences, found, tally } = report;
   const lines = [
     `differential ${kernels}: seed ${seed}, ${calls} calls compared in ${sequences} sequences, ${found.length} differences`,
+    `  asked: ${report.requests.length} of ${requests.length} requests`,
     ...exceptions.map(({ name, reason }) => `  known: ${name}, ${tally[name] ?? 0} times: ${reason}`),
     ...leftOut.map(({ name, reason }) => `  left out: ${name}: ${reason}`),
     ...found.map((difference, index) => `\n${index + 1}. ${describeFound(kernels, difference)}`),

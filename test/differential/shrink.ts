@@ -54,8 +54,8 @@ function simplerOnes(operation: Operation): Operation[] {
       if (isNothing(value)) changed.push({ ...operation, fields: others });
       else for (const simpler of simplerValues(value)) changed.push({ ...operation, fields: { ...fields, [name]: simpler } });
     }
-    for (const [at, [type, value]] of words.entries())
-      for (const simpler of simplerValues(value)) changed.push({ ...operation, words: words.with(at, [type, simpler] as Word) });
+    for (const [at, [type, value, ...name]] of words.entries())
+      for (const simpler of simplerValues(value)) changed.push({ ...operation, words: words.with(at, [type, simpler, ...name] as Word) });
   }
   if (operation.call === 'pread' && operation.length > 1) changed.push({ ...operation, length: operation.length >> 1 });
   return changed.map((call) => ({ ...call, id }));

@@ -3,11 +3,15 @@ import { describeErrno } from '../../lib/abi/errno.js';
 import type { Request } from '../../lib/abi/ioctl.js';
 import { requests } from '../../lib/abi/requests.js';
 import type { StructType } from '../../lib/abi/struct.js';
-import { EFD_NONBLOCK, MAP_ANONYMOUS, MAP_PRIVATE, O_RDWR, PROT_READ, PROT_WRITE } from '../../lib/abi/system.js';
+import { EFD_NONBLOCK, O_RDWR } from '../../lib/abi/system.js';
 import { VFIO_DEVICE_FEATURE } from '../../lib/abi/vfio/feature.js';
+import { VFIO_DEVICE_GET_GFX_DMABUF } from '../../lib/abi/vfio/gfx.js';
 import { VFIO_GROUP_GET_DEVICE_FD } from '../../lib/abi/vfio/group.js';
 import { check } from '../../lib/kernel/error.js';
 import type { Kernel, Mapping } from '../../lib/kernel/kernel.js';
+import { findNode } from '../../lib/pci/topology.js';
+import { MediatedPlaces } from './mediated-places.js';
+import { memorySize, type Memory } from './memory.js';
 import type { Ioctl, Operation, Value, Width, Word } from './operation.js';
 import type { Place } from './places.js';
 
@@ -22,11 +26,6 @@ export interface Outcome {
 /** What an eventfd holds, without taking it. */
 export type Peek = (fd: number) => bigint;
 
-/** What sequences use of memory: what devices are given, with room behind it for the longest mapping, and lists and bitmaps. */
-const memorySize = 0x22_0000;
-const scratchSize = 0x4000;
-/** Both kernels have it at a multiple of this: /dev/iommu chooses IOVAs by how an address is aligned. */
-const alignment = 0x20_0000;
 /** As much of the argument as a kernel is shown, and as much of it as is compared when the length word says less. */
 const argumentSize = 4096;
 const comparedSize = 256;
@@ -46,11 +45,8 @@ interface Mark {
 
 export class Side {
   readonly kernel: Kernel;
-  /** The memory for lists and bitmaps as it is. */
-  readonly scratch: Uint8Array;
   readonly #places: readonly Place[];
-  readonly #area: Mapping & { readonly memory: ArrayBuffer };
-  readonly #address: bigint;
+  readonly #memory: Memory;
   readonly #argument = new Uint8Array(new ArrayBuffer(argumentSize));
   readonly #numbers = new Map<string, bigint>();
   readonly #mappings = new Map<string, Mapping>();
@@ -59,18 +55,20 @@ export class Side {
   /** The names of those that are open, by what their fds are called. */
   readonly #devices = new Map<string, string>();
   readonly #peek: Peek;
+  readonly #mediated: MediatedPlaces;
 
-  /** `peek` tells what an eventfd of the kernel holds. */
-  constructor(kernel: Kernel, places: readonly Place[], peek: Peek) {
+  /** `memory` is the kernel's, and whose it was; `peek` tells what an eventfd of the kernel holds. */
+  constructor(kernel: Kernel, memory: Memory, places: readonly Place[], peek: Peek) {
     this.kernel = kernel;
     this.#peek = peek;
     this.#places = places;
-    const area = kernel.mmap(-1, memorySize + scratchSize + alignment, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, 0);
-    if (typeof area === 'number') throw new Error(`No memory: ${area}`);
-    this.#area = area as Mapping & { memory: ArrayBuffer };
-    const address = kernel.addressOf(this.#area.memory);
-    this.#address = (address + BigInt(alignment - 1)) & -BigInt(alignment);
-    this.scratch = new Uint8Array(this.#area.memory, Number(this.#address - address) + memorySize, scratchSize);
+    this.#mediated = new MediatedPlaces(kernel);
+    this.#memory = memory;
+  }
+
+  /** The memory for lists and bitmaps as it is. */
+  get scratch(): Uint8Array {
+    return this.#memory.scratch;
   }
 
   /** Writes registers of the device, if it is open: whether it was. */
@@ -87,7 +85,7 @@ export class Side {
   close(): void {
     for (const mapping of [...this.#mappings.values()].reverse()) mapping.unmap();
     for (const fd of [...this.#open.values()].reverse()) check(this.kernel.close(fd), { syscall: 'close' });
-    this.#area.unmap();
+    this.#mediated.removeAll();
   }
 
   run(operation: Operation): Outcome {
@@ -151,6 +149,8 @@ export class Side {
       case 'store':
         store(this.#mapping(operation.mapping), operation, this.#number(operation.value));
         return plain(0);
+      case 'create':
+        return plain(this.#mediated.create(operation));
       case 'poke':
         this.#put(this.scratch, operation.at, operation.words);
         return plain(0);
@@ -177,8 +177,7 @@ export class Side {
   /** Writes the argument; what belongs to this kernel alone is marked. */
   #fill(argument: Uint8Array, request: Request, { text, fields = {}, words = [] }: Ioctl): Mark[] {
     if (text !== undefined) {
-      const place = this.#places.find(({ name }) => text === `@${name}`);
-      new TextEncoder().encodeInto(place?.address ?? text, argument);
+      new TextEncoder().encodeInto(this.#place(text.replace(/^@/, ''))?.address ?? text, argument);
       return [];
     }
     if (typeof request.argument === 'string') return this.#put(argument, 0, words);
@@ -199,10 +198,10 @@ export class Side {
   #put(bytes: Uint8Array, at: number, words: readonly Word[]): Mark[] {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const marks: Mark[] = [];
-    for (const [type, value] of words) {
+    for (const [type, value, field] of words) {
       const size = wordSizes[type];
       const before = write(view, at, size, this.#number(value));
-      if (isLocal(value)) marks.push({ at, size, field: undefined, before });
+      if (isLocal(value) || field !== undefined) marks.push({ at, size, field, before });
       at += size;
     }
     return marks;
@@ -232,7 +231,9 @@ export class Side {
   /** The answer of a request, whose result may be an fd. */
   #answers(operation: Ioctl & { readonly id: number }, result: number, bytes: Uint8Array): Outcome {
     const makesFd =
-      operation.request === VFIO_GROUP_GET_DEVICE_FD.name || (operation.request === VFIO_DEVICE_FEATURE.name && result > 0 && result !== 0);
+      operation.request === VFIO_GROUP_GET_DEVICE_FD.name ||
+      operation.request === VFIO_DEVICE_GET_GFX_DMABUF.name ||
+      (operation.request === VFIO_DEVICE_FEATURE.name && result > 0);
     return makesFd ? { ...this.#gives(operation, result), bytes } : { ...plain(result), bytes };
   }
 
@@ -251,10 +252,14 @@ export class Side {
     if (path === 'container') return '/dev/vfio/vfio';
     if (path === 'iommufd') return '/dev/iommu';
     const [kind, name] = path.split(' ');
-    const place = this.#places.find((candidate) => candidate.name === name);
+    const place = this.#place(name);
     if (place === undefined) return path;
     if (kind === 'group') return `/dev/vfio/${place.noIommu ? 'noiommu-' : ''}${place.group}`;
-    return place.node ?? '/dev/vfio/devices/none';
+    return findNode(this.kernel, `/sys/bus/${isMediated(place) ? 'mdev' : 'pci'}/devices/${place.address}`) ?? '/dev/vfio/devices/none';
+  }
+
+  #place(name: string | undefined): Place | undefined {
+    return this.#places.find((candidate) => candidate.name === name) ?? this.#mediated.find(name);
   }
 
   #fd(value: Value): number {
@@ -270,7 +275,7 @@ export class Side {
     if (value.startsWith('#')) return this.#numbers.get(value) ?? (value.includes('.') ? 0n : BigInt(nothing));
     const [, area, offset] = /^(memory|scratch)\+(0x[0-9a-f]+)$/.exec(value) ?? [];
     if (offset === undefined) return BigInt(value);
-    return this.#address + BigInt(area === 'memory' ? 0 : memorySize) + BigInt(offset);
+    return this.#memory.address + BigInt(area === 'memory' ? 0 : memorySize) + BigInt(offset);
   }
 }
 
@@ -285,6 +290,8 @@ export function putRegisters(kernel: Kernel, fd: number, values: ReadonlyMap<num
     return kernel.pwrite(fd, bytes, register) === width;
   });
 }
+
+const isMediated = ({ name }: Place): boolean => name.startsWith('#');
 
 /** Whether the number differs between the kernels. Ids do not: both give the lowest that is free. */
 function isLocal(value: Value): boolean {

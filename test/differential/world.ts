@@ -7,9 +7,13 @@ import { IOMMU_DESTROY } from '../../lib/abi/iommufd/object.js';
 import { VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD } from '../../lib/abi/vfio/cdev.js';
 import { VFIO_SET_IOMMU } from '../../lib/abi/vfio/container.js';
 import { VFIO_IOMMU_MAP_DMA } from '../../lib/abi/vfio/type1.js';
+import { VFIO_DEVICE_FEATURE } from '../../lib/abi/vfio/feature.js';
+import type { IommuKind } from '../../lib/sim/index.js';
 import type { Ioctl, Operation, Value } from './operation.js';
+import type { Hardware, MediatedHardware, Shape } from './places.js';
+import { placeIn, regionOf } from './pools.js';
 
-export type LiveKind = 'container' | 'group' | 'device' | 'iommufd' | 'eventfd' | 'memfd' | 'queue' | 'dmabuf';
+export type LiveKind = 'container' | 'group' | 'device' | 'iommufd' | 'eventfd' | 'memfd' | 'queue' | 'migration';
 
 export interface LiveFile {
   /** '#3' */
@@ -32,6 +36,16 @@ export interface LiveObject {
   readonly file: Value;
 }
 
+/** A part of a region that is mapped: which bytes of it. */
+export interface DeviceMapping {
+  readonly ref: string;
+  readonly place: string | undefined;
+  readonly hardware: Hardware;
+  readonly region: number;
+  readonly start: number;
+  readonly length: number;
+}
+
 export interface Mapped {
   /** The container or iommufd, or the address space's id. */
   readonly owner: Value;
@@ -45,13 +59,33 @@ export class World {
   readonly files: LiveFile[] = [];
   readonly objects: LiveObject[] = [];
   readonly mapped: Mapped[] = [];
-  /** mmaps, and how long they are. */
-  readonly mappings: { readonly ref: string; readonly length: number }[] = [];
-  /** The machine has no IOMMU. */
-  readonly noIommu: boolean;
+  /** mmaps of devices. */
+  readonly mappings: DeviceMapping[] = [];
+  /** The devices that the sequence is to get at, by name. */
+  readonly wanted: string[] = [];
+  readonly iommu: IommuKind;
+  /** Older kernels go down by what their samples of mediated devices are asked. */
+  readonly makesMediated: boolean;
+  readonly #hardware: Map<string, Hardware>;
 
-  constructor(noIommu: boolean) {
-    this.noIommu = noIommu;
+  constructor({ version, iommu, places }: Shape) {
+    this.iommu = iommu;
+    this.makesMediated = version !== '6.1';
+    this.#hardware = new Map(places.map(({ name, hardware }) => [name, hardware]));
+  }
+
+  get noIommu(): boolean {
+    return this.iommu === 'none';
+  }
+
+  /** The names of all devices. */
+  get names(): string[] {
+    return [...this.#hardware.keys()];
+  }
+
+  /** What sort of device the file is of. */
+  hardware({ place }: LiveFile): Hardware {
+    return this.#hardware.get(place ?? '') ?? 'edu';
   }
 
   /** Learns from what an operation did. */
@@ -72,9 +106,20 @@ export class World {
       case 'close':
         this.#forget(operation.file);
         break;
-      case 'mmap':
-        this.mappings.push({ ref, length: operation.length });
+      case 'create': {
+        const [parent = ''] = operation.type.split('-');
+        this.#hardware.set(ref, parent as MediatedHardware);
+        this.wanted.push(ref);
         break;
+      }
+      case 'mmap': {
+        const file = this.file(operation.file);
+        if (file === undefined) break;
+        const { length, offset } = operation;
+        const { place } = file;
+        this.mappings.push({ ref, place, hardware: this.hardware(file), region: regionOf(offset), start: placeIn(offset), length });
+        break;
+      }
       case 'munmap':
         remove(this.mappings, (mapping) => mapping.ref === operation.mapping);
         break;
@@ -126,6 +171,9 @@ export class World {
       case IOMMU_FAULT_QUEUE_ALLOC.name:
         this.objects.push({ ref: `${own}.out_fault_id`, kind: 'queue', file: ref });
         this.#add(`${own}.out_fault_fd`, 'queue');
+        break;
+      case VFIO_DEVICE_FEATURE.name:
+        if (words.some(([, , name]) => name === 'data_fd')) this.#add(`${own}.data_fd`, 'migration', file.place);
         break;
       case IOMMU_DESTROY.name:
         remove(this.objects, (object) => object.ref === fields['id']);

@@ -19,8 +19,10 @@ export const groupSetUp: readonly Recipe[] = [
   { weight: 30, make: (_random, world) => (world.of('container').length === 0 ? [{ call: 'open', path: 'container' }] : []) },
   {
     weight: 30,
-    make: (random, world, names) =>
-      world.of('group').length === 0 ? [{ call: 'open', path: `group ${random.pick(names) ?? 'edu'}` }] : [],
+    make(random, world) {
+      const place = random.pick(world.wanted.filter((name) => world.of('group').every((group) => group.place !== name)));
+      return place === undefined ? [] : [{ call: 'open', path: `group ${place}` }];
+    },
   },
   on(
     30,
@@ -159,15 +161,17 @@ export const containerRecipes: readonly Recipe[] = [
       ],
     }),
   ),
-  on(2, isGroup, ({ ref, place }, random) => ({
+  on(2, isGroup, ({ ref, place }, random, world) => ({
     call: 'ioctl',
     file: ref,
     request: VFIO_GROUP_GET_DEVICE_FD.name,
-    text: random.chance(0.8) ? `@${place ?? ''}` : random.pick(['', '0000:00:1e.7', '@other', '@edu', 'x'.repeat(300)]),
+    text: random.chance(0.8)
+      ? `@${place ?? ''}`
+      : random.pick(['', '0000:00:1e.7', ...world.names.map((name) => `@${name}`), 'x'.repeat(300)]),
   })),
   // A second of each.
   { weight: 1, make: () => [{ call: 'open', path: 'container' }] },
-  { weight: 1, make: (random, _world, names) => [{ call: 'open', path: `group ${random.pick(names) ?? 'edu'}` }] },
+  { weight: 1, make: (random, world) => [{ call: 'open', path: `group ${random.pick(world.names) ?? 'edu'}` }] },
   {
     weight: 1,
     make: (random) => [{ call: 'open', path: random.pick(['/dev/vfio/4000', '/dev/vfio/noiommu-77', '/dev/vfio/devices/vfio99']) }],

@@ -46,8 +46,10 @@ export const nodeSetUp: readonly Recipe[] = [
   ),
   {
     weight: 30,
-    make: (random, world, names) =>
-      world.of('device').length === 0 ? [{ call: 'open', path: `node ${random.pick(names) ?? 'edu'}` }] : [],
+    make(random, world) {
+      const place = random.pick(world.wanted.filter((name) => world.of('device').every((device) => device.place !== name)));
+      return place === undefined ? [] : [{ call: 'open', path: `node ${place}` }];
+    },
   },
   on(
     30,
@@ -248,7 +250,7 @@ export const iommufdRecipes: readonly Recipe[] = [
     draft(random, world, VFIO_DEVICE_DETACH_IOMMUFD_PT, file.ref, { fields: { argsz: random.pick([8, 8, 12]) } }),
   ),
   { weight: 1, make: () => [{ call: 'open', path: 'iommufd' }] },
-  { weight: 1, make: (random, _world, names) => [{ call: 'open', path: `node ${random.pick(names) ?? 'edu'}` }] },
+  { weight: 1, make: (random, world) => [{ call: 'open', path: `node ${random.pick(world.names) ?? 'edu'}` }] },
 ];
 
 function virtual(file: LiveFile, random: Random, world: World): Call {

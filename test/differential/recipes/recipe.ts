@@ -7,7 +7,7 @@ export interface Recipe {
   /** How often, among those that can go on. */
   readonly weight: number;
   /** The calls; none where there is nothing to make them on. */
-  readonly make: (random: Random, world: World, names: readonly string[]) => readonly Call[];
+  readonly make: (random: Random, world: World) => readonly Call[];
 }
 
 /** One call on a file that fits. */

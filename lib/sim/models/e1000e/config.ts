@@ -24,6 +24,9 @@ function bootRom(size: number): Uint8Array {
   return new Uint8Array(rom.buffer);
 }
 
+/** Nothing writes to it: all cards have the same. */
+const rom = bootRom(0x4_0000);
+
 /** `station` is the address of 6 bytes that is its own on the network. */
 export function e1000eIdentity(station: Uint8Array): PciIdentity {
   return {
@@ -38,7 +41,7 @@ export function e1000eIdentity(station: Uint8Array): PciIdentity {
       2: { size: 0x20, kind: 'ports', access: { implemented: [4, 4] } },
       3: 0x4000,
     },
-    rom: bootRom(0x4_0000),
+    rom,
     intx: true,
     capabilities: [
       powerManagement({

@@ -1,0 +1,79 @@
+/** What is never asked, because the answer would be chance or the end of the kernel: `leftOut` has the reasons. */
+import {
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FILE,
+  IOMMU_IOAS_MAP_READABLE,
+  IOMMU_IOAS_MAP_WRITEABLE,
+} from '../../lib/abi/iommufd/ioas.js';
+import { VFIO_DEVICE_FEATURE } from '../../lib/abi/vfio/feature.js';
+import { VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_ACTION_TYPE_MASK, VFIO_PCI_INTX_IRQ_INDEX } from '../../lib/abi/vfio/irq.js';
+import { VFIO_DEVICE_STATE_RESUMING } from '../../lib/abi/vfio/migration.js';
+import type { Call, Ioctl } from './operation.js';
+import { placeIn, regionOf } from './pools.js';
+import { setsMigrationState } from './recipes/features.js';
+import { acknowledge, raises } from './recipes/registers.js';
+import type { World } from './world.js';
+
+const mappers: readonly string[] = [IOMMU_IOAS_MAP.name, IOMMU_IOAS_MAP_FILE.name, IOMMU_IOAS_COPY.name];
+
+export class Caution {
+  readonly #world: World;
+  /** Devices that may hold their INTx line, on a machine that does not deliver one that waits. */
+  readonly #asserted = new Set<string | undefined>();
+  /** What each eventfd was given to SET_IRQS for. */
+  readonly #actions = new Map<string, number>();
+  /** Devices whose state is being written. */
+  readonly #resuming = new Set<string | undefined>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  allows(call: Call): boolean {
+    if (call.call === 'close') return !this.#resuming.has(this.#world.file(call.file)?.place);
+    if (call.call !== 'ioctl') return true;
+    switch (call.request) {
+      case VFIO_DEVICE_SET_IRQS.name:
+        return this.#ends(call);
+      case VFIO_DEVICE_FEATURE.name:
+        if (setsMigrationState(call) && call.words?.[0]?.[1] === VFIO_DEVICE_STATE_RESUMING)
+          this.#resuming.add(this.#world.file(call.file)?.place);
+        return true;
+      default:
+        return !mappers.includes(call.request) || permits(call);
+    }
+  }
+
+  /** What has to come first on a machine that does not deliver an INTx that waits: the device is told to take it back. */
+  before(call: Call): Call | undefined {
+    if (this.#world.iommu !== 'amd') return undefined;
+    if (call.call === 'pwrite') {
+      const file = this.#world.file(call.file);
+      if (file !== undefined && raises(this.#world.hardware(file), regionOf(call.offset), placeIn(call.offset)))
+        this.#asserted.add(file.place);
+    }
+    if (call.call === 'store') {
+      const mapping = this.#world.mappings.find(({ ref }) => ref === call.mapping);
+      if (mapping !== undefined && raises(mapping.hardware, mapping.region, mapping.start + call.offset)) this.#asserted.add(mapping.place);
+    }
+    if (call.call !== 'ioctl' || call.request !== VFIO_DEVICE_SET_IRQS.name) return undefined;
+    const file = this.#world.file(call.file);
+    if (Number(call.fields?.['index'] ?? 0) !== VFIO_PCI_INTX_IRQ_INDEX || !this.#asserted.delete(file?.place)) return undefined;
+    return acknowledge(call.file);
+  }
+
+  /** Whether it leaves no eventfd that lets an interrupt through when that comes: as long as it is held, it comes again. */
+  #ends({ fields, words = [] }: Ioctl): boolean {
+    const action = Number(fields?.['flags'] ?? 0) & VFIO_IRQ_SET_ACTION_TYPE_MASK;
+    const eventfds = words.map(([, value]) => String(value));
+    if (eventfds.some((name) => (this.#actions.get(name) ?? action) !== action)) return false;
+    for (const name of eventfds) this.#actions.set(name, action);
+    return true;
+  }
+}
+
+/** A mapping for /dev/iommu that devices may read or write. */
+function permits({ fields }: Ioctl): boolean {
+  return fields === undefined || (Number(fields['flags'] ?? 0) & (IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE)) !== 0;
+}
