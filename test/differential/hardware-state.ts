@@ -1,10 +1,14 @@
 /**
- * Configuration space of a real device as its hardware has it, beside what a driver of it is shown: where firmware placed its
- * BARs, and what a sequence leaves behind that no reset takes back.
+ * What a sequence leaves behind in real hardware that no reset takes back: registers, and bytes of configuration space. And where
+ * firmware placed the hardware's BARs.
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_5, PCI_INTERRUPT_LINE, PCI_ROM_ADDRESS } from '../../lib/abi/pci.js';
+import type { Kernel } from '../../lib/kernel/kernel.js';
+import { openDevice } from '../../lib/open.js';
 import type { PciFunction } from '../../lib/sim/index.js';
+import type { Operation } from './operation.js';
+import type { Hardware, PciPlace } from './places.js';
 
 /** What firmware decided of a device. */
 export interface Placement {
@@ -13,8 +17,10 @@ export interface Placement {
 }
 
 const longest = 4096;
+const pathOf = (address: string): string => `/sys/bus/pci/devices/${address}/config`;
 
-function configOf(address: string): Uint8Array {
+/** Configuration space as the hardware has it, beside what a driver is shown. */
+function configOf(address: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(longest);
   const file = openSync(pathOf(address), 'r');
   try {
@@ -24,11 +30,8 @@ function configOf(address: string): Uint8Array {
   }
 }
 
-const pathOf = (address: string): string => `/sys/bus/pci/devices/${address}/config`;
-
 export function placement(address: string): Placement {
-  const config = configOf(address);
-  const view = new DataView(config.buffer);
+  const view = new DataView(configOf(address).buffer);
   return {
     give({ config }) {
       for (let at = PCI_BASE_ADDRESS_0; at <= PCI_BASE_ADDRESS_5; at += 4) config.setUint32(at, view.getUint32(at, true), true);
@@ -38,32 +41,91 @@ export function placement(address: string): Placement {
   };
 }
 
-/** Configuration space of a device that nobody uses, to be put back after each use. */
-export class HardwareState {
-  readonly #address: string;
-  readonly #before: Uint8Array;
+interface Register {
+  readonly at: number;
+  readonly width: 4 | 8;
+  readonly value: number;
+}
 
-  constructor(address: string) {
-    this.#address = address;
-    this.#before = configOf(address);
+const zero = (width: 4 | 8, ...offsets: number[]): Register[] => offsets.map((at) => ({ at, width, value: 0 }));
+
+/** Registers of BAR 0 that a device keeps over a reset, as they are in one that nobody used. */
+const kept: Readonly<Partial<Record<Hardware, readonly Register[]>>> = {
+  edu: [
+    ...zero(4, 0x20),
+    ...zero(8, 0x80, 0x88, 0x90),
+    { at: 0x04, width: 4, value: 0xffff_ffff },
+    { at: 0x64, width: 4, value: 0xffff_ffff },
+  ],
+  // Where its admin queues are: firmware looks for a disk to boot from.
+  nvme: zero(4, 0x24, 0x28, 0x2c, 0x30, 0x34),
+};
+
+export class HardwareState {
+  readonly place: PciPlace;
+  readonly #kernel: Kernel;
+  readonly #registers: readonly Register[];
+  readonly #config: Uint8Array;
+
+  /** The device, which nobody used and nobody uses. */
+  constructor(kernel: Kernel, place: PciPlace) {
+    this.place = place;
+    this.#kernel = kernel;
+    this.#registers = kept[place.hardware] ?? [];
+    this.openAndPutBack();
+    this.#config = configOf(place.address);
   }
 
-  /** Writes what changed. What cannot be written back is a mistake of the run: the next sequence would begin with it. */
+  /** By one of these files, if one reaches the registers: whether one did. */
+  putBack(files: readonly number[]): boolean {
+    return this.#registers.length === 0 || files.some((fd) => this.#registers.every((register) => put(this.#kernel, fd, register)));
+  }
+
+  /** A device that does not open was not changed. */
+  openAndPutBack(): void {
+    if (this.#registers.length === 0) return;
+    const opened = tryOpen(this.#kernel, this.place.address);
+    if (opened === undefined) return;
+    using device = opened;
+    if (!this.putBack([device.device.fd])) throw new Error(`The registers of ${this.place.name} cannot be put back`);
+  }
+
+  /** Writes what changed in configuration space. What cannot be put back is a mistake of the run: the next sequence would find it. */
   restore(): void {
     const changed = this.#changed();
     if (changed.length === 0) return;
-    const file = openSync(pathOf(this.#address), 'r+');
+    const file = openSync(pathOf(this.place.address), 'r+');
     try {
-      for (const at of changed) writeSync(file, this.#before, at, 1, at);
+      for (const at of changed) writeSync(file, this.#config, at, 1, at);
     } finally {
       closeSync(file);
     }
     const [left] = this.#changed();
-    if (left !== undefined) throw new Error(`Byte 0x${left.toString(16)} of the configuration of ${this.#address} cannot be put back`);
+    if (left !== undefined) throw new Error(`Byte 0x${left.toString(16)} of the configuration of ${this.place.name} cannot be put back`);
   }
 
   #changed(): number[] {
-    const now = configOf(this.#address);
-    return [...this.#before.keys()].filter((at) => now[at] !== this.#before[at]);
+    const now = configOf(this.place.address);
+    return [...this.#config.keys()].filter((at) => now[at] !== this.#config[at]);
   }
+}
+
+function put(kernel: Kernel, fd: number, { at, width, value }: Register): boolean {
+  const bytes = new Uint8Array(width);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return kernel.pwrite(fd, bytes, at) === width;
+}
+
+function tryOpen(kernel: Kernel, address: string): ReturnType<typeof openDevice> | undefined {
+  try {
+    return openDevice(kernel, address, { unsafeNoIommu: true });
+  } catch (error) {
+    if ((error as { code?: string }).code === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** Whether the operation opens the device, by its group or its own node. */
+export function uses(operation: Operation, { name }: PciPlace): boolean {
+  return operation.call === 'open' && (operation.path === `node ${name}` || operation.path === `group ${name}`);
 }

@@ -1,19 +1,15 @@
 /** Which two kernels are compared, and how each sequence finds them clean. */
 import { readFileSync } from 'node:fs';
-import { VFIO_PCI_CONFIG_REGION_INDEX } from '../../lib/abi/vfio/region.js';
 import { native } from '../../lib/kernel/native.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
-import { openDevice } from '../../lib/open.js';
 import { Eventfd } from '../../lib/sim/eventfd.js';
 import type { IommuKind, KernelVersion } from '../../lib/sim/index.js';
 import type { FdTable } from '../../lib/sim/open-file.js';
-import { HardwareState } from './hardware-state.js';
-import type { Operation } from './operation.js';
+import { HardwareState, uses } from './hardware-state.js';
 import { Memory } from './memory.js';
 import { findShape, makeMachine, usualShape, type Shape } from './places.js';
 import type { Pair } from './sequence.js';
-import { regionOf } from './pools.js';
-import { putRegisters, Side } from './side.js';
+import { Side } from './side.js';
 
 /** Two kernels on machines of one shape. */
 export interface Kernels {
@@ -29,7 +25,7 @@ export function realAndSimulated(): Kernels {
   const kernel = native();
   const shape = findShape(kernel, version as KernelVersion, iommu);
   const memory = new Memory(kernel);
-  const hardware = shape.places.map(({ address }) => new HardwareState(address));
+  const states = shape.places.map((place) => new HardwareState(kernel, place));
   return {
     name: `Linux ${shape.version} ${iommu}`,
     shape,
@@ -42,12 +38,13 @@ export function realAndSimulated(): Kernels {
         left,
         right,
         close(operations) {
-          const changed = operations.some(changesRegisters) ? shape.places.filter(({ hardware }) => hardware === 'edu') : [];
-          const closed = changed.filter(({ name }) => !left.setRegisters(name, registers));
+          const used = states.filter(({ place }) => operations.some((operation) => uses(operation, place)));
+          const written = operations.some(({ call }) => call === 'pwrite' || call === 'store');
+          const closed = used.filter((state) => written && !state.putBack(left.filesOf(state.place.name)));
           left.close();
           right.close();
-          for (const { address } of closed) putBack(kernel, address);
-          if (operations.some(changesConfiguration)) for (const state of hardware) state.restore();
+          for (const state of closed) state.openAndPutBack();
+          for (const state of used) state.restore();
         },
         settle() {
           for (let waited = 0; !late && left.counters() !== right.counters(); waited += 1) {
@@ -93,35 +90,3 @@ function peekReal(fd: number): bigint {
 /** How long an interrupt of an emulated device may take on a busy machine. */
 const mostMilliseconds = 400;
 const idle = new Int32Array(new SharedArrayBuffer(4));
-
-/** What an edu keeps over open and close. */
-function changesRegisters({ call }: Operation): boolean {
-  return call === 'pwrite' || call === 'store';
-}
-
-/** What hardware may keep over a reset. */
-function changesConfiguration(operation: Operation): boolean {
-  return operation.call === 'pwrite' && regionOf(operation.offset) === VFIO_PCI_CONFIG_REGION_INDEX;
-}
-
-/** The registers of an edu as they are when the machine starts. */
-const registers = new Map<number, bigint>([0x20, 0x80, 0x88, 0x90].map((register) => [register, 0n] as const))
-  .set(0x04, 0xffff_ffffn)
-  .set(0x64, 0xffff_ffffn);
-
-/** A device that does not open was not changed. */
-function putBack(kernel: Kernel, address: string): void {
-  const opened = tryOpen(kernel, address);
-  if (opened === undefined) return;
-  using device = opened;
-  putRegisters(kernel, device.device.fd, registers);
-}
-
-function tryOpen(kernel: Kernel, address: string): ReturnType<typeof openDevice> | undefined {
-  try {
-    return openDevice(kernel, address, { unsafeNoIommu: true });
-  } catch (error) {
-    if ((error as { code?: string }).code === undefined) throw error;
-    return undefined;
-  }
-}

@@ -71,9 +71,9 @@ export class Side {
     return this.#memory.scratch;
   }
 
-  /** Writes registers of the device, if it is open: whether it was. */
-  setRegisters(name: string, values: ReadonlyMap<number, bigint>): boolean {
-    return [...this.#open].some(([ref, fd]) => this.#devices.get(ref) === name && putRegisters(this.kernel, fd, values));
+  /** The files by which a device is open. */
+  filesOf(name: string): number[] {
+    return [...this.#open].flatMap(([ref, fd]) => (this.#devices.get(ref) === name ? [fd] : []));
   }
 
   /** What the eventfds hold, in the order they were made. */
@@ -272,7 +272,7 @@ export class Side {
 
   #number(value: Value): bigint {
     if (typeof value === 'number') return BigInt(value);
-    if (value.startsWith('#')) return this.#numbers.get(value) ?? (value.includes('.') ? 0n : BigInt(nothing));
+    if (value.startsWith('#')) return this.#numbers.get(value) ?? (isFd(value) ? BigInt(nothing) : 0n);
     const [, area, offset] = /^(memory|scratch)\+(0x[0-9a-f]+)$/.exec(value) ?? [];
     if (offset === undefined) return BigInt(value);
     return this.#memory.address + BigInt(area === 'memory' ? 0 : memorySize) + BigInt(offset);
@@ -281,21 +281,14 @@ export class Side {
 
 const empty = new Uint8Array(0);
 
-/** Registers of BAR 0, each written whole. */
-export function putRegisters(kernel: Kernel, fd: number, values: ReadonlyMap<number, bigint>): boolean {
-  return [...values].every(([register, value]) => {
-    const width = register < 0x80 ? 4 : 8;
-    const bytes = new Uint8Array(width);
-    write(new DataView(bytes.buffer), 0, width, value);
-    return kernel.pwrite(fd, bytes, register) === width;
-  });
-}
-
 const isMediated = ({ name }: Place): boolean => name.startsWith('#');
+
+/** What an operation gave is an fd, or a field is; all else are numbers that both kernels have. */
+const isFd = (value: string): boolean => /^#\d+($|.*_fd$)/.test(value);
 
 /** Whether the number differs between the kernels. Ids do not: both give the lowest that is free. */
 function isLocal(value: Value): boolean {
-  return typeof value === 'string' && (/^(memory|scratch)/.test(value) || /^#\d+($|.*_fd$)/.test(value));
+  return typeof value === 'string' && (/^(memory|scratch)/.test(value) || isFd(value));
 }
 
 function plain(result: number): Outcome {

@@ -229,6 +229,10 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     this.#state?.exports.revoke();
   }
 
+  powerUp(): void {
+    this.#state?.powerState.set(D0);
+  }
+
   override askBack(): void {
     this.irqs.request();
   }

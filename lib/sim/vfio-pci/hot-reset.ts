@@ -21,7 +21,7 @@ export interface Neighbour {
   readonly address: string;
   readonly group: { readonly number: number; readonly opened: object | undefined } | undefined;
   /** Set while vfio-pci has it. */
-  readonly vfio: { readonly binding: DeviceBinding | undefined } | undefined;
+  readonly vfio: Pick<ResetCaller, 'binding' | 'powerUp'> | undefined;
   /** What it is a virtual function of. */
   readonly physical: object | undefined;
   resetWithBus(): void;
@@ -31,6 +31,8 @@ export interface Neighbour {
 export interface ResetCaller {
   readonly bus: readonly Neighbour[] | undefined;
   readonly binding: DeviceBinding | undefined;
+  /** Wherever it was put, it is awake from now on. */
+  powerUp(): void;
 }
 
 /**
@@ -112,6 +114,8 @@ export function hotReset(caller: ResetCaller, argument: Argument, fds: FdTable):
       ? inSet(neighbour, caller) && neighbour.group?.opened !== undefined && groups.has(neighbour.group.opened)
       : idOf(neighbour, caller, binding) !== VFIO_PCI_DEVID_NOT_OWNED;
   if (!bus.every(owns)) return -errno.EINVAL;
+  // One that loses its registers on its way from D3 gets back those it had before; the reset would find them lost.
+  for (const { vfio } of bus) vfio?.powerUp();
   for (const neighbour of bus) neighbour.resetWithBus();
   return 0;
 }
