@@ -25,7 +25,7 @@ const further: readonly Recipe[] = [
 ];
 
 /** Which devices a sequence is about: those that the kernel resets when they are opened take their time. */
-const oftenness: Readonly<Record<string, number>> = { edu: 12, other: 4, nvme: 3, card: 3, shared: 1 };
+const oftenness: Readonly<Record<string, number>> = { edu: 12, other: 4, nvme: 2, card: 2, shared: 1 };
 const mediated = 0.15;
 
 export class Generator {
@@ -52,7 +52,7 @@ export class Generator {
       if (random.chance(mediated) && this.#world.makesMediated) this.#waiting.push({ call: 'create', type: anyType(random) });
       else this.#world.wanted.push(random.weighted(devices)?.name ?? 'edu');
     }
-    this.length = 10 + random.below(130);
+    this.length = 30 + random.below(150);
   }
 
   next(): Operation {

@@ -88,5 +88,5 @@ function peekReal(fd: number): bigint {
 }
 
 /** How long an interrupt of an emulated device may take on a busy machine. */
-const mostMilliseconds = 400;
+const mostMilliseconds = 3000;
 const idle = new Int32Array(new SharedArrayBuffer(4));

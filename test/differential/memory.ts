@@ -2,8 +2,9 @@
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../lib/abi/system.js';
 import type { Kernel, Mapping } from '../../lib/kernel/kernel.js';
 
-/** What devices are given, with room behind it for the longest mapping; and behind that lists and bitmaps. */
-export const memorySize = 0x22_0000;
+/** What devices are given: usual addresses, and room behind each for the longest mapping. Among them are lists and bitmaps. */
+const memorySize = 0x22_0000;
+export const scratchAt = 0x1_8000;
 const scratchSize = 0x4000;
 /** Both kernels have it at a multiple of this: /dev/iommu chooses IOVAs by how an address is aligned. */
 const alignment = 0x20_0000n;
@@ -22,15 +23,15 @@ export class Memory {
       if (typeof area === 'number') throw new Error(`No memory: ${area}`);
       return area as Area;
     };
-    let area = map(memorySize + scratchSize);
+    let area = map(memorySize);
     if (kernel.addressOf(area.memory) % alignment !== 0n) {
       area.unmap();
-      area = map(memorySize + scratchSize + Number(alignment));
+      area = map(memorySize + Number(alignment));
     }
     const start = kernel.addressOf(area.memory);
     this.#area = area;
     this.address = (start + alignment - 1n) & -alignment;
-    this.scratch = new Uint8Array(area.memory, Number(this.address - start) + memorySize, scratchSize);
+    this.scratch = new Uint8Array(area.memory, Number(this.address - start) + scratchAt, scratchSize);
   }
 
   free(): void {

@@ -11,7 +11,7 @@ import { check } from '../../lib/kernel/error.js';
 import type { Kernel, Mapping } from '../../lib/kernel/kernel.js';
 import { findNode } from '../../lib/pci/topology.js';
 import { MediatedPlaces } from './mediated-places.js';
-import { memorySize, type Memory } from './memory.js';
+import { scratchAt, type Memory } from './memory.js';
 import type { Ioctl, Operation, Value, Width, Word } from './operation.js';
 import type { Place } from './places.js';
 
@@ -275,7 +275,7 @@ export class Side {
     if (value.startsWith('#')) return this.#numbers.get(value) ?? (isFd(value) ? BigInt(nothing) : 0n);
     const [, area, offset] = /^(memory|scratch)\+(0x[0-9a-f]+)$/.exec(value) ?? [];
     if (offset === undefined) return BigInt(value);
-    return this.#memory.address + BigInt(area === 'memory' ? 0 : memorySize) + BigInt(offset);
+    return this.#memory.address + BigInt(area === 'memory' ? 0 : scratchAt) + BigInt(offset);
   }
 }
 

@@ -30,7 +30,7 @@ export class ConfigSpace {
     this.writable = new DataView(new ArrayBuffer(size));
     this.clearable = new DataView(new ArrayBuffer(size));
     // What no capability is over are registers without a meaning, which keep what is written.
-    for (let at = PCI_STD_HEADER_SIZEOF; at < size; at += 1) this.writable.setUint8(at, 0xff);
+    new Uint8Array(this.writable.buffer).fill(0xff, PCI_STD_HEADER_SIZEOF);
     // But where an extended list would begin there is the header of an empty one.
     if (isExpress) this.writable.setUint32(PCI_CFG_SPACE_SIZE, 0, true);
     if (extended.length > 0 && !isExpress) throw expected('a PCI Express function', 'extendedCapabilities', 'some of another');

@@ -99,13 +99,10 @@ const registersOf: Readonly<Record<Hardware, Registers>> = {
     readable: {
       0: [...range(0, 0x40), ...range(0xc4, 0x120), ...range(0x2800, 0x2840), 0x3800, 0x5000, 0x5400, 0x5404, 0x5b50, 0x1_0000],
       1: [0, 4],
+      2: [0, 4, 8, 0x1c],
       3: [0, 4, 8, 0x2000],
     },
-    meaning: [
-      { region: 2, at: 0, values: [0, 0x28, 0x5400, 0x5600] },
-      { region: 2, at: 4, values: [0, 0x5a] },
-      { region: 3, at: 0, values: [0, 0xffff_ffff] },
-    ],
+    meaning: [{ region: 3, at: 0, values: [0, 0xffff_ffff] }],
     edges: [
       ...[0x1, 0x2, 0x3, 0x6, 0x1_fffc, 0x1_fffe, 0x2_0000, 0x2_0001].map((at) => [0, at] as const),
       ...([
