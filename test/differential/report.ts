@@ -50,7 +50,7 @@ export function run(
       known.add(sort(ran.difference));
       found.push(shorten(open, ran, seed));
     }
-    if (sequences % 100 === 0) options.progress?.(calls);
+    if (sequences % 20 === 0) options.progress?.(calls);
   }
   return { kernels: name, seed: options.seed, calls, sequences, found, tally: Object.fromEntries(tally), requests: [...asked] };
 }
