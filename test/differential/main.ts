@@ -64,7 +64,7 @@ function compare(kernels: Kernels, options: Options): number {
     seed: Number(options.seed),
     calls: Number(options.calls),
     most: Number(options.most),
-    progress: (calls) => process.stderr.write(`${calls} calls, ${((performance.now() - started) / 1000).toFixed(0)} s\n`),
+    progress: (news) => process.stderr.write(`${news}, ${((performance.now() - started) / 1000).toFixed(0)} s\n`),
   });
   console.log(describe(report));
   console.log(`in ${((performance.now() - started) / 1000).toFixed(0)} s`);

@@ -32,7 +32,7 @@ export interface Report {
 /** Runs sequences until as many calls were compared, or so many differences were found. */
 export function run(
   { name, shape, open }: Kernels,
-  options: { seed: number; calls: number; most: number; progress?: (calls: number) => void },
+  options: { seed: number; calls: number; most: number; progress?: (news: string) => void },
 ): Report {
   const tally: Tally = new Map();
   const found: Found[] = [];
@@ -48,18 +48,22 @@ export function run(
     // One of a sort is enough.
     if (ran.difference !== undefined && !known.has(sort(ran.difference))) {
       known.add(sort(ran.difference));
+      options.progress?.(`${sort(ran.difference)}, of seed ${seed}: to be made shorter`);
       found.push(shorten(open, ran, seed));
     }
-    if (sequences % 20 === 0) options.progress?.(calls);
+    if (sequences % 20 === 0) options.progress?.(`${calls} calls`);
   }
   return { kernels: name, seed: options.seed, calls, sequences, found, tally: Object.fromEntries(tally), requests: [...asked] };
 }
+
+/** Of the many tries to make a sequence shorter, each may wait for an interrupt that does not come. */
+const shortPatience = 200;
 
 /** The same difference, of the same call, in as few operations as show it. */
 function shorten(open: Kernels['open'], ran: Ran, seed: number): Found {
   const { operations, difference } = ran;
   const differs = (shorter: readonly Operation[]): boolean => {
-    const { difference: again } = replay(open, shorter);
+    const { difference: again } = replay(() => open(shortPatience), shorter);
     return again !== undefined && sort(again) === sort(difference as Difference);
   };
   // What does not come again depends on time: it is shown as it was.
