@@ -19,7 +19,7 @@ const mappers: readonly string[] = [IOMMU_IOAS_MAP.name, IOMMU_IOAS_MAP_FILE.nam
 
 export class Caution {
   readonly #world: World;
-  /** Devices that may hold their INTx line, on a machine that does not deliver one that waits. */
+  /** Devices that may hold their INTx line: the emulated machines do not always deliver what waits there. */
   readonly #asserted = new Set<string | undefined>();
   /** What each eventfd was given to SET_IRQS for. */
   readonly #actions = new Map<string, number>();
@@ -45,9 +45,8 @@ export class Caution {
     }
   }
 
-  /** What has to come first on a machine that does not deliver an INTx that waits: the device is told to take it back. */
+  /** What has to come first where an INTx may wait: the device is told to take it back. */
   before(call: Call): Call | undefined {
-    if (this.#world.iommu !== 'amd') return undefined;
     if (call.call === 'pwrite') {
       const file = this.#world.file(call.file);
       if (file !== undefined && raises(this.#world.hardware(file), regionOf(call.offset), placeIn(call.offset)))

@@ -22,8 +22,9 @@ export const leftOut: readonly Pick<Exception, 'name' | 'reason'>[] = [
     reason: 'the kernel takes them for a BAR with a number below 0, and goes on with what lies in front of its tables: anything may follow',
   },
   {
-    name: 'on AMD, INTx that waits when it is enabled',
-    reason: "QEMU's interrupt remapping loses what an INTx line asserted before Linux set the line up; Intel's delivers it",
+    name: 'INTx that waits when it is enabled',
+    reason:
+      "QEMU's interrupt controller may lose what a line asserted before Linux set it up: with AMD's IOMMU always, with Intel's at times",
   },
   {
     name: 'mappings of /dev/iommu for neither reading nor writing',
