@@ -2,57 +2,35 @@
  * Deletes each check of the simulated kernel in turn, and looks whether a test notices. Ends with the checks that no test
  * missed and that survivors.ts does not explain; there must be none.
  *
- *   npm run mutate                                     all of lib/sim: hours
- *   npm run mutate -- --mutate 'lib/sim/type1/*.ts'    a part
+ *   npm run mutate                                      all of lib/sim
+ *   npm run mutate -- lib/sim/type1 lib/sim/clock.ts    a part
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { mutate, save } from './mutants.js';
+import { forget, noted } from './outcomes.js';
 import { survivors } from './survivors.js';
 
-interface Place {
-  readonly line: number;
-  readonly column: number;
-}
+const parts = process.argv.slice(2);
+const paths = readdirSync('lib/sim', { recursive: true, encoding: 'utf8' })
+  .map((name) => `lib/sim/${name}`)
+  .filter((path) => path.endsWith('.ts') && (parts.length === 0 || parts.some((part) => path === part || path.startsWith(`${part}/`))))
+  .sort();
 
-interface Mutant {
-  readonly status: string;
-  readonly replacement: string;
-  readonly location: { readonly start: Place; readonly end: Place };
-}
+mkdirSync('reports', { recursive: true });
+const mutation = await mutate(paths);
+save(mutation);
+forget();
+const { status } = spawnSync('node_modules/.bin/vitest', ['run', '--config', 'test/mutation/vitest.config.ts'], { stdio: 'inherit' });
+if (status !== 0) throw new Error(`Tests fail without a mutant; the run ended with status ${status}`);
 
-interface Report {
-  readonly files: Readonly<Record<string, { readonly source: string; readonly mutants: readonly Mutant[] }>>;
-}
-
-const { status } = spawnSync('node_modules/.bin/stryker', ['run', 'test/mutation/stryker.config.json', ...process.argv.slice(2)], {
-  stdio: 'inherit',
-});
-if (status !== 0) throw new Error(`The mutation run ended with status ${status}`);
-
-const { files } = JSON.parse(readFileSync('reports/mutation.json', 'utf8')) as Report;
-
-/** The text that was replaced. */
-function textAt(source: string, { start, end }: Mutant['location']): string {
-  const lines = source.split('\n').slice(start.line - 1, end.line);
-  const last = (lines.at(-1) ?? '').slice(0, end.column - 1);
-  return (
-    lines.length === 1 ? last.slice(start.column - 1) : [(lines[0] ?? '').slice(start.column - 1), ...lines.slice(1, -1), last].join(' ')
-  )
-    .replaceAll(/\s+/g, ' ')
-    .trim();
-}
-
-const counts = { killed: 0, explained: 0, unexplained: 0 };
-for (const [file, { source, mutants }] of Object.entries(files)) {
-  for (const { status: outcome, replacement, location } of mutants) {
-    if (outcome === 'Killed' || outcome === 'Timeout') counts.killed += 1;
-    if (outcome !== 'Survived' && outcome !== 'NoCoverage') continue;
-    const code = textAt(source, location);
-    const found = survivors.find((survivor) => survivor.file === file && survivor.code === code && survivor.replacement === replacement);
-    counts[found === undefined ? 'unexplained' : 'explained'] += 1;
-    if (found === undefined) console.log(`${file}:${location.start.line}: ${code} → ${replacement}: ${outcome}`);
-    else console.log(`${file}:${location.start.line}: ${code} → ${replacement}: ${found.reason}`);
-  }
+const { killed, covered } = noted();
+const counts = { killed: killed.size, explained: 0, unexplained: 0 };
+for (const { id, file, line, code, replacement } of mutation.mutants.filter((mutant) => !killed.has(mutant.id))) {
+  const found = survivors.find((survivor) => survivor.file === file && survivor.code === code && survivor.replacement === replacement);
+  counts[found === undefined ? 'unexplained' : 'explained'] += 1;
+  const outcome = found?.reason ?? (covered.has(id) ? 'no test notices' : 'no test comes here');
+  console.log(`${file}:${line}: ${code} → ${replacement}: ${outcome}`);
 }
 console.log(
   `${counts.killed} deleted checks made a test fail, ${counts.explained} survived and are explained, ${counts.unexplained} are not`,

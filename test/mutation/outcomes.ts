@@ -1,0 +1,24 @@
+/** What the tests say of each mutant, kept in a file, since they run in processes of their own. */
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+
+const path = 'reports/mutation-outcomes.txt';
+
+/** `covered`: the condition was met in a test. `killed`: with another answer a test fails, and without it passes again. */
+export type Outcome = 'covered' | 'killed';
+
+export function forget(): void {
+  writeFileSync(path, '');
+}
+
+export function note(outcome: Outcome, mutant: string, test: string): void {
+  appendFileSync(path, `${outcome}\t${mutant}\t${test}\n`);
+}
+
+export function noted(): Readonly<Record<Outcome, ReadonlySet<string>>> {
+  const all = { covered: new Set<string>(), killed: new Set<string>() };
+  for (const line of readFileSync(path, 'utf8').split('\n').filter(Boolean)) {
+    const [outcome, mutant] = line.split('\t') as [Outcome, string];
+    all[outcome].add(mutant);
+  }
+  return all;
+}
