@@ -18,18 +18,19 @@ const paths = readdirSync('lib/sim', { recursive: true, encoding: 'utf8' })
   .sort();
 
 mkdirSync('reports', { recursive: true });
-const mutation = await mutate(paths);
+const mutation = mutate(paths);
 save(mutation);
 forget();
+if (process.env.PREPARE) process.exit();
 const { status } = spawnSync('node_modules/.bin/vitest', ['run', '--config', 'test/mutation/vitest.config.ts'], { stdio: 'inherit' });
 if (status !== 0) throw new Error(`Tests fail without a mutant; the run ended with status ${status}`);
 
-const { killed, covered } = noted();
+const { killed, met } = noted();
 const counts = { killed: killed.size, explained: 0, unexplained: 0 };
 for (const { id, file, line, code, replacement } of mutation.mutants.filter((mutant) => !killed.has(mutant.id))) {
   const found = survivors.find((survivor) => survivor.file === file && survivor.code === code && survivor.replacement === replacement);
   counts[found === undefined ? 'unexplained' : 'explained'] += 1;
-  const outcome = found?.reason ?? (covered.has(id) ? 'no test notices' : 'no test comes here');
+  const outcome = found?.reason ?? (met.has(id) ? 'no test notices' : 'no test meets it');
   console.log(`${file}:${line}: ${code} → ${replacement}: ${outcome}`);
 }
 console.log(

@@ -1,7 +1,12 @@
-/** The mutants of one run: what is deleted, and the simulated kernel with a switch at each place. */
+/**
+ * The mutants of one run: conditions of the simulated kernel's checks, each with an answer that it is to have in its own's place;
+ * and the source with each such condition asked through conditions.ts.
+ *
+ * A check is a condition that leads to a refusal: an errno, an exception, `false` or `undefined`. Conditions that choose what
+ * is done are left alone.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { Instrumenter } from '@stryker-mutator/instrumenter';
-import { isCheck, type Place } from './checks.js';
+import ts from 'typescript';
 
 export interface Mutant {
   readonly id: string;
@@ -18,58 +23,115 @@ export interface Mutation {
   readonly mutants: readonly Mutant[];
 }
 
-/** Of the mutations that Stryker knows, those of conditions are made alone. */
-const excludedMutations = [
-  ...['ArithmeticOperator', 'ArrayDeclaration', 'ArrowFunction', 'AssignmentOperator', 'BlockStatement', 'BooleanLiteral'],
-  ...['EqualityOperator', 'LogicalOperator', 'MethodExpression', 'ObjectLiteral', 'OptionalChaining', 'Regex', 'StringLiteral'],
-  ...['UnaryOperator', 'UpdateOperator'],
-];
-
-const silent = Object.assign(
-  Object.fromEntries(['trace', 'debug', 'info', 'warn', 'error', 'fatal'].map((level) => [level, () => undefined])),
-  { isDebugEnabled: () => false },
-);
-
-export async function mutate(paths: readonly string[]): Promise<Mutation> {
-  const files = paths.map((name) => ({ name, mutate: true, content: readFileSync(name, 'utf8') }));
-  const ignorer = { shouldIgnore: (place: unknown) => (isCheck(place as Place) ? undefined : 'It chooses, and refuses nothing') };
-  const { files: sources, mutants } = await new Instrumenter(silent as never).instrument(files, {
-    plugins: null,
-    excludedMutations,
-    ignorers: [ignorer],
-  });
-  return {
-    sources: Object.fromEntries(sources.map(({ name, content }) => [name, content])),
-    mutants: mutants
-      .filter(({ status }) => status === undefined)
-      .map(({ id, fileName, replacement, location }) => ({
-        id,
-        file: fileName,
-        line: location.start.line + 1,
-        code: textAt(files.find(({ name }) => name === fileName)!.content, location),
-        replacement,
-      })),
-  };
+export function mutate(paths: readonly string[]): Mutation {
+  const mutants: Mutant[] = [];
+  const sources = paths.map((path) => [path, mutateFile(path, mutants)] as const);
+  return { sources: Object.fromEntries(sources), mutants };
 }
 
-interface Position {
-  readonly line: number;
-  readonly column: number;
+/** The source with its conditions asked, and into `mutants` what they may answer. */
+function mutateFile(path: string, mutants: Mutant[]): string {
+  const text = readFileSync(path, 'utf8');
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
+  const inserted: { readonly at: number; readonly text: string }[] = [];
+
+  const textOf = (node: ts.Node): string => node.getText(source).replaceAll(/\s+/g, ' ');
+  const place = (node: ts.Node) => ({ file: path, line: source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1 });
+
+  function ask(node: ts.Expression, replacements: readonly boolean[]): void {
+    const number = mutants.length;
+    for (const replacement of replacements)
+      mutants.push({ id: `${number}:${replacement}`, ...place(node), code: textOf(node), replacement: String(replacement) });
+    inserted.push({ at: node.getStart(source), text: `(globalThis.conditions.answer(${number}, () => (` });
+    visitChildren(node);
+    inserted.push({ at: node.getEnd(), text: ')))' });
+  }
+
+  /** A case without its statements goes on with the next one's. */
+  function skip(clause: ts.CaseOrDefaultClause): void {
+    const number = mutants.length;
+    const [first, last] = [clause.statements[0]!, clause.statements.at(-1)!];
+    const replacement = textOf(clause)
+      .slice(0, textOf(clause).indexOf(textOf(first)))
+      .trim();
+    mutants.push({ id: `${number}:false`, ...place(clause), code: textOf(clause), replacement });
+    inserted.push({ at: first.getStart(source), text: `if (globalThis.conditions.answer(${number}, () => true)) {` });
+    visitChildren(clause);
+    inserted.push({ at: last.getEnd(), text: '}' });
+  }
+
+  function visitChildren(node: ts.Node): void {
+    ts.forEachChild(node, visit);
+  }
+
+  function visit(node: ts.Node): void {
+    if (ts.isTypeNode(node)) return;
+    if (ts.isIfStatement(node)) {
+      if (refuses(node.thenStatement)) ask(node.expression, [true, false]);
+      visit(node.thenStatement);
+      if (node.elseStatement !== undefined) visit(node.elseStatement);
+    } else if (ts.isConditionalExpression(node)) {
+      if (isRefusal(node.whenTrue) || isRefusal(node.whenFalse)) visit(node.condition);
+      visit(node.whenTrue);
+      visit(node.whenFalse);
+    } else if (ts.isIterationStatement(node, false)) visit(node.statement);
+    else if (ts.isCaseOrDefaultClause(node) && node.statements.length > 0) skip(node);
+    else if (isCondition(node)) ask(node, answersOf(node));
+    else visitChildren(node);
+  }
+
+  visitChildren(source);
+  // From the end to the beginning; of two in one place, what was inserted first is to be the outer one.
+  return inserted
+    .toReversed()
+    .toSorted((one, other) => other.at - one.at)
+    .reduce((mutated, { at, text: addition }) => mutated.slice(0, at) + addition + mutated.slice(at), text);
 }
 
-function textAt(source: string, { start, end }: { readonly start: Position; readonly end: Position }): string {
-  const lines = source.split('\n').slice(start.line, end.line + 1);
-  lines[lines.length - 1] = lines.at(-1)!.slice(0, end.column);
-  lines[0] = lines[0]!.slice(start.column);
-  return lines.join(' ').replaceAll(/\s+/g, ' ').trim();
+const comparisons = new Set([
+  ts.SyntaxKind.EqualsEqualsEqualsToken,
+  ts.SyntaxKind.ExclamationEqualsEqualsToken,
+  ts.SyntaxKind.LessThanToken,
+  ts.SyntaxKind.LessThanEqualsToken,
+  ts.SyntaxKind.GreaterThanToken,
+  ts.SyntaxKind.GreaterThanEqualsToken,
+  ts.SyntaxKind.AmpersandAmpersandToken,
+  ts.SyntaxKind.BarBarToken,
+]);
+
+function isCondition(node: ts.Node): node is ts.BinaryExpression {
+  return ts.isBinaryExpression(node) && comparisons.has(node.operatorToken.kind);
 }
 
-const path = 'reports/mutation.json';
+/** A part of a longer condition decides it only by one of its answers: the other is that of the whole. */
+function answersOf(node: ts.Expression): readonly boolean[] {
+  let { parent } = node;
+  while (ts.isParenthesizedExpression(parent)) ({ parent } = parent);
+  if (!ts.isBinaryExpression(parent)) return [true, false];
+  if (parent.operatorToken.kind === ts.SyntaxKind.BarBarToken) return [false];
+  return parent.operatorToken.kind === ts.SyntaxKind.AmpersandAmpersandToken ? [true] : [true, false];
+}
+
+function refuses(statement: ts.Statement): boolean {
+  if (ts.isBlock(statement)) return statement.statements.length > 0 && refuses(statement.statements.at(-1)!);
+  if (ts.isReturnStatement(statement)) return statement.expression === undefined || isRefusal(statement.expression);
+  return ts.isThrowStatement(statement);
+}
+
+function isRefusal(node: ts.Expression): boolean {
+  if (ts.isPrefixUnaryExpression(node)) return isRefusal(node.operand);
+  if (ts.isPropertyAccessExpression(node)) return node.expression.getText() === 'errno';
+  if (ts.isIdentifier(node)) return node.text === 'undefined' || /refus/i.test(node.text);
+  if (ts.isConditionalExpression(node)) return isRefusal(node.whenTrue) || isRefusal(node.whenFalse);
+  return node.kind === ts.SyntaxKind.FalseKeyword;
+}
+
+const saved = 'reports/mutation.json';
 
 export function save(mutation: Mutation): void {
-  writeFileSync(path, JSON.stringify(mutation));
+  writeFileSync(saved, JSON.stringify(mutation));
 }
 
 export function load(): Mutation {
-  return JSON.parse(readFileSync(path, 'utf8')) as Mutation;
+  return JSON.parse(readFileSync(saved, 'utf8')) as Mutation;
 }

@@ -3,8 +3,8 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 
 const path = 'reports/mutation-outcomes.txt';
 
-/** `covered`: the condition was met in a test. `killed`: with another answer a test fails, and without it passes again. */
-export type Outcome = 'covered' | 'killed';
+/** `met`: a test met the condition, and it answered otherwise. `killed`: with another answer a test fails, and without it passes again. */
+export type Outcome = 'met' | 'killed';
 
 export function forget(): void {
   writeFileSync(path, '');
@@ -14,8 +14,8 @@ export function note(outcome: Outcome, mutant: string, test: string): void {
   appendFileSync(path, `${outcome}\t${mutant}\t${test}\n`);
 }
 
-export function noted(): Readonly<Record<Outcome, ReadonlySet<string>>> {
-  const all = { covered: new Set<string>(), killed: new Set<string>() };
+export function noted(): Record<Outcome, Set<string>> {
+  const all = { met: new Set<string>(), killed: new Set<string>() };
   for (const line of readFileSync(path, 'utf8').split('\n').filter(Boolean)) {
     const [outcome, mutant] = line.split('\t') as [Outcome, string];
     all[outcome].add(mutant);

@@ -18,6 +18,7 @@ export default defineConfig({
     dangerouslyIgnoreUnhandledErrors: true,
     isolate: false,
     maxWorkers: 1,
+    testTimeout: 5_000,
     experimental: { fsModuleCache: true },
   },
 });
