@@ -28,7 +28,8 @@ export function takeIrqSet(argument: Argument, indexes: number, countOf: (index:
   if (set === undefined) return -errno.EFAULT;
   const { argsz, flags, index, start, count } = set;
   const known = VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK;
-  if (argsz < minimum || index >= indexes || count >= 0xffff_ffff - start || (flags & ~known) !== 0) return -errno.EINVAL;
+  // That argsz is too small, or that start and count exceed 32 bits together, is EINVAL too, and found below.
+  if (index >= indexes || (flags & ~known) !== 0) return -errno.EINVAL;
   const available = countOf(index);
   if (start >= available || start + count > available) return -errno.EINVAL;
   const element = { [VFIO_IRQ_SET_DATA_NONE]: 0, [VFIO_IRQ_SET_DATA_BOOL]: 1, [VFIO_IRQ_SET_DATA_EVENTFD]: 4 }[

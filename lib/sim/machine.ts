@@ -148,8 +148,7 @@ export class Machine {
       if (slots.some((slot) => slot.address === address)) throw expected('an address no other device has', 'address', address);
       if (iommu === 'none' && options.group !== undefined) throw expected('no number without an IOMMU', 'group', options.group);
       const group = iommu === 'none' ? undefined : groups.ofIommu(options.group);
-      const physicalFunction =
-        options.physicalFunction === undefined ? undefined : slots.find((other) => other.address === options.physicalFunction);
+      const physicalFunction = slots.find((other) => other.address === options.physicalFunction);
       if (options.physicalFunction !== undefined && physicalFunction === undefined)
         throw expected('the address of a device before it', 'physicalFunction', options.physicalFunction);
       const slot = new PciSlot(

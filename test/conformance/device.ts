@@ -187,6 +187,7 @@ export function device(variant: Variant): void {
       expect(bar.mmio.read32(4)).toBe(0xedcb_a987);
       bar.unmap();
       bar.unmap();
+      expect(read(0, 4)).toBe('4: ed000001');
       expect(() => bar.mmio.read32(0)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
     });
 

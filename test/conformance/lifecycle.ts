@@ -42,8 +42,9 @@ export function lifecycle(variant: Variant): void {
   };
 
   describe('container', () => {
-    it('GET_API_VERSION is 0', () => {
+    it('GET_API_VERSION is 0, whatever its argument', () => {
       expect(ioctl(seam.container(), VFIO_GET_API_VERSION)).toBe('0');
+      expect(ioctl(seam.container(), VFIO_GET_API_VERSION, VFIO_TYPE1v2_IOMMU)).toBe('0');
     });
 
     it('SET_IOMMU before any group is EINVAL, of iommufd ENODEV', () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   advancedFeatures,
   bit,
+  bits,
   errorReporting,
   express,
   Machine,
@@ -92,7 +93,10 @@ describe('registers', () => {
   it('do not overlap, and have bits that they hold', () => {
     expect(() => registers({ A: reg64(0), B: reg32(4) })).toThrow("Expected an offset beyond A's 8 bytes for offset of B");
     expect(() => reg16(0, { HIGH: bit(16) })).toThrow('Expected bits from 0 to 15 for HIGH');
-    expect(() => reg8(-1)).toThrow('offset');
+    expect(() => reg16(0, { LOW: bit(-1) })).toThrow('Expected bits from 0 to 15 for LOW');
+    expect(() => reg16(0, { NONE: bits(4, 0) })).toThrow('Expected bits from 0 to 15 for NONE');
+    for (const offset of [-1, 0.5]) expect(() => reg8(offset)).toThrow('offset');
+    expect(() => new Card().block.set('NOTHING' as 'STATUS', 1)).toThrow(/^Expected one of CONTROL, .* for name but received 'NOTHING'/);
   });
 });
 
@@ -133,10 +137,14 @@ describe('BARs', () => {
     ['a power of two', { bars: { 0: 4096, 1: 100 } }],
     ['a power of two', { bars: { 0: 8 } }],
     ['up to 5', { bars: { 0: 4096, 6: 4096 } }],
+    ['up to 5', { bars: { 0: 4096, '-1': 4096 } }],
+    ['up to 5', { bars: { 0: 4096, 1.5: 4096 } }],
     ['up to 4', { bars: { 0: 4096, 5: { size: 4096, wide: true } } }],
     ['no BAR after a wide one', { bars: { 0: { size: 4096, wide: true }, 1: 4096 } }],
     ['no wide or prefetchable ports', { bars: { 0: 4096, 1: { size: 32, kind: 'ports', wide: true } } }],
+    ['no wide or prefetchable ports', { bars: { 0: 4096, 1: { size: 32, kind: 'ports', prefetchable: true } } }],
     ['a power of two bytes, 2048 at least', { rom: new Uint8Array(1024) }],
+    ['a power of two bytes, 2048 at least', { rom: new Uint8Array(3000) }],
     ['a BAR 0 of 4112 bytes for MSI-X', { capabilities: [msix({ vectors: 1, bar: 0, table: 4096 })] }],
     ['the index of a BAR of the device', { bars: {} }],
   ])('are refused when they are not %s', (wanted, identity) => {
@@ -183,7 +191,7 @@ describe('capabilities', () => {
 
   it('are refused with numbers that they cannot say', () => {
     expect(() => msi({ vectors: 3 })).toThrow('a power of two up to 32');
-    expect(() => msix({ vectors: 2049, bar: 0 })).toThrow('an integer from 1 to 2048');
+    for (const vectors of [0, 1.5, 2049]) expect(() => msix({ vectors, bar: 0 })).toThrow('an integer from 1 to 2048');
     expect(() => msix({ vectors: 1, bar: 0, table: 4 })).toThrow('a multiple of 8');
     expect(() => msix({ vectors: 1, bar: 0, pendingBits: 4 })).toThrow('a multiple of 8');
   });

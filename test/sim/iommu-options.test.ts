@@ -68,11 +68,16 @@ describe('an IOMMU with options', () => {
   it('that there cannot be is refused by the name of what is wrong', () => {
     for (const [options, name] of [
       [{ kind: 'none', addressBits: 32 }, 'iommu.kind'],
+      [{ kind: 'spapr', addressBits: 32 }, 'iommu.kind'],
       [{ kind: 'intel', addressBits: 65 }, 'iommu.addressBits'],
+      [{ kind: 'intel', addressBits: 11 }, 'iommu.addressBits'],
+      [{ kind: 'intel', addressBits: 47.5 }, 'iommu.addressBits'],
       [{ kind: 'intel', pageSizes: [] }, 'iommu.pageSizes'],
       [{ kind: 'intel', pageSizes: [4097n] }, 'iommu.pageSizes'],
+      [{ kind: 'intel', pageSizes: [2048n] }, 'iommu.pageSizes'],
       [{ kind: 'intel', pageSizes: [4096] }, 'iommu.pageSizes'],
       [{ kind: 'amd', reserved: [{ start: 1n, last: 0xfffn, type: 'reserved' }] }, 'iommu.reserved'],
+      [{ kind: 'amd', reserved: [{ start: 0n, last: 0x1000n, type: 'reserved' }] }, 'iommu.reserved'],
       [{ kind: 'amd', reserved: [{ start: 0x2000n, last: 0xfffn, type: 'reserved' }] }, 'iommu.reserved'],
     ] as const)
       expect(() => new Machine({ iommu: options as never })).toThrow(`for ${name} but`);

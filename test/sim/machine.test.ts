@@ -29,6 +29,8 @@ describe('Machine', () => {
           ],
         }),
     ).toThrow('for address');
+    expect(() => new Machine({ devices: [{ model, physicalFunction: '0000:00:04.0' }] })).toThrow('for physicalFunction');
+    expect(() => new Machine({ devices: Array.from({ length: 30 }, () => ({ model: new Edu() })) })).toThrow('The bus is full');
     new Machine({ devices: [{ model }] });
     expect(() => new Machine({ devices: [{ model }] })).toThrow('for model');
   });
@@ -61,6 +63,32 @@ describe('Machine', () => {
     expect(kernel.close(0x7fff_ffff)).toBe(-9);
   });
 
+  it('refuses numbers that no call takes, naming the argument', () => {
+    const { kernel } = new Machine();
+    const fd = kernel.memfd('x', 4096, 0);
+    for (const length of [-1, 0.5, 2 ** 48]) expect(() => kernel.mmap(-1, length, 3, 0x22, 0)).toThrow('for length');
+    for (const offset of [-1, 0.5, 2 ** 53]) {
+      expect(() => kernel.mmap(-1, 4096, 3, 0x22, offset)).toThrow('for offset');
+      expect(() => kernel.pread(fd, new Uint8Array(8), offset)).toThrow('for offset');
+      expect(() => kernel.pwrite(fd, new Uint8Array(8), offset)).toThrow('for offset');
+    }
+    for (const size of [-1, 0.5]) expect(() => kernel.memfd('x', size, 0)).toThrow('for size');
+    expect(() => kernel.addressOf(new ArrayBuffer(0))).toThrow('for memory');
+  });
+
+  it('opens no file that is only to be read', () => {
+    const { kernel } = new Machine();
+    expect([kernel.open('/sys/class', 0), kernel.open('/sys/nothing', 0)]).toEqual([-13, -2]);
+  });
+
+  it('takes devices from whatever driver has them, and none that there is not', async () => {
+    const machine = new Machine({ devices: [{ model: new Edu(), driver: 'nvme', hostDriver: 'nvme' }, { model: new Edu() }] });
+    await machine.unbind('0000:00:03.0');
+    expect(machine.kernel.files.readlink('/sys/bus/pci/devices/0000:00:03.0/driver')).toBe(-2);
+    expect(machine.kernel.files.readlink('/sys/bus/pci/devices/0000:00:04.0/driver')).toBe('../../../bus/pci/drivers/vfio-pci');
+    await expect(machine.unbind('0000:00:05.0')).rejects.toThrow('for address');
+  });
+
   it('two machines know nothing of each other', () => {
     const [one, two] = [new Machine({ devices: [{ model: new Edu() }] }), new Machine({ devices: [{ model: new Edu() }] })];
     expect(one.kernel.open('/dev/vfio/0', 2)).toBeGreaterThan(0);
@@ -80,6 +108,10 @@ describe('memory of a simulated process', () => {
     expect(kernel.addressOf(other)).not.toBe(kernel.addressOf(new ArrayBuffer(10)));
     mapping.unmap();
     expect(mapping.memory!.byteLength).toBe(0);
+    // Pages are of 4 KiB here.
+    const small = [1, 2].map(() => kernel.mmap(-1, 4096, 3, 0x22, 0) as Mapping);
+    expect(small.map(({ memory }) => kernel.addressOf(memory!) % 0x1_0000n)).not.toEqual([0n, 0n]);
+    for (const each of small) each.unmap();
     expect(() => mapping.mmio.read8(0)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
   });
 
@@ -95,11 +127,26 @@ describe('memory of a simulated process', () => {
     mapping.unmap();
   });
 
+  it('takes accesses of a mapping that lie in it, at multiples of their width, and that it was mapped for', () => {
+    const { kernel } = new Machine();
+    const [both, writable] = [3, 2].map((protection) => kernel.mmap(-1, 4096, protection, 0x22, 0) as Mapping);
+    for (const offset of [-4, 2, 0.5, 4096]) {
+      expect(() => both!.mmio.read32(offset)).toThrow('Expected a multiple of 4 from 0 to 4092 for offset');
+      expect(() => both!.mmio.write32(offset, 0)).toThrow('Expected a multiple of 4 from 0 to 4092 for offset');
+    }
+    writable!.mmio.write32(4092, 1);
+    expect(() => writable!.mmio.read32(4092)).toThrow('Expected a mapping that is readable');
+    for (const mapping of [both, writable]) mapping!.unmap();
+  });
+
   it('an eventfd that would block for ever says so', () => {
     const { kernel } = new Machine();
     const fd = kernel.eventfd(0, 0);
     expect(() => kernel.read(fd, new Uint8Array(8))).toThrow('EFD_NONBLOCK');
     expect(kernel.read(kernel.eventfd(0, 0x800), new Uint8Array(8))).toBe(-11);
     expect(kernel.read(kernel.eventfd(3, 0x800), new Uint8Array(4))).toBe(-22);
+    const add = (value: bigint): number => kernel.write(full, new Uint8Array(BigUint64Array.of(value).buffer));
+    const full = kernel.eventfd(0, 0x800);
+    expect([add(2n ** 64n - 1n), add(2n ** 64n - 2n), add(1n), kernel.write(full, new Uint8Array(4))]).toEqual([-22, 8, -11, -22]);
   });
 });

@@ -1,6 +1,7 @@
 /** What the conformance suite cannot do on a real kernel: lose a capability while files are open, and DMA that goes astray. */
 import { describe, expect, it } from 'vitest';
 import { VFIO_NOIOMMU_IOMMU } from '../../lib/abi/vfio/container.js';
+import type { Mapping } from '../../lib/kernel/kernel.js';
 import { physicalAddress } from '../../lib/memory/physical-address.js';
 import { openDevice } from '../../lib/open.js';
 import { findDevice } from '../../lib/pci/index.js';
@@ -43,6 +44,41 @@ describe('a machine without an IOMMU', () => {
     expect(answer(seam.device(group, address))).toBe('EPERM');
     simulated.rawIo = true;
     expect(seam.device(group, address)).toBeGreaterThanOrEqual(0);
+  });
+
+  it('is not asked for where there is an IOMMU', () => {
+    const { kernel } = new Machine({ rawIo: false, devices: [{ model: new Edu() }] });
+    for (const by of ['group', 'node'] as const) openDevice(kernel, address, { by }).close();
+  });
+
+  it('is no way for groups that have an IOMMU', () => {
+    const seam = new Seam(new Machine({ unsafeNoIommu: true, devices: [{ model: new Edu() }] }).kernel);
+    const [container, group] = [seam.container(), seam.group(place)];
+    expect(answer(seam.setContainer(group, container))).toBe('0');
+    expect(answer(seam.setIommu(container, VFIO_NOIOMMU_IOMMU))).toBe('ENODEV');
+    expect(answer(seam.setIommu(container))).toBe('0');
+    seam.closeAll();
+  });
+
+  it('tells no group of a device on the bus that has none', () => {
+    const [one, other] = ['0000:01:01.0', '0000:01:02.0'];
+    const { kernel } = new Machine({
+      iommu: 'none',
+      unsafeNoIommu: true,
+      devices: [
+        { model: new Edu(), address: one },
+        { model: new Edu(), address: other, driver: null },
+      ],
+    });
+    using opened = openDevice(kernel, one, { by: 'group', unsafeNoIommu: true });
+    expect(() => opened.device.hotResetInfo()).toThrow(/^EPERM/);
+  });
+
+  it('lets devices go that have no group', async () => {
+    const simulated = new Machine({ iommu: 'none', devices: [{ model: new Edu(), hostDriver: 'nvme', driver: 'nvme' }] });
+    await simulated.unbind(address);
+    await simulated.device(address).unplug();
+    expect(simulated.kernel.files.readdir('/sys/bus/pci/devices')).toEqual([]);
   });
 
   it('an access to memory that is not the process’s hits nothing and is recorded', async () => {
@@ -91,6 +127,22 @@ describe('physicalAddress', () => {
       kernel.pread(fd, new Uint8Array(8), 2 ** 50),
       kernel.pread(fd, new Uint8Array(16), 0),
     ]).toEqual([-22, -22, 0, 16]);
+    kernel.close(fd);
+  });
+
+  it('/proc/self/pagemap has no entry of memory that is not there any more', () => {
+    const { kernel } = machine();
+    const fd = kernel.open('/proc/self/pagemap', 0);
+    const mapping = kernel.mmap(-1, 4096, 3, 0x22, 0) as Mapping;
+    const at = Number(kernel.addressOf(mapping.memory!) / 4096n) * 8;
+    const entry = (): bigint => {
+      const bytes = new BigUint64Array(1);
+      kernel.pread(fd, new Uint8Array(bytes.buffer), at);
+      return bytes[0]!;
+    };
+    expect(entry()).not.toBe(0n);
+    mapping.unmap();
+    expect(entry()).toBe(0n);
     kernel.close(fd);
   });
 });

@@ -43,10 +43,8 @@ export class ConfigSpace {
   }
 
   /** Where a capability of the function lies. */
-  placeOf(capability: Capability): number {
-    const at = this.#places.get(capability);
-    if (at === undefined) throw expected('a capability of the function', 'capability', capability.id);
-    return at;
+  placeOf(capability: Capability): number | undefined {
+    return this.#places.get(capability);
   }
 
   read(at: number, width: ConfigWidth): number {

@@ -11,7 +11,6 @@ import {
 import {
   VFIO_PCI_BAR5_REGION_INDEX,
   VFIO_PCI_CONFIG_REGION_INDEX,
-  VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_ROM_REGION_INDEX,
   VFIO_PCI_VGA_REGION_INDEX,
 } from '../../abi/vfio/region.js';
@@ -145,7 +144,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   override mmap(length: number, protection: number, flags: number, offset: number, released: () => void): Mapping | number {
     const { index, at } = locate(offset);
-    if (index >= VFIO_PCI_NUM_REGIONS || (flags & MAP_SHARED) === 0 || index >= VFIO_PCI_ROM_REGION_INDEX) return -errno.EINVAL;
+    if ((flags & MAP_SHARED) === 0 || index >= VFIO_PCI_ROM_REGION_INDEX) return -errno.EINVAL;
     if (!this.canMap(index) || at + Math.ceil(length / pageSize) * pageSize > this.barSize(index)) return -errno.EINVAL;
     return new RegisterMapping(this, index, at, length, protection, released);
   }

@@ -99,7 +99,7 @@ export function hotReset(caller: ResetCaller, argument: Argument, fds: FdTable):
   const { argsz, flags, count } = request;
   if (argsz < minimum || flags !== 0 || (count === 0) === (binding === undefined)) return -errno.EINVAL;
   if (bus === undefined) return -errno.ENODEV;
-  const groups = new Set<object>();
+  const groups = new Set<object | undefined>();
   if (count > bus.length) return -errno.EINVAL;
   const bytes = argument.copyFrom(count * 4, minimum);
   if (bytes === undefined) return -errno.EFAULT;
@@ -111,7 +111,7 @@ export function hotReset(caller: ResetCaller, argument: Argument, fds: FdTable):
   }
   const owns = (neighbour: Neighbour): boolean =>
     binding === undefined
-      ? inSet(neighbour, caller) && neighbour.group?.opened !== undefined && groups.has(neighbour.group.opened)
+      ? inSet(neighbour, caller) && groups.has(neighbour.group?.opened)
       : idOf(neighbour, caller, binding) !== VFIO_PCI_DEVID_NOT_OWNED;
   if (!bus.every(owns)) return -errno.EINVAL;
   // One that loses its registers on its way from D3 gets back those it had before; the reset would find them lost.
