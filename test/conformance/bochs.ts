@@ -107,6 +107,9 @@ export function bochs(variant: Variant): void {
     expect(read(edid + 2048, 8)).toBe('00ffffffffffff00');
     for (const offset of [0, 4, 12, 16]) expect(write(edid + offset, 'ffffffff')).toBe('4');
     expect(read(edid + 4)).toBe('00040000');
+    // Of a word there is no half, and behind the EDID there is nothing to write.
+    expect([write(edid + 8, '0800'), read(edid + 8)]).toEqual(['2', '00000000']);
+    expect([write(edid + 24, 'ffffffff'), write(edid + 2048 + 1024, 'ffffffff')]).toEqual(['4', '4']);
     expect(read(registers, 8)).toBe('0000000000000000');
     expect([write(edid + 8, '08000000'), write(edid + 20, '01000000')]).toEqual(['4', '4']);
     expect([read(edid + 8), read(edid + 20)]).toEqual(['08000000', '01000000']);
@@ -164,6 +167,28 @@ export function bochs(variant: Variant): void {
       dispi(6, 0);
       expect(query()).toBe('34325258 640x480 stride 2560 size 1228800 id 1');
     });
+  });
+
+  it('tells pictures apart by width, height and place', () => {
+    dispi(6, 1024);
+    const pictures = [
+      [640, 480, 0],
+      [800, 480, 0],
+      [640, 400, 0],
+      [640, 480, 1],
+    ] as const;
+    const seen = (): string[] =>
+      pictures.map((picture) => {
+        show(...picture);
+        return query();
+      });
+    expect(seen()).toEqual(Array(4).fill('ENOMEM'));
+    expect(seen()).toEqual([
+      '34325258 640x480 stride 4096 size 1966080 id 1',
+      '34325258 800x480 stride 4096 size 1966080 id 2',
+      '34325258 640x400 stride 4096 size 1638400 id 3',
+      '34325258 640x480 stride 4096 size 1966080 id 4',
+    ]);
   });
 
   describe('GET_GFX_DMABUF', () => {

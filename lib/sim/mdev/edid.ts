@@ -27,7 +27,7 @@ export class Edid {
       return;
     }
     const { bytes } = this.#registers;
-    if (piece.byteLength !== 4 || offset % 4 !== 0 || offset + 4 > bytes.byteLength) return;
+    if (piece.byteLength !== 4) return;
     if (!write) piece.set(bytes.subarray(offset, offset + 4));
     else if (offset === edidSizeAt || offset === linkStateAt) bytes.set(piece, offset);
   }
