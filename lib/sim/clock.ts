@@ -94,9 +94,8 @@ export class Clock {
     if (this.kind === 'virtual') return;
     clearTimeout(this.#timer);
     const { next } = this;
-    if (next === undefined) return;
     // Waiting for the machine is what keeps a process alive, not the machine itself.
-    this.#timer = setTimeout(() => this.poll(), next).unref();
+    if (next !== undefined) this.#timer = setTimeout(() => this.poll(), next).unref();
   }
 }
 

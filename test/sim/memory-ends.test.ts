@@ -68,6 +68,8 @@ describe.each(['6.12', '7.3'] as const)('on Linux %s', (version) => {
     const { device } = seam.ready(subject.express);
     const info = (argsz: number): string => ask(device, VFIO_DEVICE_GET_REGION_INFO, vfio_region_info, { argsz, index: 3 }, 32);
     expect([info(32), info(64)]).toEqual(['0', 'EFAULT']);
+    const display = seam.ready(new MediatedDevices(subject.kernel).make('mbochs-small')).device;
+    expect(ask(display, VFIO_DEVICE_GET_REGION_INFO, vfio_region_info, { argsz: 48, index: 9 }, 32)).toBe('EFAULT');
   });
 
   it('data of SET_IRQS', () => {

@@ -51,7 +51,7 @@ describe('nextState', () => {
     expect(nextState(RUNNING, ERROR, 7)).toBe(refused);
     expect([STOP, RUNNING, RESUMING, ERROR].map((to) => nextState(ERROR, to, 7))).toEqual([refused, refused, refused, refused]);
     expect([PRE_COPY, PRE_COPY_P2P].map((to) => nextState(STOP_COPY, to, 7))).toEqual([refused, refused]);
-    expect([nextState(RUNNING, 8, 7), nextState(9, STOP, 7)]).toEqual([refused, refused]);
+    expect([nextState(RUNNING, 8, 7), nextState(9, STOP, 7), nextState(PRE_COPY, RUNNING, COPY)]).toEqual([refused, refused, refused]);
   });
 
   it('a device that fails on its way stays where it is', () => {

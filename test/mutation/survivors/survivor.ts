@@ -8,3 +8,5 @@ export interface Survivor {
 }
 
 export const compiler = 'the compiler refuses a function that ends without an answer';
+export const written =
+  'what was read there can be written there: memory that can only be read holds zeros, and a length of 0 is refused before';

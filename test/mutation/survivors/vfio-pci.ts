@@ -1,0 +1,40 @@
+import { compiler, written, type Survivor } from './survivor.js';
+
+const device = 'lib/sim/vfio-pci/device.ts';
+const hotReset = 'lib/sim/vfio-pci/hot-reset.ts';
+
+export const vfioPci: readonly Survivor[] = [
+  { file: device, code: 'default: return 0;', replacement: 'default:', reason: 'no other index is asked for' },
+  {
+    file: device,
+    code: 'this.#state === undefined',
+    replacement: 'false',
+    reason: 'only files of the open device ask; the compiler does not know',
+  },
+  {
+    file: 'lib/sim/vfio-pci/dma-buf.ts',
+    code: 'part === undefined',
+    replacement: 'false',
+    reason: 'a dma-buf of no part is refused when it is made; the compiler does not know',
+  },
+  { file: hotReset, code: '!argument.copyTo(info.bytes)', replacement: 'false', reason: written },
+  {
+    file: hotReset,
+    code: 'element === undefined',
+    replacement: 'false',
+    reason: 'the list was made for as many; the compiler does not know',
+  },
+  { file: 'lib/sim/vfio-pci/irqs.ts', code: 'default: return -errno.ENOTTY;', replacement: 'default:', reason: compiler },
+  {
+    file: 'lib/sim/vfio-pci/power-state.ts',
+    code: 'at === undefined',
+    replacement: 'false',
+    reason: 'without power management the one state is D0, and none but that is asked for',
+  },
+  {
+    file: 'lib/sim/vfio-pci/reset.ts',
+    code: 'at === undefined',
+    replacement: 'false',
+    reason: 'only functions with power management come here; the compiler does not know',
+  },
+];

@@ -1,0 +1,84 @@
+/** What vfio-pci makes of devices that no machine of the lab has. Held to the kernel's source. */
+import { afterEach, expect, it } from 'vitest';
+import { PCI_PM_CAP_D1, PCI_PM_CAP_D2, PCI_PM_CTRL, PCI_PM_CTRL_PME_ENABLE } from '../../lib/abi/pci.js';
+import { VFIO_DEVICE_GET_REGION_INFO, VFIO_REGION_INFO_FLAG_MMAP, vfio_region_info } from '../../lib/abi/vfio/region.js';
+import type { Kernel } from '../../lib/kernel/kernel.js';
+import { Machine, PciFunction, powerManagement, type DeviceOptions, type PciIdentity } from '../../lib/sim/index.js';
+import { answer, Seam } from '../support/seam.js';
+
+const config = 7 * 2 ** 40;
+const place = { address: '0000:00:03.0', group: 1 };
+
+class Card extends PciFunction {
+  constructor(identity: Partial<PciIdentity>) {
+    super({ vendor: 0x1af4, device: 0x10f0, classCode: 0xff0000, bars: { 0: 4096 }, ...identity });
+  }
+}
+
+let seam: Seam;
+afterEach(() => seam.closeAll());
+
+function open(card: Card, others: readonly DeviceOptions[] = []): { kernel: Kernel; device: number } {
+  const { kernel } = new Machine({ devices: [{ model: card, group: place.group }, ...others] });
+  seam = new Seam(kernel);
+  return { kernel, device: seam.ready(place).device };
+}
+
+it('a BAR that is less than a page cannot be mapped', () => {
+  const { kernel, device } = open(new Card({ bars: { 0: 4096, 1: 2048 } }));
+  const mappable = [0, 1].map((index) => {
+    const info = Object.assign(vfio_region_info.create(), { argsz: vfio_region_info.size, index });
+    expect(answer(kernel.ioctl(device, VFIO_DEVICE_GET_REGION_INFO.number, info.bytes))).toBe('0');
+    return (info.flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0;
+  });
+  expect(mappable).toEqual([true, false]);
+  expect(kernel.mmap(device, 4096, 3, 1, 2 ** 40)).toBe(-22);
+});
+
+it('a state that the function is in already is not set again', () => {
+  const card = new Card({ capabilities: [powerManagement({ wakes: PCI_PM_CTRL_PME_ENABLE })] });
+  const control = card.powerManagementAt! + PCI_PM_CTRL;
+  card.config.setUint16(control, card.config.getUint16(control, true) | PCI_PM_CTRL_PME_ENABLE, true);
+  const { kernel, device } = open(card);
+  expect(kernel.pwrite(device, Uint8Array.of(0, 0), config + control)).toBe(2);
+  expect(card.config.getUint16(control, true) & PCI_PM_CTRL_PME_ENABLE).toBe(PCI_PM_CTRL_PME_ENABLE);
+});
+
+/** The states that a driver finds the function in after it asked for each of these. */
+function states(wanted: readonly number[], capabilities: number, others: readonly DeviceOptions[] = []): number[] {
+  const card = new Card({ capabilities: [powerManagement({ capabilities: 3 | capabilities })] });
+  const { kernel, device } = open(card, others);
+  const control = config + card.powerManagementAt! + PCI_PM_CTRL;
+  return wanted.map((state) => {
+    const bytes = Uint8Array.of(state);
+    expect(kernel.pwrite(device, bytes, control)).toBe(1);
+    expect(kernel.pread(device, bytes, control)).toBe(1);
+    return bytes[0]! & 3;
+  });
+}
+
+it('power states are those that the function has, and reached from higher ones', () => {
+  expect(states([1, 2, 1, 3, 2, 1, 0, 2, 0], PCI_PM_CAP_D1 | PCI_PM_CAP_D2)).toEqual([1, 2, 2, 3, 3, 3, 0, 2, 0]);
+  seam.closeAll();
+  expect(states([1, 2, 3, 0], PCI_PM_CAP_D1)).toEqual([1, 1, 3, 0]);
+  seam.closeAll();
+  expect(states([1, 2, 3, 0], PCI_PM_CAP_D2)).toEqual([0, 2, 3, 0]);
+});
+
+it('a function that has virtual ones stays awake', () => {
+  const virtual = { model: new Card({}), physicalFunction: place.address };
+  expect(states([1, 2, 3], PCI_PM_CAP_D1 | PCI_PM_CAP_D2, [virtual])).toEqual([0, 0, 0]);
+});
+
+it('a virtual function whose physical one has another driver knows no token', () => {
+  const { kernel } = new Machine({
+    devices: [
+      { model: new Card({}), driver: 'nvme', hostDriver: 'nvme' },
+      { model: new Card({}), address: '0000:00:04.0', group: 4, physicalFunction: place.address },
+    ],
+  });
+  seam = new Seam(kernel);
+  const { group, device } = seam.ready({ address: '0000:00:04.0', group: 4 });
+  expect(device).toBeGreaterThanOrEqual(0);
+  expect(answer(seam.device(group, '0000:00:04.0 vf_token=bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3'))).toBe('EINVAL');
+});
