@@ -139,6 +139,16 @@ export function bochs(variant: Variant): void {
       );
     });
 
+    it('looks at pointer and size first', () => {
+      const ask = (argsz: number): string => {
+        const plane = Object.assign(vfio_device_gfx_plane_info.create(), { argsz, flags: DMABUF });
+        return answer(subject.kernel.ioctl(fd, VFIO_DEVICE_QUERY_GFX_PLANE.number, plane.bytes));
+      };
+      const { minimum } = VFIO_DEVICE_QUERY_GFX_PLANE;
+      expect([ask(minimum - 1), ask(minimum)]).toEqual(['EINVAL', '0']);
+      expect(answer(subject.kernel.ioctl(fd, VFIO_DEVICE_QUERY_GFX_PLANE.number))).toBe('EFAULT');
+    });
+
     it('shows nothing while there is no picture, or for another plane', () => {
       expect(query()).toBe(nothing);
       show(640, 480);
@@ -178,8 +188,8 @@ export function bochs(variant: Variant): void {
       [640, 480, 1],
     ] as const;
     const seen = (): string[] =>
-      pictures.map((picture) => {
-        show(...picture);
+      pictures.map(([width, height, row]) => {
+        show(width, height, row);
         return query();
       });
     expect(seen()).toEqual(Array(4).fill('ENOMEM'));

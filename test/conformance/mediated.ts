@@ -1,5 +1,6 @@
 /** Mediated devices: how they come and go, what they say of themselves, and type1 without an IOMMU. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Request } from '../../lib/abi/ioctl.js';
 import { VFIO_CHECK_EXTENSION, VFIO_UPDATE_VADDR } from '../../lib/abi/vfio/container.js';
 import { VFIO_DEVICE_GET_INFO, vfio_device_info } from '../../lib/abi/vfio/device.js';
 import { VFIO_GROUP_GET_STATUS, VFIO_GROUP_UNSET_CONTAINER, vfio_group_status } from '../../lib/abi/vfio/group.js';
@@ -201,6 +202,29 @@ export function mediated(variant: Variant): void {
       expect(subject.kernel.pread(device, new Uint8Array(2), 7 * 2 ** 40)).toBe(2);
       seam.close(device);
       expect(seam.ready(place).device).toBeGreaterThanOrEqual(0);
+    });
+
+    it.each([
+      ['mtty-1', 9],
+      ['mdpy-vga', 9],
+      ['mbochs-small', 10],
+    ] as const)('%s looks at pointer, size and index of what it is asked', (type, noRegion) => {
+      const { device } = seam.ready(devices.make(type));
+      const ask = (request: Request, argument?: Uint8Array): string => answer(subject.kernel.ioctl(device, request.number, argument));
+      for (const [request, struct, none] of [
+        [VFIO_DEVICE_GET_INFO, vfio_device_info, undefined],
+        [VFIO_DEVICE_GET_REGION_INFO, vfio_region_info, noRegion],
+        [VFIO_DEVICE_GET_IRQ_INFO, vfio_irq_info, 5],
+      ] as const) {
+        const sized = (argsz: number, index = 0): Uint8Array => Object.assign(struct.create(), { argsz, index }).bytes;
+        expect([request.name, ask(request), ask(request, sized(request.minimum - 1)), ask(request, sized(request.minimum))]).toEqual([
+          request.name,
+          'EFAULT',
+          'EINVAL',
+          '0',
+        ]);
+        if (none !== undefined) expect([request.name, ask(request, sized(struct.size, none))]).toEqual([request.name, 'EINVAL']);
+      }
     });
 
     it('one that goes while its group is open leaves a file that leads nowhere', () => {

@@ -1,6 +1,6 @@
 /** What vfio-pci makes of devices that no machine of the lab has. Held to the kernel's source. */
 import { afterEach, expect, it } from 'vitest';
-import { PCI_PM_CAP_D1, PCI_PM_CAP_D2, PCI_PM_CTRL, PCI_PM_CTRL_PME_ENABLE } from '../../lib/abi/pci.js';
+import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_PM_CAP_D1, PCI_PM_CAP_D2, PCI_PM_CTRL, PCI_PM_CTRL_PME_ENABLE } from '../../lib/abi/pci.js';
 import { VFIO_DEVICE_GET_REGION_INFO, VFIO_REGION_INFO_FLAG_MMAP, vfio_region_info } from '../../lib/abi/vfio/region.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { Machine, PciFunction, powerManagement, type DeviceOptions, type PciIdentity } from '../../lib/sim/index.js';
@@ -81,4 +81,17 @@ it('a virtual function whose physical one has another driver knows no token', ()
   const { group, device } = seam.ready({ address: '0000:00:04.0', group: 4 });
   expect(device).toBeGreaterThanOrEqual(0);
   expect(answer(seam.device(group, '0000:00:04.0 vf_token=bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3'))).toBe('EINVAL');
+});
+
+it('what is written while it sleeps stays, of a function that keeps its registers, and goes, of one that does not', () => {
+  const mastering = (keepsRegisters: boolean): boolean => {
+    const card = new Card({ capabilities: [powerManagement({ keepsRegisters })] });
+    const { kernel, device } = open(card);
+    const control = config + card.powerManagementAt! + PCI_PM_CTRL;
+    kernel.pwrite(device, Uint8Array.of(3), control);
+    kernel.pwrite(device, Uint8Array.of(card.command | PCI_COMMAND_MASTER), config + PCI_COMMAND);
+    kernel.pwrite(device, Uint8Array.of(0), control);
+    return (card.command & PCI_COMMAND_MASTER) !== 0;
+  };
+  expect([mastering(true), mastering(false)]).toEqual([true, false]);
 });
