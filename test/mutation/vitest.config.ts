@@ -18,7 +18,8 @@ export default defineConfig({
     dangerouslyIgnoreUnhandledErrors: true,
     isolate: false,
     maxWorkers: 1,
-    testTimeout: 5_000,
+    // So long a test waits for what a mutant keeps from coming.
+    testTimeout: 10_000,
     experimental: { fsModuleCache: true },
   },
 });

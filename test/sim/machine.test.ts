@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Mapping } from '../../lib/kernel/kernel.js';
+import { openDevice, type Container } from '../../lib/index.js';
+import type { Mapping, Watch } from '../../lib/kernel/kernel.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
 
 const text = (bytes: Uint8Array | number): string | number => (typeof bytes === 'number' ? bytes : new TextDecoder().decode(bytes));
@@ -115,6 +116,33 @@ describe('memory of a simulated process', () => {
     expect(() => mapping.mmio.read8(0)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
   });
 
+  it('stays for devices as long as one mapping of it is left', () => {
+    class Reader extends Edu {
+      byteAt(iova: bigint): number | undefined {
+        const byte = new Uint8Array(1);
+        return this.dma.read(iova, byte) ? byte[0] : undefined;
+      }
+    }
+    const model = new Reader();
+    const { kernel } = new Machine({ devices: [{ model }] });
+    using opened = openDevice(kernel, '0000:00:03.0', { by: 'group' });
+    opened.device.enableBusMaster();
+    const memory = kernel.mmap(-1, 4096, 3, 0x22, 0) as Mapping;
+    memory.mmio.write8(0, 7);
+    const address = kernel.addressOf(memory.memory!);
+    const container = opened.dma as Container;
+    for (const iova of [0x1000_0000n, 0x2000_0000n]) container.map({ iova, address, size: 4096n });
+    memory.unmap();
+    container.unmap({ iova: 0x1000_0000n, size: 4096n });
+    expect([model.byteAt(0x1000_0000n), model.byteAt(0x2000_0000n)]).toEqual([undefined, 7]);
+    container.unmap({ iova: 0x2000_0000n, size: 4096n });
+    const entry = new BigUint64Array(1);
+    const pagemap = kernel.open('/proc/self/pagemap', 0);
+    expect(kernel.pread(pagemap, new Uint8Array(entry.buffer), Number(address / 4096n) * 8)).toBe(8);
+    expect(entry[0]).toBe(0n);
+    kernel.close(pagemap);
+  });
+
   it('is read and written in every width', () => {
     const mapping = new Machine().kernel.mmap(-1, 4096, 3, 0x22, 0) as Mapping;
     const { mmio } = mapping;
@@ -148,5 +176,23 @@ describe('memory of a simulated process', () => {
     const add = (value: bigint): number => kernel.write(full, new Uint8Array(BigUint64Array.of(value).buffer));
     const full = kernel.eventfd(0, 0x800);
     expect([add(2n ** 64n - 1n), add(2n ** 64n - 2n), add(1n), kernel.write(full, new Uint8Array(4))]).toEqual([-22, 8, -11, -22]);
+  });
+
+  it('a watch keeps the process alive while it is to', () => {
+    const { kernel } = new Machine();
+    const fd = kernel.eventfd(0, 0x800);
+    const timers = (): number => process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length;
+    const before = timers();
+    const watch = kernel.watch(fd, () => {}) as Watch;
+    watch.ref();
+    watch.ref();
+    expect(timers()).toBe(before + 1);
+    watch.unref();
+    expect(timers()).toBe(before);
+    watch.ref();
+    watch.stop();
+    watch.ref();
+    expect(timers()).toBe(before);
+    kernel.close(fd);
   });
 });

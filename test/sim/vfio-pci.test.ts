@@ -1,6 +1,7 @@
 /** What vfio-pci makes of devices that no machine of the lab has. Held to the kernel's source. */
 import { afterEach, expect, it } from 'vitest';
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_PM_CAP_D1, PCI_PM_CAP_D2, PCI_PM_CTRL, PCI_PM_CTRL_PME_ENABLE } from '../../lib/abi/pci.js';
+import { VFIO_DEVICE_RESET } from '../../lib/abi/vfio/reset.js';
 import { VFIO_DEVICE_GET_REGION_INFO, VFIO_REGION_INFO_FLAG_MMAP, vfio_region_info } from '../../lib/abi/vfio/region.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { Machine, PciFunction, powerManagement, type DeviceOptions, type PciIdentity } from '../../lib/sim/index.js';
@@ -94,4 +95,39 @@ it('what is written while it sleeps stays, of a function that keeps its register
     return (card.command & PCI_COMMAND_MASTER) !== 0;
   };
   expect([mastering(true), mastering(false)]).toEqual([true, false]);
+});
+
+it('on the first bus a function is reset by a way of its own, or not', () => {
+  const reset = (keepsRegisters: boolean): string => {
+    const { kernel, device } = open(new Card({ capabilities: [powerManagement({ keepsRegisters })] }));
+    return answer(kernel.ioctl(device, VFIO_DEVICE_RESET.number));
+  };
+  expect(reset(false)).toBe('0');
+  seam.closeAll();
+  expect(reset(true)).toBe('EINVAL');
+});
+
+it('a virtual function is not reset with its bus, even where it is alone there', () => {
+  const { kernel } = new Machine({
+    devices: [
+      { model: new Card({}) },
+      { model: new Card({}), address: '0000:01:00.0', group: 4, physicalFunction: place.address },
+      { model: new Card({}), address: '0000:02:00.0', group: 5 },
+    ],
+  });
+  seam = new Seam(kernel);
+  const single = seam.ready({ address: '0000:02:00.0', group: 5 }).device;
+  expect(answer(kernel.ioctl(single, VFIO_DEVICE_RESET.number))).toBe('0');
+  const virtual = seam.ready({ address: '0000:01:00.0', group: 4 }).device;
+  expect(answer(kernel.ioctl(virtual, VFIO_DEVICE_RESET.number))).toBe('EINVAL');
+});
+
+it('a second open finds the device as it is', () => {
+  const card = new Card({});
+  const { kernel } = new Machine({ devices: [{ model: card, group: place.group }] });
+  seam = new Seam(kernel);
+  const { group, device } = seam.ready(place);
+  expect(kernel.pwrite(device, Uint8Array.of(card.command | PCI_COMMAND_MASTER), config + PCI_COMMAND)).toBe(1);
+  expect(seam.device(group, place.address)).toBeGreaterThanOrEqual(0);
+  expect(card.command & PCI_COMMAND_MASTER).toBe(PCI_COMMAND_MASTER);
 });
