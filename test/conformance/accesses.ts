@@ -1,11 +1,19 @@
 /** How drivers reach an address space by the processor: the mock's accesses, which pin, read and write as they are told. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  IOMMU_OPTION_HUGE_PAGES,
+  IOMMU_OPTION_OP_SET,
+  IOMMU_VFIO_IOAS,
+  IOMMU_VFIO_IOAS_SET,
+  iommu_vfio_ioas,
+} from '../../lib/abi/iommufd/object.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { IoasSeam, type Fields } from '../support/ioas-seam.js';
 import * as mock from '../support/mock/abi.js';
 import { MockSeam } from '../support/mock/seam.js';
 import { answer, Seam } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
+import { Type1Seam } from '../support/type1-seam.js';
 
 const page = 4096n;
 const top = 0xffff_ffff_ffff_ffffn;
@@ -327,6 +335,25 @@ export function accesses(variant: Variant): void {
       expect([revoke(fd, 1), mapFile(fd, { iova: here + 8n * page })]).toEqual(['0', 'ENODEV']);
       expect([revoke(fd, 0), mapFile(fd, { iova: here + 8n * page })]).toEqual(['0', '0x1008000']);
       return expect([calls.unmap(ioas, here, 3n * page), calls.unmap(ioas, 0n, top)]).toEqual(['0x3000', '0x1000']);
+    });
+  });
+
+  describe('a mapping that VFIO\u2019s UNMAP_DMA would cut in two', () => {
+    let type1: Type1Seam;
+
+    beforeEach(() => {
+      const choose = iommu_vfio_ioas.create();
+      Object.assign(choose, { size: iommu_vfio_ioas.size, op: IOMMU_VFIO_IOAS_SET, ioas_id: ioas });
+      expect(subject.kernel.ioctl(calls.fd, IOMMU_VFIO_IOAS.number, choose.bytes)).toBe(0);
+      expect(calls.option(IOMMU_OPTION_HUGE_PAGES, IOMMU_OPTION_OP_SET, ioas, 0n)).toBe('0');
+      type1 = new Type1Seam(subject.kernel, calls.fd, address);
+    });
+
+    it('stays whole while some of it is pinned', () => {
+      expect(map()).toBe('0x1000000');
+      const access = create();
+      expect([pin(access), type1.unmap(here, page)]).toEqual(['item 0', 'EINVAL']);
+      expect([unpin(access, 0), type1.unmap(here, page)]).toEqual(['0', '0x1000 bytes']);
     });
   });
 

@@ -17,7 +17,7 @@ import {
   VFIO_TYPE1v2_IOMMU,
 } from '../../lib/abi/vfio/container.js';
 import { VFIO_GROUP_UNSET_CONTAINER } from '../../lib/abi/vfio/group.js';
-import { VFIO_DMA_UNMAP_FLAG_ALL, VFIO_IOMMU_DIRTY_PAGES } from '../../lib/abi/vfio/type1.js';
+import { VFIO_DMA_UNMAP_FLAG_ALL, VFIO_IOMMU_DIRTY_PAGES, VFIO_IOMMU_GET_INFO } from '../../lib/abi/vfio/type1.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { IoasSeam } from '../support/ioas-seam.js';
 import { answer, Seam } from '../support/seam.js';
@@ -403,6 +403,14 @@ export function compatibility(variant: Variant): void {
         ...[0x1_0003, 40, 0xffff_ffff, 0xa5a5_a5a5],
         ...[0x1_0001, 0, 1, 0, 0, 0, 0xffff_ffff, 0xffff_ffff],
       ]);
+    });
+
+    it('is answered through a pointer, too', () => {
+      joined();
+      const words = new Uint32Array(memory.memory!);
+      words[0] = 72;
+      expect(ioctl(VFIO_IOMMU_GET_INFO, Number(type1.address))).toBe('0');
+      expect([...words.slice(0, 10)]).toEqual([72, 3, 0xffff_f000, 0xffff_ffff, 24, 0, 0x1_0003, 40, 0xffff_ffff, 0]);
     });
 
     it('gives what there is room for', () => {

@@ -142,6 +142,18 @@ export function ioasChoice(variant: Variant): void {
     });
   });
 
+  it('memory off the page is refused before room is looked for', () => {
+    expect(calls.option(HUGE_PAGES, SET, id, 0n)).toBe('0');
+    expect(calls.allow(id, [[0x1_0000n, 0x1_0fffn]])).toBe('0');
+    expect(map({ iova: 0x1_0000n })).toBe('0x10000');
+    expect([choose(0x7000_0000_0000n, 0x1000n), choose(0x7000_0000_0800n, 0x1000n)]).toEqual(['ENOSPC', 'EINVAL']);
+  });
+
+  it('a hole of one byte takes nothing that ends where it begins', () => {
+    expect(calls.allow(id, [[0x1_0000n, 0x1_0001n]])).toBe('0');
+    expect([choose(0x7000_0000_0000n, 1n), choose(0x7000_0000_0001n, 1n)]).toEqual(['0x10000', 'ENOSPC']);
+  });
+
   describe('OPTION', () => {
     it('RLIMIT_MODE is of the file, and settled once there is an object', () => {
       expect(calls.option(RLIMIT_MODE, GET)).toBe('0');
@@ -154,6 +166,13 @@ export function ioasChoice(variant: Variant): void {
       expect(calls.option(RLIMIT_MODE, SET, 0, 0n)).toBe('0');
       expect(calls.option(RLIMIT_MODE, GET, 1)).toBe('EOPNOTSUPP');
       expect(calls.option(RLIMIT_MODE, 2)).toBe('EOPNOTSUPP');
+    });
+
+    it('RLIMIT_MODE can be set back', () => {
+      calls.destroy(id);
+      expect([calls.option(RLIMIT_MODE, SET, 0, 1n), calls.option(RLIMIT_MODE, SET, 0, 0n), calls.option(RLIMIT_MODE, GET)]).toEqual([
+        ...['1', '0', '0'],
+      ]);
     });
 
     it('HUGE_PAGES is of an address space; without, what is mapped is aligned to pages', () => {

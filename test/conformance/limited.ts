@@ -51,6 +51,19 @@ export function limited(variant: Variant): void {
       expect(opened.dma.unmap({ iova: base, size: most + page })).toBe(0n);
     });
 
+    it('a second page table of an address space locks nothing more, and lets go of nothing less', () => {
+      opened.close();
+      using iommufd = Iommufd.open(subject.kernel);
+      const space = iommufd.createIoas();
+      const device = Cdev.open(iommufd, findDevice(subject.kernel, subject.edu.address));
+      device.attach(space);
+      space.map({ iova: base, address, size: most });
+      using table = space.createPageTable(device);
+      expect(table.id).toBeGreaterThan(0);
+      expect(space.unmap({ iova: base, size: most })).toBe(most);
+      expect(space.map({ iova: base, address: address + page, size: most })).toBe(base);
+    });
+
     it('counts the pages of an address space once, while a device is attached, however often they are mapped', () => {
       opened.close();
       using iommufd = Iommufd.open(subject.kernel);

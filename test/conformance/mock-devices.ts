@@ -109,6 +109,21 @@ export function mockDevices(variant: Variant): void {
     expect(refs(0)).toBe('0');
   });
 
+  it('MD_CHECK_REFS finds nothing before the part of some memory that is mapped for a device', () => {
+    using iommufd = Iommufd.open(subject.kernel);
+    const buffer = iommufd.createIoas().allocate(0x2000);
+    buffer.bytes.fill(1);
+    const address = subject.kernel.addressOf(buffer.memory);
+    const other = calls.alloc();
+    mocks.device(other);
+    const refs = (count: number, uptr: bigint): string =>
+      mocks.run(mock.IOMMU_TEST_OP_MD_CHECK_REFS, 0, 'check_refs', { length: 0x1000n, uptr, refs: count });
+    const iova = 0x100_0000n;
+    expect(calls.map({ ioas_id: id, user_va: address, iova, length: 0x2000n })).toBe('0x1000000');
+    const part = { dst_ioas_id: other, src_ioas_id: id, length: 0x1000n, src_iova: iova + 0x1000n, dst_iova: iova };
+    expect([calls.copy(part), refs(0, address), refs(1, address + 0x1000n)]).toEqual(['0x1000000', '0', '0']);
+  });
+
   it('an operation that the kernel does not know is EOPNOTSUPP', () => {
     expect(mocks.run(99, 0, 'memory_limit', {})).toBe('EOPNOTSUPP');
     expect(mocks.run(0, 0, 'memory_limit', {})).toBe('EOPNOTSUPP');

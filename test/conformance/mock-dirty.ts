@@ -63,6 +63,11 @@ export function mockDirty(variant: Variant): void {
     expect(read()).toBe('0x0');
   });
 
+  it('are read from one page of the table on, whatever pages the caller has', () => {
+    tables.setTracking(table, 1);
+    expect([read({ page_size: 1024n, length: 2048n }), read({ page_size: 1024n, length: 1024n })]).toEqual(['0x0', 'EINVAL']);
+  });
+
   it('stay with NO_CLEAR', () => {
     tables.setTracking(table, 1);
     write(second, 3);

@@ -4,6 +4,7 @@ import * as hwpt from '../../lib/abi/iommufd/hwpt.js';
 import { Cdev, findDevice, Iommufd } from '../../lib/index.js';
 import { IoasSeam, type Fields } from '../support/ioas-seam.js';
 import { PageTableSeam } from '../support/page-table-seam.js';
+import { answer } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
 
 const everything = '1: 0x0-0xffffffffffffffff alignment 1';
@@ -159,6 +160,17 @@ export function pageTables(variant: Variant): void {
       expect(ask({ dev_id: 99 })).toBe('ENOENT');
       expect(ask({ dev_id: space })).toBe('ENOENT');
       expect(ask({ data_uptr: 0x1000n })).toBe('EFAULT');
+    });
+
+    it('has three reserved bytes', () => {
+      const at = hwpt.iommu_hw_info.offsetofend('out_max_pasid_log2');
+      const answers = [0, 1, 2].map((index) => {
+        const info = hwpt.iommu_hw_info.create();
+        Object.assign(info, { size: info.bytes.byteLength, dev_id: 99 });
+        info.bytes[at + index] = 1;
+        return answer(subject.kernel.ioctl(iommufd.fd, hwpt.IOMMU_GET_HW_INFO.number, info.bytes));
+      });
+      expect(answers).toEqual(['EOPNOTSUPP', 'EOPNOTSUPP', 'EOPNOTSUPP']);
     });
 
     it('takes the type that is wanted, on newer kernels', () => {

@@ -1,6 +1,6 @@
 /** Page tables attached by PASID: mock devices, which have PASIDs, and devices opened by their own nodes, which have none here. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { IOMMU_HWPT_ALLOC_PASID, IOMMU_HWPT_FAULT_ID_VALID } from '../../lib/abi/iommufd/hwpt.js';
+import { IOMMU_HWPT_ALLOC_NEST_PARENT, IOMMU_HWPT_ALLOC_PASID, IOMMU_HWPT_FAULT_ID_VALID } from '../../lib/abi/iommufd/hwpt.js';
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_ATTACH_PASID,
@@ -17,6 +17,7 @@ import { MockSeam, type MockDevice } from '../support/mock/seam.js';
 import { PageTableSeam } from '../support/page-table-seam.js';
 import { answer, Seam } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
+import { ViommuSeam } from '../support/viommu-seam.js';
 
 /** PASIDs that a mock device has: up to here. */
 const last = 2 ** mock.MOCK_PASID_WIDTH - 1;
@@ -122,6 +123,23 @@ export function mockPasids(variant: Variant): void {
       expect([replace(2, plain), replace(2, space), replace(2, 99)]).toEqual(['EINVAL', 'EINVAL', 'ENOENT']);
       // Nothing is left of what could not be attached.
       expect(spaces.alloc()).toBe(free);
+    });
+
+    it('takes no page table of a guest that was not made for it', () => {
+      const parent = Number(tables.alloc({ dev_id: device.device, pt_id: space, flags: IOMMU_HWPT_ALLOC_NEST_PARENT }));
+      const nested = (flags: number, pt_id = parent): number => {
+        const data = new Uint8Array(Uint32Array.of(mock.IOMMU_TEST_IOTLB_DEFAULT).buffer);
+        return Number(tables.alloc({ dev_id: device.device, pt_id, flags, data_type: mock.IOMMU_HWPT_DATA_SELFTEST }, data));
+      };
+      const viommus = new ViommuSeam(subject.kernel, spaces.fd);
+      const viommu = Number(viommus.alloc(device.device, parent));
+      viommus.device(viommu, device.device, 0x99n);
+      viommus.close();
+      mocks.replace(device.selftest, alloc());
+      const [plain, made] = [nested(0), nested(IOMMU_HWPT_ALLOC_PASID)];
+      const [virtual, virtualMade] = [nested(0, viommu), nested(IOMMU_HWPT_ALLOC_PASID, viommu)];
+      expect([attach(1, plain), attach(1, virtual)]).toEqual(['EINVAL', 'EINVAL']);
+      expect([attach(1, made), attach(2, virtualMade)]).toEqual([String(made), String(virtualMade)]);
     });
 
     it('goes with a page table of the device that was made for it too', () => {

@@ -1,8 +1,9 @@
 /** Deleted checks that no test can notice, each with the reason, by the folder that it is in. */
+import { iommufd } from './survivors/iommufd.js';
 import { machine } from './survivors/machine.js';
 import { mdev } from './survivors/mdev.js';
 import type { Survivor } from './survivors/survivor.js';
 import { type1 } from './survivors/type1.js';
 import { vfioPci } from './survivors/vfio-pci.js';
 
-export const survivors: readonly Survivor[] = [...machine, ...mdev, ...type1, ...vfioPci];
+export const survivors: readonly Survivor[] = [...iommufd, ...machine, ...mdev, ...type1, ...vfioPci];

@@ -76,6 +76,47 @@ describe('requests', () => {
     expect(ranges(0, 15)[0]).toBe('EINVAL');
   });
 
+  it('IOVA_RANGES takes room of zeros, an address space, and a reserved word of 0', () => {
+    const ranges = (fields: { ioas_id?: number; __reserved?: number }, filled = 0): string => {
+      const view = rfc.iommu_ioas_iova_ranges.create(16);
+      Object.assign(view, { size: 32, ioas_id: alloc(), ...fields });
+      view.bytes[31] = filled;
+      return ioctl(rfc.IOMMU_IOAS_IOVA_RANGES.number, view.bytes);
+    };
+    expect([ranges({}), ranges({}, 1), ranges({ __reserved: 1 }), ranges({ ioas_id: 77 })]).toEqual(['0', 'E2BIG', 'EOPNOTSUPP', 'ENOENT']);
+  });
+
+  it('a struct that runs past the end of its memory is EFAULT', () => {
+    const words = new Uint32Array(memory.memory!);
+    const at = (bytes: number, size: number, { number }: Request): string => {
+      const start = memory.memory!.byteLength - bytes;
+      words[start / 4] = size;
+      return ioctl(number, Number(type1.address) + start);
+    };
+    // The struct ends with the memory, and then the room for the answer does not; then the struct does not.
+    expect([at(16, 32, rfc.IOMMU_IOAS_IOVA_RANGES), at(8, 16, rfc.IOMMU_IOAS_IOVA_RANGES)]).toEqual(['EFAULT', 'EFAULT']);
+    expect([at(8, 40, rfc.IOMMU_IOAS_COPY), at(8, 39, rfc.IOMMU_IOAS_COPY)]).toEqual(['EFAULT', 'EINVAL']);
+  });
+
+  it('COPY of too short a struct is EINVAL, and of what is not there ENOENT', () => {
+    const id = alloc();
+    map(id, base, 2n * page);
+    const copy = (fields: object): string =>
+      ask(rfc.IOMMU_IOAS_COPY, iommu_ioas_copy, { flags: 7, dst_ioas_id: id, src_ioas_id: id, length: page, src_iova: base, ...fields })[0];
+    expect([copy({ size: 39 }), copy({ src_ioas_id: 77 }), copy({ flags: 8, src_ioas_id: 77 })]).toEqual([
+      'EINVAL',
+      'ENOENT',
+      'EOPNOTSUPP',
+    ]);
+  });
+
+  it('UNMAP of the end of a mapping is ENOENT, as of a length past all addresses EOVERFLOW', () => {
+    const id = alloc();
+    map(id, base, 2n * page);
+    expect([unmap(id, base + page, page), unmap(id, page, top), unmap(id, base, 2n * page)]).toEqual(['ENOENT', 'EOVERFLOW', '0']);
+    expect(unmap(id, 1n, top)).toBe('EOVERFLOW');
+  });
+
   it('UNMAP and COPY take the very range of one MAP', () => {
     const [first, second] = [alloc(), alloc()];
     expect([map(first, base, 2n * page), map(first, base + 2n * page), map(first, base)]).toEqual(['0', '0', 'EEXIST']);
@@ -131,6 +172,7 @@ describe('compatibility mode', () => {
   });
 
   it('UNMAP_DMA takes the very range that was mapped, does not say how much, and with ALL looks at no range', () => {
+    expect(type1.unmap(base, page)).toBe('ENODEV');
     vfioIoas(1, alloc());
     expect([type1.map({ size: 2n * page }), type1.map({ iova: base + 2n * page }), type1.map({ flags: 4 })]).toEqual(['0', '0', 'EINVAL']);
     expect([type1.unmap(base, page), type1.unmap(base, 3n * page), type1.unmap(base, 0n)]).toEqual(['ENOENT', 'ENOENT', 'EINVAL']);

@@ -51,6 +51,15 @@ describe('objects', () => {
     table.releaseAll();
     expect(log).toEqual(['third', 'second', 'first']);
   });
+
+  it('that need each other in a circle are a mistake of this simulation', () => {
+    const table = new ObjectTable();
+    const first = new Thing('first', []);
+    const second = new Thing('second', [], first);
+    second.users += 1;
+    for (const thing of [first, second]) table.add(thing);
+    expect(() => table.releaseAll()).toThrow('circle');
+  });
 });
 
 describe('reserved IOVAs', () => {

@@ -1,11 +1,13 @@
 /** Accesses of simulated devices with PASIDs, and for pages that are not there yet. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { IOMMU_HWPT_ALLOC_PASID, IOMMU_HWPT_FAULT_ID_VALID } from '../../lib/abi/iommufd/hwpt.js';
-import { Cdev, FaultQueue, findDevice, Iommufd, type Ioas } from '../../lib/index.js';
+import { Cdev, FaultQueue, findDevice, Iommufd, type Ioas, type KernelError } from '../../lib/index.js';
 import { Machine, PciFunction, type DmaPort, type MachineOptions } from '../../lib/sim/index.js';
+import { NvmeFunction } from '../support/nvme-function.js';
 import { PageTableSeam } from '../support/page-table-seam.js';
 
 const page = 4096n;
+const token = 'bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3';
 
 class Probe extends PciFunction {
   constructor() {
@@ -210,6 +212,64 @@ describe('a device that misses a page', () => {
     start({});
     const other = iommufd.createFaultQueue();
     expect(() => device.attach(table(space, other))).toThrow(/^ENODEV: .*makes none/);
+  });
+
+  it('asks for nothing where its IOMMU cannot, whatever the queue', () => {
+    start({ iommu: 'amd' });
+    queue = iommufd.createFaultQueue();
+    const id = Number(tables.alloc({ dev_id: device.id, pt_id: space.id, flags: IOMMU_HWPT_FAULT_ID_VALID, fault_id: queue.id }));
+    device.attach({ fd: iommufd.fd, id });
+    transfer('read', 0x10_0000n);
+    expect([moved, queue.read()]).toEqual([[false], []]);
+  });
+
+  it('that is a virtual function has no page table with a queue: its page requests are another\u2019s', () => {
+    const refused = (options: MachineOptions): string => {
+      const physical = '0000:00:05.0';
+      const devices = [{ model: new NvmeFunction({ virtualFunctions: 1 }), address: physical }];
+      const virtual = { model: new NvmeFunction(), address: '0000:00:05.1', physicalFunction: physical };
+      machine = new Machine({ ...options, devices: [...devices, virtual] });
+      iommufd = Iommufd.open(machine.kernel);
+      using owner = Cdev.open(iommufd, findDevice(machine.kernel, physical));
+      owner.setVfToken(token);
+      // Older kernels ask for none.
+      using held = Cdev.open(iommufd, findDevice(machine.kernel, virtual.address), options.kernel === '6.12' ? {} : { vfToken: token });
+      space = iommufd.createIoas();
+      const parent = space.createPageTable(held, { nestParent: true });
+      const seam = new PageTableSeam(machine.kernel, iommufd.fd);
+      const fields = { dev_id: held.id, pt_id: parent.id, data_type: 1, fault_id: iommufd.createFaultQueue().id };
+      const data = new Uint8Array(24);
+      data[16] = 48;
+      const id = Number(seam.alloc({ ...fields, flags: IOMMU_HWPT_FAULT_ID_VALID }, data));
+      seam.close();
+      try {
+        held.attach({ fd: iommufd.fd, id });
+        return 'attached';
+      } catch (error) {
+        return (error as KernelError).code;
+      }
+    };
+    const iommuFeatures = ['nesting'] as const;
+    expect(refused({ iommuFeatures: ['nesting', 'pasids'] })).toBe('EINVAL');
+    expect(refused({ iommuFeatures })).toBe('ENODEV');
+    // Older kernels do not ask what its IOMMU can do.
+    expect(refused({ kernel: '6.12', iommuFeatures })).toBe('EINVAL');
+  });
+
+  it('waits on, whatever becomes of another page table with the same queue', () => {
+    const [first, second] = [table(space, queue), table(space, queue)];
+    device.attach(first, { pasid: 5 });
+    device.attach(second, { pasid: 6 });
+    for (const pasid of [5, 6]) transfer('read', 0x10_0000n, 1, pasid);
+    device.detach({ pasid: 5 });
+    expect(moved).toEqual([false]);
+    device.attach(first, { pasid: 5 });
+    transfer('read', 0x10_0000n, 1, 5);
+    expect(queue.read().map(({ pasid }) => pasid)).toEqual([6, 5]);
+    device.detach({ pasid: 5 });
+    expect(moved).toEqual([false, false]);
+    device.detach({ pasid: 6 });
+    expect(moved).toEqual([false, false, false]);
   });
 
   it('moves nothing once it may not be master', () => {

@@ -1,7 +1,15 @@
 /** Nested translation and dirty pages on a simulated machine whose IOMMU has them, seen by a device's DMA. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  IOMMU_HWPT_FAULT_ID_VALID,
+  IOMMU_HW_INFO_FLAG_INPUT_TYPE,
+  IOMMU_HW_INFO_TYPE_AMD,
+  IOMMU_HW_INFO_TYPE_INTEL_VTD,
+} from '../../lib/abi/iommufd/hwpt.js';
 import { Cdev, findDevices, Iommufd, type DmaBuffer, type Ioas, type NestedPageTable, type PageTable } from '../../lib/index.js';
 import { Edu, Machine, type KernelVersion } from '../../lib/sim/index.js';
+import { IoasSeam, type Fields } from '../support/ioas-seam.js';
+import { PageTableSeam } from '../support/page-table-seam.js';
 
 const present = 1n;
 const writable = 2n;
@@ -143,6 +151,32 @@ describe.each(['6.12', '7.3'] satisfies KernelVersion[])('Linux %s', (kernel) =>
       expect(transfer(guestPage, 1n)).toBe(true);
     });
 
+    it('is of VT-d\u2019s type, and of no other', () => {
+      expect(() => parent.createNested(device, { kind: 'other', type: 2, data: { bytes: new Uint8Array(24) } })).toThrow(/^EOPNOTSUPP/);
+    });
+
+    it('has the extended access bit set where it is wanted', () => {
+      const extended = 1n << 10n;
+      transfer(guestPage, 1n);
+      expect((words[3 * 512] ?? 0n) & extended).toBe(0n);
+      device.attach(parent.createNested(device, { kind: 'vtd', root: tables.iova, addressWidth: 48, extendedAccess: true }));
+      transfer(guestPage, 1n);
+      expect((words[3 * 512] ?? 0n) & extended).toBe(extended);
+    });
+
+    it('of an address width that there is not cannot be used with a queue for page requests either', () => {
+      const seam = new PageTableSeam(machine.kernel, iommufd.fd);
+      const queue = iommufd.createFaultQueue();
+      const data = new Uint8Array(24);
+      data[16] = 39;
+      const flags = IOMMU_HWPT_FAULT_ID_VALID;
+      const id = Number(seam.alloc({ dev_id: device.id, pt_id: parent.id, flags, data_type: 1, fault_id: queue.id }, data));
+      expect(() => device.attach({ fd: iommufd.fd, id })).toThrow(/^EINVAL/);
+      const spaces = new IoasSeam(machine.kernel, iommufd.fd);
+      expect(spaces.destroy(id)).toBe('0');
+      for (const each of [seam, spaces]) each.close();
+    });
+
     it('entries that VT-d does not know are refused', () => {
       const entry = (addr: bigint, npages: bigint, flags = 0, reserved = 0): { bytes: Uint8Array } => {
         const bytes = new Uint8Array(24);
@@ -189,6 +223,21 @@ describe.each(['6.12', '7.3'] satisfies KernelVersion[])('Linux %s', (kernel) =>
   });
 });
 
+describe('an IOMMU that knows nothing else', () => {
+  it('has page tables that follow an address space, without flags and data', () => {
+    const { kernel } = new Machine({ kernel: '6.12', iommu: 'smmuv3', devices: [{ model: new Edu() }] });
+    using iommufd = Iommufd.open(kernel);
+    const device = Cdev.open(iommufd, findDevices(kernel, { vendor: 0x1234, device: 0x11e8 })[0]!);
+    const space = iommufd.createIoas();
+    const seam = new PageTableSeam(kernel, iommufd.fd);
+    const alloc = (fields: Fields, data?: Uint8Array): string => seam.alloc({ dev_id: device.id, pt_id: space.id, ...fields }, data);
+    expect([alloc({ flags: 1 }), alloc({ data_type: 1 }, new Uint8Array(24)), alloc({})]).toEqual(['EOPNOTSUPP', 'EOPNOTSUPP', '3']);
+    const spaces = new IoasSeam(kernel, iommufd.fd);
+    expect(spaces.destroy(3)).toBe('0');
+    for (const each of [seam, spaces]) each.close();
+  });
+});
+
 describe('an AMD machine', () => {
   it('has features of its own', () => {
     const features = ['nesting', 'dirtyTracking', 'pasids'] as const;
@@ -196,6 +245,12 @@ describe('an AMD machine', () => {
     using iommufd = Iommufd.open(machine.kernel);
     const device = Cdev.open(iommufd, findDevices(machine.kernel, { vendor: 0x1234, device: 0x11e8 })[0]!);
     expect(iommufd.hardwareInformation(device)).toMatchObject({ type: 4, hardware: { kind: 'amd' }, dirtyTracking: true });
+    const seam = new PageTableSeam(machine.kernel, iommufd.fd);
+    const asked = [IOMMU_HW_INFO_TYPE_AMD, IOMMU_HW_INFO_TYPE_INTEL_VTD].map((in_data_type) =>
+      seam.hardware({ dev_id: device.id, flags: IOMMU_HW_INFO_FLAG_INPUT_TYPE, in_data_type }),
+    );
+    expect(asked).toEqual([expect.stringMatching(/^type 4 /), 'EOPNOTSUPP']);
+    seam.close();
     const space = iommufd.createIoas();
     const parent = space.createPageTable(device, { nestParent: true, dirtyTracking: true });
     space.createPageTable(device, { pasids: true });

@@ -108,7 +108,7 @@ export class Access extends IommufdObject implements Bound {
     };
     let next = iova;
     for (const part of parts) {
-      const result = part.start === next ? this.#pinPart(part, write, iova + length - 1n) : -errno.ENOENT;
+      const result = part.start === next ? this.#pinPart(part, write) : -errno.ENOENT;
       if (typeof result === 'number') {
         release();
         return result;
@@ -123,10 +123,10 @@ export class Access extends IommufdObject implements Bound {
     return -errno.ENOENT;
   }
 
-  #pinPart({ area, slice, last }: AreaPart, write: boolean, end: bigint): Pin | number {
+  /** Where mappings end and begin again there is a page boundary: that is the alignment while a driver that pins is attached. */
+  #pinPart({ area, slice }: AreaPart, write: boolean): Pin | number {
     const { pages, offset, length } = slice;
-    const aligned = offset % pageSize === 0n && (last === end || (offset + length) % pageSize === 0n);
-    if (area.blocked || !aligned) return -errno.EINVAL;
+    if (offset % pageSize !== 0n) return -errno.EINVAL;
     if (!(write ? area.writable : area.readable)) return -errno.EPERM;
     return pages instanceof DmaBufPages ? -errno.EINVAL : pages.pin(offset, length, this.#context.platform);
   }
@@ -138,7 +138,6 @@ export class Access extends IommufdObject implements Bound {
     let done = 0;
     for (const { area, slice, start } of parts) {
       if (start !== iova + BigInt(done)) break;
-      if (area.blocked) return -errno.EINVAL;
       if (!(write ? area.writable : area.readable)) return -errno.EPERM;
       const length = Number(slice.length);
       const result = slice.pages.transfer(slice.offset, bytes.subarray(done, done + length), write, this.#context.platform);
@@ -151,7 +150,7 @@ export class Access extends IommufdObject implements Bound {
   #parts(iova: bigint, length: bigint): AreaPart[] | number {
     if (length === 0n) return -errno.EINVAL;
     if (iova + length - 1n > top) return -errno.EOVERFLOW;
-    return this.#ioas === undefined ? -errno.ENOENT : [...this.#ioas.parts({ start: iova, last: iova + length - 1n })];
+    return [...(this.#ioas?.parts({ start: iova, last: iova + length - 1n }) ?? [])];
   }
 
   /** iommufd_access_destroy. */

@@ -63,10 +63,6 @@ export class GroupAttachments implements PasidTranslation {
     this.#byPasid.delete(pasid);
   }
 
-  get empty(): boolean {
-    return this.#byPasid.size === 0;
-  }
-
   /** What is attached, the devices' own accesses included. */
   get attachedPasids(): readonly number[] {
     return [...this.#byPasid.keys()];
@@ -127,7 +123,7 @@ export class GroupAttachments implements PasidTranslation {
 
   /** iommu_report_device_fault, of whole groups: false when no page table that is attached has a queue for them. */
   request(requests: readonly PageRequest[], answered: (code: number) => void): boolean {
-    const attachment = this.#asked(requests[0]);
+    const attachment = this.#asked(requests[0]?.pasid ?? noPasid);
     const queue = attachment?.table.faultQueue;
     if (attachment?.by.requestsPages !== true || queue === undefined) return false;
     queue.deliver({ device: attachment.by.device, attachment: attachment.by, requests, answered });
@@ -135,10 +131,8 @@ export class GroupAttachments implements PasidTranslation {
   }
 
   /** find_fault_handler. */
-  #asked(request: PageRequest | undefined): Attachment | undefined {
-    if (request === undefined) return undefined;
-    const withPasid = (request.flags & IOMMU_PGFAULT_FLAGS_PASID_VALID) !== 0;
-    const own = this.#byPasid.get(withPasid ? request.pasid : noPasid);
+  #asked(pasid: number): Attachment | undefined {
+    const own = this.#byPasid.get(pasid);
     if (own !== undefined || !this.#pasidTablesOfGuests) return own;
     const other = this.#byPasid.get(noPasid);
     return other?.table instanceof NestedPageTable ? other : undefined;

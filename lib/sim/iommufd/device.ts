@@ -1,7 +1,7 @@
 /** Devices that a file of /dev/iommu owns, and what they are attached to. The order of checks is that of the kernel's device.c. */
 import { errno } from '../../abi/errno.js';
 import type { IommuGroup } from '../iommu-group.js';
-import { GroupAttachments, noPasid, type AttachedDevice, type AttachHandle, type Attachment } from './attachments.js';
+import { GroupAttachments, noPasid, type AttachedDevice, type AttachHandle } from './attachments.js';
 import type { DeviceIommu } from './hardware.js';
 import { Ioas } from './ioas.js';
 import { IommufdObject } from './objects.js';
@@ -65,11 +65,6 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
     return { device: this.id, knowsPasids, requestsPages };
   }
 
-  #attachment(pasid: number): Attachment | undefined {
-    const attachment = this.attachments.get(pasid);
-    return attachment?.devices.has(this) === true ? attachment : undefined;
-  }
-
   /** iommufd_device_attach, of something that is not attached: the id of the page table, or -errno. */
   attach(id: number, pasid = noPasid): Attached {
     return this.#change(
@@ -78,7 +73,7 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
       (table, ioas) => {
         // The kernel fills the table after the device has come.
         const result = this.#join(table, pasid) || ioas.addTable(table);
-        if (result !== 0 && this.#attachment(pasid)?.table === table) this.detach(pasid);
+        if (result !== 0 && this.attachments.get(pasid)?.table === table) this.detach(pasid);
         return result;
       },
     );
@@ -144,7 +139,7 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
 
   /** iommufd_device_do_replace: all devices of the group go over. */
   #replace(table: HardwarePageTable, pasid: number): number {
-    const attachment = this.#attachment(pasid);
+    const attachment = this.attachments.get(pasid);
     if (attachment === undefined) return -errno.EINVAL;
     const { table: old, devices, by } = attachment;
     if (table === old) return 0;
@@ -203,7 +198,6 @@ export class BoundDevice extends IommufdObject implements AttachedDevice, Bound 
       this.attachments.delete(pasid);
       this.iommu.detach?.(pasid);
       table.faultQueue?.drain(by);
-      if (this.attachments.empty) this.#group.domain = undefined;
     }
     if (pasid === noPasid) table.paging.ioas.unreserve(this);
     table.users -= 1;

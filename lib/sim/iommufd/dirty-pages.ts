@@ -12,9 +12,8 @@ export class DirtyPages {
     this.#pageSize = pageSize;
   }
 
-  /** A device wrote. */
+  /** A device wrote, while that was noted. */
   mark(iova: bigint, size: number): void {
-    if (!this.tracking) return;
     const end = iova + BigInt(size);
     for (let start = iova & -this.#pageSize; start < end; start += this.#pageSize)
       if (this.#pages.at(start) === undefined) this.#pages.insert({ start, last: start + this.#pageSize - 1n });

@@ -38,7 +38,8 @@ export const getBitmap = operation(
     if (length === 0n) return -errno.EINVAL;
     if (last > top) return -errno.EOVERFLOW;
     const misplaced = (granule: bigint): boolean => ((iova | (last + 1n)) & (granule - 1n)) !== 0n;
-    if (misplaced(table.ioas.alignment) || page_size === 0n || misplaced(page_size)) return -errno.EINVAL;
+    // Nothing lies at multiples of no bytes.
+    if (misplaced(table.ioas.alignment) || misplaced(page_size)) return -errno.EINVAL;
     const { dirtyPages } = table.domain;
     if (dirtyPages === undefined) return -errno.EOPNOTSUPP;
     // What stands in the way of reading the bits is not told: there are none then.

@@ -19,7 +19,7 @@ class HardwareQueue extends IommufdObject implements HardwareQueueHost {
   readonly #access: Access;
   /** The pages it lies in. */
   #pinned: Pinned | undefined;
-  #needs: HardwareQueue | undefined;
+  #needs: HardwareQueueHost | undefined;
   #hardware: HardwareQueueHardware | undefined;
 
   constructor(context: Context, viommu: VirtualIommu, index: number) {
@@ -32,7 +32,6 @@ class HardwareQueue extends IommufdObject implements HardwareQueueHost {
   }
 
   dependOn(other: HardwareQueueHost): void {
-    if (!(other instanceof HardwareQueue)) throw new TypeError('Not a queue of this kernel');
     other.users += 1;
     this.#needs = other;
   }

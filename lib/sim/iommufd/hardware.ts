@@ -69,6 +69,8 @@ export interface VirtualIommuHost {
 export interface HardwareQueueHost {
   /** Which of the queues. */
   readonly index: number;
+  /** How many others need it. */
+  users: number;
   /** iommufd_hw_queue_depend: the other cannot be destroyed before this one. */
   dependOn(other: HardwareQueueHost): void;
 }
@@ -87,8 +89,6 @@ export interface VirtualIommuHardware {
   allocateNested?(flags: number, data: UserData): NestedDomain | number;
   /** cache_invalidate, for all devices on it. */
   invalidate?(entries: UserDataArray): Invalidated;
-  /** vdevice_init: 0 or -errno. */
-  admit?(device: DeviceIommu): number;
   /** get_hw_queue_size: what makes queues of a type, if anything does. */
   hardwareQueues?(type: number): MakeHardwareQueue | undefined;
 }

@@ -59,8 +59,7 @@ export const ranges = operation(IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges, 
   }
   asked.num_iovas = found.length;
   asked.out_iova_alignment = ioas.alignment;
-  const result = caller.respond();
-  return result === 0 && found.length > room ? -errno.EMSGSIZE : result;
+  return caller.respond() || (found.length > room ? -errno.EMSGSIZE : 0);
 });
 
 export const allow = operation(IOMMU_IOAS_ALLOW_IOVAS, iommu_ioas_allow_iovas, ({ objects }, asked, caller) => {

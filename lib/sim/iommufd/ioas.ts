@@ -37,13 +37,11 @@ interface IovaArea extends Interval, Access {
   pin: PinnedPages | undefined;
   /** How often drivers have pinned some of it. */
   accesses: number;
-  /** It is being unmapped, and nobody pins any of it again. */
-  blocked: boolean;
 }
 
 /** What of a range is in one mapping. */
 export interface AreaPart extends Interval {
-  readonly area: Pick<IovaArea, 'accesses' | 'locks' | 'blocked' | keyof Access>;
+  readonly area: Pick<IovaArea, 'accesses' | 'locks' | keyof Access>;
   readonly slice: Slice;
 }
 
@@ -272,7 +270,7 @@ export class Ioas extends IommufdObject {
   /** iopt_map_pages: the slices one behind the other, at `fixed` or where the kernel chooses. The IOVA, or -errno. */
   map(slices: readonly Slice[], length: bigint, fixed: bigint | undefined, access: Access): bigint | number {
     const [first] = slices;
-    if ((length & (this.#alignment - 1n)) !== 0n || length === 0n || first === undefined) return -errno.EINVAL;
+    if ((length & (this.#alignment - 1n)) !== 0n || first === undefined) return -errno.EINVAL;
     const iova = fixed ?? this.#choose(first.pages.address + first.offset, length);
     if (typeof iova === 'number') return iova;
     const refused = fixed === undefined ? 0 : this.#check(fixed, length);
@@ -284,7 +282,7 @@ export class Ioas extends IommufdObject {
     let start = iova;
     const areas: IovaArea[] = [];
     for (const { pages, offset, length: part } of slices) {
-      areas.push({ start, last: start + part - 1n, pages, offset, ...access, locks: 0, pin: undefined, accesses: 0, blocked: false });
+      areas.push({ start, last: start + part - 1n, pages, offset, ...access, locks: 0, pin: undefined, accesses: 0 });
       start += part;
     }
     const unfilled = this.#tables.size > 0 ? this.#pinAll(areas) || this.#refused(areas, this.#tables) : 0;
@@ -372,7 +370,7 @@ export class Ioas extends IommufdObject {
     for (const area of this.#areas.within(start, last)) {
       if (area.locks > 0) return { bytes, result: -errno.EBUSY };
       if (area.start < start || area.last > last) return { bytes, result: -errno.ENOENT };
-      if (!this.#evict(area)) return { bytes, result: -errno.EDEADLK };
+      this.#evict(area);
       this.#areas.remove(area);
       this.#used.remove(area);
       this.#unpin(area);
@@ -383,12 +381,9 @@ export class Ioas extends IommufdObject {
     return { bytes, result: 0 };
   }
 
-  /** Has drivers let go of a mapping. False where one does not: none of the kernel's own is so. */
-  #evict(area: IovaArea): boolean {
-    if (area.accesses === 0) return true;
-    area.blocked = true;
-    for (const access of [...this.#accesses]) access.notify(area);
-    return area.accesses === 0;
+  /** Has drivers let go of a mapping. A driver that did not would be EDEADLK, and there is none. */
+  #evict(area: IovaArea): void {
+    if (area.accesses > 0) for (const access of [...this.#accesses]) access.notify(area);
   }
 
   /** iopt_area_split, of the mapping `last` is in: one that ends there, and the rest. 0 or -errno. */

@@ -89,8 +89,8 @@ class IntelIommu extends BasicIommu {
     return { ...this.domain(flags), writableOnly: (flags & IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 };
   }
 
-  allocateNested(parent: Stage2, flags: number, data: UserData): NestedDomain | number {
-    if (!this.has('nesting') || (flags & ~(this.#newer ? IOMMU_HWPT_ALLOC_PASID : 0)) !== 0) return -errno.EOPNOTSUPP;
+  /** There is a parent only where there is nesting. */
+  allocateNested(parent: Stage2, _flags: number, data: UserData): NestedDomain | number {
     return data.type === IOMMU_HWPT_DATA_VTD_S1 ? VtdNestedDomain.create(this.driver, parent, data) : -errno.EOPNOTSUPP;
   }
 

@@ -65,7 +65,6 @@ function makePaging({ objects, platform }: Context, device: BoundDevice, ioas: I
   const newer = platform.kernel.iommufd.pageTablesForPasids ? IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID : 0;
   const has = (flag: number): boolean => (flags & flag) !== 0;
   if (has(~(IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_DIRTY_TRACKING | newer))) return -errno.EOPNOTSUPP;
-  if (has(IOMMU_HWPT_ALLOC_DIRTY_TRACKING) && !device.iommu.tracksDirtyPages) return -errno.EOPNOTSUPP;
   if (has(IOMMU_HWPT_FAULT_ID_VALID) && has(IOMMU_HWPT_ALLOC_NEST_PARENT)) return -errno.EOPNOTSUPP;
   const domain = device.iommu.allocatePaging(flags & ~IOMMU_HWPT_FAULT_ID_VALID, data.length === 0 ? undefined : data);
   if (typeof domain === 'number') return domain;
@@ -97,7 +96,7 @@ function makeNested(
   return table;
 }
 
-/** iommufd_viommu_alloc_hwpt_nested. */
+/** iommufd_viommu_alloc_hwpt_nested. Flags that there are not are refused with the same errno by the driver. */
 function makeVirtual(
   { objects }: Context,
   { iommu }: BoundDevice,
@@ -105,7 +104,7 @@ function makeVirtual(
   { flags, data }: Wanted,
 ): NestedPageTable | number {
   if (viommu.driver !== iommu.driver) return -errno.EINVAL;
-  if ((flags & ~(IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID)) !== 0 || data.length === 0) return -errno.EOPNOTSUPP;
+  if (data.length === 0) return -errno.EOPNOTSUPP;
   const table = viommu.nest(flags & ~IOMMU_HWPT_FAULT_ID_VALID, data, (flags & IOMMU_HWPT_ALLOC_PASID) !== 0);
   if (typeof table !== 'number') objects.add(table);
   return table;

@@ -61,8 +61,7 @@ export class Runs {
   }
 
   remove({ start, last }: Interval): void {
-    const run = this.#runs.at(start);
-    if (run === undefined) return;
+    const run = this.#runs.at(start) ?? { start, last };
     this.#runs.remove(run);
     if (run.start < start) this.#runs.insert({ start: run.start, last: start - 1n });
     if (run.last > last) this.#runs.insert({ start: last + 1n, last: run.last });

@@ -130,8 +130,6 @@ export const allocateVirtualDevice = operation(IOMMU_VDEVICE_ALLOC, iommu_vdevic
   if (viommu === undefined || device === undefined) return -errno.ENOENT;
   if (device.iommu.driver !== viommu.driver) return -errno.EINVAL;
   if (device.virtual !== undefined || viommu.devices.has(asked.virt_id)) return -errno.EEXIST;
-  const refused = viommu.hardware.admit?.(device.iommu) ?? 0;
-  if (refused !== 0) return refused;
   const virtual = new VirtualDevice(viommu, device, asked.virt_id);
   asked.out_vdevice_id = objects.add(virtual);
   const result = caller.respond();

@@ -5,7 +5,6 @@ import {
   IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
   IOMMU_VTD_INV_FLAGS_LEAF,
   IOMMU_VTD_S1_EAFE,
-  IOMMU_VTD_S1_SRE,
   iommu_hwpt_vtd_s1,
   iommu_hwpt_vtd_s1_invalidate,
 } from '../../abi/iommufd/hwpt.js';
@@ -41,7 +40,8 @@ export class VtdNestedDomain implements NestedDomain {
     this.#table = depth && {
       root,
       levels: depth,
-      supervisorRequests: (flags & BigInt(IOMMU_VTD_S1_SRE)) !== 0n,
+      // Which nobody makes without a PASID.
+      supervisorRequests: false,
       extendedAccess: (flags & BigInt(IOMMU_VTD_S1_EAFE)) !== 0n,
     };
   }

@@ -1,0 +1,97 @@
+/** Devices of one group, and of more than one IOMMU, in one file of /dev/iommu. */
+import { describe, expect, it } from 'vitest';
+import {
+  IOMMU_OPTION_HUGE_PAGES,
+  IOMMU_OPTION_OP_SET,
+  IOMMU_VFIO_IOAS,
+  IOMMU_VFIO_IOAS_SET,
+  iommu_vfio_ioas,
+} from '../../lib/abi/iommufd/object.js';
+import { Cdev, findDevice, Iommufd } from '../../lib/index.js';
+import { Edu, Machine } from '../../lib/sim/index.js';
+import { IoasSeam } from '../support/ioas-seam.js';
+import * as mock from '../support/mock/abi.js';
+import { mockKernel } from '../support/mock/kernel.js';
+import { MockSeam } from '../support/mock/seam.js';
+import { Type1Seam } from '../support/type1-seam.js';
+import { ViommuSeam } from '../support/viommu-seam.js';
+
+describe('devices of one group', () => {
+  const addresses = ['0000:01:01.0', '0000:01:02.0'] as const;
+  const other = '0000:01:03.0';
+  const machine = (): Machine =>
+    new Machine({
+      devices: [...addresses, other].map((address) => ({ model: new Edu(), address, group: address === other ? 6 : 5 })),
+    });
+
+  it('share a page table: the second is attached to no other', () => {
+    const { kernel } = machine();
+    using iommufd = Iommufd.open(kernel);
+    const [first, second] = addresses.map((address) => Cdev.open(iommufd, findDevice(kernel, address))) as [Cdev, Cdev];
+    const [space, elsewhere] = [iommufd.createIoas(), iommufd.createIoas()];
+    const [one, two] = [space.createPageTable(first), elsewhere.createPageTable(first)];
+    first.attach(one);
+    expect(() => second.attach(two)).toThrow(/^EINVAL/);
+    expect(() => second.attach(elsewhere)).toThrow(/^EINVAL/);
+    expect(second.attach(one)).toBe(one.id);
+    // All of the group go over.
+    expect(second.attach(two)).toBe(two.id);
+    first.detach();
+    second.detach();
+  });
+
+  it('belong together in a reset of their bus, and one of another group does not', () => {
+    const { kernel } = machine();
+    using iommufd = Iommufd.open(kernel);
+    const first = Cdev.open(iommufd, findDevice(kernel, addresses[0]));
+    expect(first.hotResetInfo().devices.map(({ address, owned }) => [address, owned])).toEqual([
+      ...addresses.map((address) => [address, true]),
+      [other, false],
+    ]);
+    iommufd.createIoas();
+    expect(first.hotResetInfo().allOwned).toBe(false);
+  });
+});
+
+it('memory of a device is not cut in two', () => {
+  const { kernel } = new Machine({ devices: [{ model: new Edu() }] });
+  using iommufd = Iommufd.open(kernel);
+  const device = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+  const space = iommufd.createIoas();
+  const calls = new IoasSeam(kernel, iommufd.fd);
+  const chosen = iommu_vfio_ioas.create();
+  Object.assign(chosen, { size: iommu_vfio_ioas.size, op: IOMMU_VFIO_IOAS_SET, ioas_id: space.id });
+  expect(kernel.ioctl(iommufd.fd, IOMMU_VFIO_IOAS.number, chosen.bytes)).toBe(0);
+  expect(calls.option(IOMMU_OPTION_HUGE_PAGES, IOMMU_OPTION_OP_SET, space.id, 0n)).toBe('0');
+  using bar = device.exportBar(0, [{ offset: 0n, size: 0x4000n }]);
+  const iova = space.mapFile({ fd: bar.fd, size: 0x4000n, iova: 0x10_0000n });
+  const type1 = new Type1Seam(kernel, iommufd.fd, 0n);
+  expect([type1.unmap(iova, 0x1000n), type1.unmap(iova, 0x4000n)]).toEqual(['EOPNOTSUPP', '0x4000 bytes']);
+  calls.close();
+});
+
+describe('devices of two IOMMUs', () => {
+  it('have no page tables, virtual IOMMUs and names on them in common', () => {
+    const { kernel } = new Machine({ iommuFeatures: ['nesting'], devices: [{ model: new Edu() }] }, mockKernel);
+    using iommufd = Iommufd.open(kernel);
+    const { id: device } = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+    const [spaces, viommus, mocks] = [
+      new IoasSeam(kernel, iommufd.fd),
+      new ViommuSeam(kernel, iommufd.fd),
+      new MockSeam(kernel, iommufd.fd),
+    ];
+    const { device: mocked } = mocks.device(spaces.alloc());
+    const [space, mockSpace] = [spaces.alloc(), spaces.alloc()];
+    const [parent, mockParent] = [Number(viommus.table(device, space)), Number(viommus.table(mocked, mockSpace))];
+    const data = { data_type: 1, data_len: 24, data_uptr: viommus.address };
+    expect(Number(viommus.table(device, parent, { flags: 0, ...data }))).toBeGreaterThan(0);
+    expect(viommus.table(device, mockParent, { flags: 0, ...data })).toBe('EINVAL');
+    expect(viommus.nested(mocked, parent)).toBe('EINVAL');
+    const viommu = Number(viommus.alloc(mocked, mockParent));
+    expect(viommus.table(device, viommu, { flags: 0, data_type: mock.IOMMU_HWPT_DATA_SELFTEST, data_len: 4 })).toBe('EINVAL');
+    expect(viommus.device(viommu, device, 1n)).toBe('EINVAL');
+    expect(Number(viommus.device(viommu, mocked, 1n))).toBeGreaterThan(0);
+    viommus.close();
+    spaces.close();
+  });
+});
