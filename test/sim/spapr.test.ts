@@ -24,6 +24,7 @@ import {
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
 } from '../../lib/abi/vfio/type1.js';
+import { createMediatedDevice } from '../../lib/index.js';
 import type { Kernel, Mapping } from '../../lib/kernel/kernel.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
 import { answer, Seam } from '../support/seam.js';
@@ -367,6 +368,49 @@ describe('windows', () => {
     // Nothing maps it now: the last claim takes the region along.
     expect([unregister(container), map(container)]).toEqual(['0', 'EINVAL']);
   });
+});
+
+it('a container takes no type that is none of an IOMMU, though it knows the extension', () => {
+  const container = seam.container();
+  const group = seam.group(place);
+  expect([seam.setContainer(group, container), seam.setIommu(container, VFIO_EEH)].map(answer)).toEqual(['0', 'EINVAL']);
+});
+
+it('MAP_DMA and CREATE look at argsz, and CREATE at a page size that no number has', () => {
+  const container = version1();
+  expect(number(container, VFIO_IOMMU_ENABLE)).toBe('0');
+  expect([map(container, { argsz: 31 }), map(container)]).toEqual(['EINVAL', '0']);
+  seam.closeAll();
+  const second = version2();
+  expect([create(second, { argsz: 23 }), create(second, { page_shift: 0xffff_ffff }), create(second, { levels: 6 })]).toEqual([
+    ...['EINVAL', 'EINVAL', 'EINVAL'],
+  ]);
+  expect(create(second, { window_size: 0n })).toBe('EINVAL');
+});
+
+it('what lies between two windows is in neither', () => {
+  const container = version2();
+  expect([register(container), create(container)]).toEqual(['0', `0x${window64.toString(16)}`]);
+  expect([map(container, { iova: 1n << 40n, size: large }), map(container, { iova: window64, size: large })]).toEqual(['ENXIO', '0']);
+});
+
+it('EEH_PE_OP of an error whose struct runs past the end of its memory is EFAULT', () => {
+  const container = version2();
+  const start = memory.memory!.byteLength - 16;
+  new Uint32Array(memory.memory!, start).set([40, 0, 9]);
+  expect(number(container, VFIO_EEH_PE_OP, Number(address) + start)).toBe('EFAULT');
+});
+
+it('takes no group of mediated devices', () => {
+  const { kernel } = new Machine({ iommu: 'spapr', mediated: ['mtty'], devices: [] });
+  const mediated = new Seam(kernel);
+  using device = createMediatedDevice(kernel, { parent: 'mtty', type: 'mtty-1' });
+  const container = mediated.container();
+  const group = mediated.open(`/dev/vfio/${device.group}`);
+  expect([mediated.setContainer(group, container), mediated.setIommu(container, VFIO_SPAPR_TCE_v2_IOMMU)].map(answer)).toEqual([
+    ...['0', 'EINVAL'],
+  ]);
+  mediated.closeAll();
 });
 
 describe('EEH_PE_OP', () => {

@@ -29,7 +29,7 @@ import {
 } from '../../abi/vfio/type1.js';
 import type { Argument } from '../argument.js';
 import type { DmaMapping } from '../dma.js';
-import { endpointOperation } from './eeh.js';
+import { endpointOperation, type Endpoint } from './eeh.js';
 import type { IommuDriver, IommuDriverKind } from '../iommu-driver.js';
 import type { IommuGroup } from '../iommu-group.js';
 import type { Platform } from '../platform.js';
@@ -64,8 +64,7 @@ class Spapr implements IommuDriver {
   readonly #version2: boolean;
   readonly #platform: Platform;
   readonly #registered: RegisteredMemory;
-  /** The last that joined comes first. */
-  readonly #groups: IommuGroup[] = [];
+  readonly #groups = new Map<IommuGroup, Endpoint>();
   /** What this container registered. */
   readonly #regions = new Set<RegisteredRegion>();
   /** By number; the first free number decides where a new one lies. */
@@ -83,16 +82,19 @@ class Spapr implements IommuDriver {
   }
 
   attach(group: IommuGroup): number {
+    const { endpoint } = group;
+    // Mediated devices have none.
+    if (endpoint === undefined) return -errno.EINVAL;
     // Version 1 uses the group's own tables, and cannot share them.
-    if (!this.#version2 && this.#groups.length > 0) return -errno.EBUSY;
-    if (this.#groups.length === 0 && this.#windows[0] === undefined) this.#defaultWindowPending = true;
-    this.#groups.unshift(group);
+    if (!this.#version2 && this.#groups.size > 0) return -errno.EBUSY;
+    if (this.#groups.size === 0 && this.#windows[0] === undefined) this.#defaultWindowPending = true;
+    this.#groups.set(group, endpoint);
     return 0;
   }
 
   /** As in the kernel, what is mapped goes even where other groups stay. */
   detach(group: IommuGroup): void {
-    this.#groups.splice(this.#groups.indexOf(group), 1);
+    this.#groups.delete(group);
     for (const window of this.#windows) window?.clearAll();
   }
 
@@ -336,10 +338,10 @@ class Spapr implements IommuDriver {
     return this.#createDefaultWindow() || (this.#find(iova) ?? -errno.ENXIO);
   }
 
-  /** Group by group, up to the first whose answer is not 0: an error, or a state that is not normal. */
+  /** Group by group, the last that joined first, up to one whose answer is not 0: an error, or a state that is not normal. */
   #endpointOperation(argument: Argument): number {
-    for (const group of this.#groups) {
-      const result = endpointOperation(group.endpoint, argument);
+    for (const endpoint of [...this.#groups.values()].reverse()) {
+      const result = endpointOperation(endpoint, argument);
       if (result !== 0) return result;
     }
     return 0;

@@ -31,11 +31,12 @@ export class Window {
 
   /** pnv_pci_ioda2_get_table_size and pnv_pci_ioda2_table_alloc_pages: a window, or -errno. */
   static create(start: bigint, shift: number, size: bigint, levels: number): Window | number {
-    if (levels === 0 || levels > mostLevels || size === 0n || (size & (size - 1n)) !== 0n) return -errno.EINVAL;
+    if (levels === 0 || (size & (size - 1n)) !== 0n) return -errno.EINVAL;
     const bits = size.toString(2).length - 1 - shift;
     // Linux computes a table of nonsense for a window smaller than its page.
     if (bits < 0) return -errno.EINVAL;
     const levelBits = Math.max(Math.ceil(bits / levels), pageShift - entryShift);
+    // More levels than there can be have more bits than that, of whatever size they are.
     if (levelBits * levels + shift >= mostBits) return -errno.EINVAL;
     return new Window(start, shift, 1n << BigInt(Math.max(bits, pageShift - entryShift)));
   }
