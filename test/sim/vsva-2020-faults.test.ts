@@ -114,6 +114,23 @@ describe('page requests', () => {
     expect(respond({ pasid, group, code: 'success' })).toBe(ENOENT);
   });
 
+  it('a response has no flag but one', () => {
+    const pasid = guest.bound();
+    transfer(pasid, address);
+    const bytes = vsva.encodePageResponse({ pasid, group: request().group, code: 'success' });
+    vsva.iommu_page_response.view(bytes.buffer as ArrayBuffer, bytes.byteOffset).flags = 3;
+    expect(guest.machine.faultChannel(guest.address).write(bytes)).toBe(EINVAL);
+    expect(moved).toEqual([]);
+  });
+
+  it('the machine records what became of them in words of its own', () => {
+    const pasid = guest.bound();
+    expect(guest.read(99, address)).toBeUndefined();
+    guest.setWord(root + ((address >> 39n) & 0x1ffn) * 8n, 0x1_0000_0000n | all);
+    expect(guest.read(pasid, address)).toBeUndefined();
+    expect(guest.machine.faults.map(({ reason }) => reason)).toEqual(['PASID not bound', 'page table not reachable']);
+  });
+
   it('a page that is there asks for nothing', () => {
     const pasid = guest.bound();
     guest.mapPage(address, data);

@@ -4,6 +4,7 @@ import * as abi from '../../lib/abi/index.js';
 import { errno } from '../../lib/abi/errno.js';
 import type { Request } from '../../lib/abi/ioctl.js';
 import { Container } from '../../lib/index.js';
+import type { Mapping } from '../../lib/kernel/kernel.js';
 import { Machine } from '../../lib/sim/index.js';
 import * as vsva from '../../lib/vfio/vsva-2020.js';
 import { Guest, guestSize, guestStart, Probe, pasidRequest, root, type BindData, type Invalidate } from '../support/guest.js';
@@ -57,6 +58,9 @@ describe('the profile', () => {
     expect(open('6.12-vsva', abi.VFIO_TYPE1v2_IOMMU)).toEqual([EOPNOTSUPP, EOPNOTSUPP, EOPNOTSUPP]);
     expect(open('6.12', abi.VFIO_TYPE1v2_IOMMU)).toEqual([ENOTTY, ENOTTY, ENOTTY]);
     expect(guest.ioctl({ number: 0x3b7d } as Request, new Uint8Array(80))).toBe(ENOTTY);
+    const plain = new Guest(abi.VFIO_TYPE1v2_IOMMU);
+    expect(plain.ioctl({ number: 0x3b7d } as Request, new Uint8Array(80))).toBe(ENOTTY);
+    plain.close();
   });
 
   it('an IOMMU whose format nobody declared does not nest', () => {
@@ -125,6 +129,25 @@ describe('VFIO_IOMMU_PASID_REQUEST', () => {
   });
 });
 
+it.each<[string, Request, words: readonly number[]]>([
+  ['PASID_REQUEST', vsva.VFIO_IOMMU_PASID_REQUEST, [20, 1]],
+  ['BIND', vsva.VFIO_IOMMU_BIND, [80, 1]],
+  ['CACHE_INVALIDATE', vsva.VFIO_IOMMU_CACHE_INVALIDATE, [56, 0]],
+])('%s whose struct runs past the end of its memory is EFAULT', (_name, request, words) => {
+  const { kernel } = guest.machine;
+  const page = kernel.mmap(-1, 4096, 3, 0x22, 0) as Mapping;
+  const start = 4096 - 4 * words.length;
+  new Uint32Array(page.memory!, start).set(words);
+  expect(guest.ioctl(request, Number(kernel.addressOf(page.memory!)) + start)).toBe(EFAULT);
+  page.unmap();
+});
+
+it('a request with a flag that is none does nothing', () => {
+  const pasid = guest.allocate(1, 9);
+  expect(guest.ioctl(vsva.VFIO_IOMMU_PASID_REQUEST, pasidRequest(4, { free: pasid }))).toBe(EINVAL);
+  expect([guest.bind(pasid), guest.bind(pasid, undefined, { flags: 4 }), guest.bind(pasid)]).toEqual([0, EINVAL, EBUSY]);
+});
+
 describe('VFIO_IOMMU_BIND', () => {
   it('binds a PASID once, and unbinds it once', () => {
     const pasid = guest.allocate(1, 9);
@@ -153,6 +176,10 @@ describe('VFIO_IOMMU_BIND', () => {
     ['a PASID of 33 bits', (data) => (data.hpasid += 1n << 32n)],
   ])('refuses %s', (_name, change) => {
     expect(guest.bind(guest.allocate(1, 9), change)).toBe(EINVAL);
+  });
+
+  it('looks at no guest PASID that it is not told of', () => {
+    expect(guest.bind(guest.allocate(1, 9), (data) => (data.gpasid = 1n << 20n))).toBe(0);
   });
 
   it('takes five levels, every VT-d flag and a guest PASID', () => {
@@ -195,7 +222,7 @@ describe('VFIO_IOMMU_CACHE_INVALIDATE', () => {
       [0, ({ cache_info }) => (cache_info.version = 2)],
       [0, ({ cache_info }) => (cache_info.padding[1] = 1)],
       [1, () => {}],
-      [1, ({ cache_info }) => Object.assign(cache_info.pasid_info, { flags: 2, archid: 1 })],
+      [1, ({ cache_info }) => Object.assign(cache_info.pasid_info, { flags: 2, archid: 1, pasid: BigInt(pasid) })],
       [1, ({ cache_info }) => Object.assign(cache_info.pasid_info, { flags: 5, pasid: BigInt(pasid) })],
       [1, ({ cache_info }) => Object.assign(cache_info.pasid_info, { flags: 1, pasid: unbound })],
       [1, ({ cache_info }) => Object.assign(cache_info.pasid_info, { flags: 1, pasid: BigInt(pasid) + (1n << 32n) })],

@@ -52,8 +52,7 @@ type InvalidateInfo = ReturnType<typeof iommu_cache_invalidate_info.create>;
 
 /** A type1 container's answer; `guest` is undefined where its type is not the nesting one. */
 export function guestIoctl(machine: Vsva2020, guest: GuestTranslation | undefined, request: number, argument: Argument): number {
-  if (!proposedRequests.some(({ number }) => number === request)) return -errno.ENOTTY;
-  if (guest === undefined) return -errno.EOPNOTSUPP;
+  if (guest === undefined) return proposedRequests.some(({ number }) => number === request) ? -errno.EOPNOTSUPP : -errno.ENOTTY;
   switch (request) {
     case VFIO_IOMMU_PASID_REQUEST.number:
       return pasidRequest(machine, guest, argument);
@@ -179,5 +178,5 @@ function invalidateRange(guest: GuestTranslation, { cache, addr_info }: Invalida
 }
 
 function boundPasid(guest: GuestTranslation, pasid: bigint): number | undefined {
-  return pasid <= BigInt(lastPasid) && guest.isBound(Number(pasid)) ? Number(pasid) : undefined;
+  return guest.isBound(Number(pasid)) ? Number(pasid) : undefined;
 }
