@@ -2,9 +2,10 @@
 import { iommufd } from './survivors/iommufd.js';
 import { machine } from './survivors/machine.js';
 import { mdev } from './survivors/mdev.js';
+import { models } from './survivors/models.js';
 import { spapr } from './survivors/spapr.js';
 import type { Survivor } from './survivors/survivor.js';
 import { type1 } from './survivors/type1.js';
 import { vfioPci } from './survivors/vfio-pci.js';
 
-export const survivors: readonly Survivor[] = [...iommufd, ...machine, ...mdev, ...spapr, ...type1, ...vfioPci];
+export const survivors: readonly Survivor[] = [...iommufd, ...machine, ...mdev, ...models, ...spapr, ...type1, ...vfioPci];

@@ -100,16 +100,9 @@ export class Nvme extends PciFunction {
 
   protected override readBar(_bar: number, offset: number, width: Width): bigint {
     if (offset > doorbells - width) return 0n;
-    switch (width) {
-      case 1:
-        return BigInt(this.#registers.getUint8(offset));
-      case 2:
-        return BigInt(this.#registers.getUint16(offset, true));
-      case 4:
-        return BigInt(this.#registers.getUint32(offset, true));
-      case 8:
-        return this.#registers.getBigUint64(offset, true);
-    }
+    const bytes = new DataView(new ArrayBuffer(8));
+    for (let index = 0; index < width; index += 1) bytes.setUint8(index, this.#registers.getUint8(offset + index));
+    return bytes.getBigUint64(0, true);
   }
 
   protected override writeBar(_bar: number, offset: number, width: Width, value: bigint): void {

@@ -158,9 +158,10 @@ function namespaceStructure({ blocks, blockSize }: Namespace): Uint8Array {
     for (const at of [0, 8, 16]) view.setBigUint64(at, BigInt(blocks), true); // size, capacity, use
     view.setUint8(24, (1 << 2) | (1 << 4)); // errors of deallocated blocks, and hints on sizes
     view.setUint8(25, blockFormats.length - 1);
+    // The first of a size is the one without metadata.
     view.setUint8(
       26,
-      blockFormats.findIndex(({ size, metadata }) => size === blockSize && metadata === 0),
+      blockFormats.findIndex(({ size }) => size === blockSize),
     );
     view.setUint8(27, 3); // metadata may lie with the data or apart
     view.setUint8(28, 0x1f); // kinds of protection
