@@ -235,6 +235,14 @@ describe('caches', () => {
     expect(guest.word(slot) & dirty).toBe(dirty);
   });
 
+  it('a page that was dirty when it was read is written without a walk, however stale it is', () => {
+    const pasid = guest.bound();
+    const slot = guest.mapPage(address, data, all | dirty);
+    expect(guest.read(pasid, address)).toBe(0n);
+    guest.setWord(slot, 0n);
+    expect([guest.write(pasid, address, 1n), guest.word(data)]).toEqual([true, 1n]);
+  });
+
   it('unbinding forgets everything', () => {
     const pasid = guest.bound();
     guest.mapPage(address, data);

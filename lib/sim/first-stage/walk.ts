@@ -78,7 +78,7 @@ export function walk(memory: GuestMemory, table: PageTable, address: bigint, wan
       continue;
     }
     const size = 1n << shift;
-    const misplaced = level > 1 && (entry & addressBits & (size - 1n) & ~largeAttribute) !== 0n;
+    const misplaced = (entry & addressBits & (size - 1n) & ~largeAttribute) !== 0n;
     if (level > 3 || misplaced) return { reason: 'no page', recoverable: false };
     const start = address - (address % size);
     const output = entry & addressBits & ~(size - 1n);
@@ -115,7 +115,7 @@ function readEntry(memory: GuestMemory, at: bigint): bigint | undefined {
 
 function writeEntry(memory: GuestMemory, at: bigint, entry: bigint): boolean {
   const mapping = memory.at(at);
-  if (mapping === undefined || !mapping.writable) return false;
+  if (mapping?.writable !== true) return false;
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, entry, true);
   mapping.pin.write(Number(at - mapping.start), bytes);
