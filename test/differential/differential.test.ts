@@ -41,7 +41,9 @@ describe('a kernel that is wrong is found, and the sequence that shows it made a
       (result) => (result === -errno.EEXIST ? -errno.EBUSY : result),
     );
     const { found } = run(simulatedTwice('6.12', 'intel', wrong), { seed, calls: 20_000, most: 1 });
-    expect(found[0]?.operations.map((operation) => (operation.call === 'ioctl' ? operation.request : operation.call))).toEqual([
+    // A mediated device, if it was found on one, has to be made before.
+    const needed = found[0]?.operations.filter(({ call }) => call !== 'create');
+    expect(needed?.map((operation) => (operation.call === 'ioctl' ? operation.request : operation.call))).toEqual([
       'open',
       'open',
       'VFIO_GROUP_SET_CONTAINER',
