@@ -6,6 +6,7 @@ import {
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
 } from '../../lib/abi/iommufd/ioas.js';
+import { requests } from '../../lib/abi/requests.js';
 import { VFIO_DEVICE_FEATURE } from '../../lib/abi/vfio/feature.js';
 import { VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_ACTION_TYPE_MASK, VFIO_PCI_INTX_IRQ_INDEX } from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_STATE_RESUMING } from '../../lib/abi/vfio/migration.js';
@@ -33,6 +34,7 @@ export class Caution {
   allows(call: Call): boolean {
     if (call.call === 'close') return !this.#resuming.has(this.#world.file(call.file)?.place);
     if (call.call !== 'ioctl') return true;
+    if (!this.#isFor(call) && hasAddress(call)) return false;
     switch (call.request) {
       case VFIO_DEVICE_SET_IRQS.name:
         return this.#ends(call);
@@ -43,6 +45,18 @@ export class Caution {
       default:
         return !mappers.includes(call.request) || permits(call);
     }
+  }
+
+  /** Whether the file is of the sort that the request is for. */
+  #isFor({ file: ref, request }: Ioctl): boolean {
+    const kind = this.#world.file(ref)?.kind;
+    const wanted = sorts.get(request);
+    return (
+      kind === undefined ||
+      kind === wanted ||
+      (kind === 'iommufd' && wanted === 'container') ||
+      (kind === 'device' && wanted === 'migration')
+    );
   }
 
   /** What has to come first where an INTx may wait: the device is told to take it back. */
@@ -71,6 +85,11 @@ export class Caution {
     return true;
   }
 }
+
+const sorts = new Map<string, string>(requests.map(({ name, on }) => [name, on]));
+
+const hasAddress = ({ fields = {}, words = [] }: Ioctl): boolean =>
+  [...Object.values(fields), ...words.map(([, value]) => value)].some((value) => /^(memory|scratch)/.test(String(value)));
 
 /** A mapping for /dev/iommu that devices may read or write. */
 function permits({ fields }: Ioctl): boolean {

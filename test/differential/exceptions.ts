@@ -47,6 +47,10 @@ export const leftOut: readonly Pick<Exception, 'name' | 'reason'>[] = [
     reason: 'SET_IRQS without data has its driver read at address 0, which takes the kernel down',
   },
   {
+    name: 'addresses in a request of another sort of file',
+    reason: 'a request of the same number may be there, to which half an address is an fd or flags, and no two kernels share addresses',
+  },
+  {
     name: "memory that is not the run's own",
     reason: 'what lies behind it is the process: a length is within it, or longer than any process could have',
   },

@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_5, PCI_INTERRUPT_LINE, PCI_ROM_ADDRESS } from '../../lib/abi/pci.js';
+import { check } from '../../lib/kernel/error.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { openDevice } from '../../lib/open.js';
 import type { PciFunction } from '../../lib/sim/index.js';
@@ -47,10 +48,16 @@ interface Register {
   readonly value: number;
 }
 
+/** Without a value: what it holds when the run begins. */
+type Kept = Omit<Register, 'value'> & Partial<Register>;
+
+const asFound = (first: number, end = first + 4): Kept[] =>
+  Array.from({ length: (end - first) / 4 }, (_, index) => ({ at: first + 4 * index, width: 4 }));
+
 const zero = (width: 4 | 8, ...offsets: number[]): Register[] => offsets.map((at) => ({ at, width, value: 0 }));
 
 /** Registers of BAR 0 that a device keeps over a reset, as they are in one that nobody used. */
-const kept: Readonly<Partial<Record<Hardware, readonly Register[]>>> = {
+const kept: Readonly<Partial<Record<Hardware, readonly Kept[]>>> = {
   edu: [
     ...zero(4, 0x20),
     ...zero(8, 0x80, 0x88, 0x90),
@@ -59,6 +66,11 @@ const kept: Readonly<Partial<Record<Hardware, readonly Register[]>>> = {
   ],
   // Where its admin queues are: firmware looks for a disk to boot from.
   nvme: zero(4, 0x24, 0x28, 0x2c, 0x30, 0x34),
+  // All that sequences write: its power cycle loses nothing.
+  e1000e: [
+    ...[asFound(0x5200, 0x5220), asFound(0x5408, 0x5420), asFound(0x5600, 0x5620), asFound(0x2800, 0x280c)].flat(),
+    ...[0x28, 0xe0, 0xe4, 0xe00, 0x2168].flatMap((at) => asFound(at)),
+  ],
 };
 
 export class HardwareState {
@@ -71,9 +83,17 @@ export class HardwareState {
   constructor(kernel: Kernel, place: PciPlace) {
     this.place = place;
     this.#kernel = kernel;
-    this.#registers = kept[place.hardware] ?? [];
+    this.#registers = this.#find(kept[place.hardware] ?? []);
     this.openAndPutBack();
     this.#config = configOf(place.address);
+  }
+
+  /** With the values of those that have none yet; none of a device that does not open, and so is not changed. */
+  #find(registers: readonly Kept[]): readonly Register[] {
+    const opened = registers.length === 0 ? undefined : tryOpen(this.#kernel, this.place.address);
+    if (opened === undefined) return [];
+    using device = opened;
+    return registers.map((register) => ({ ...register, value: register.value ?? get(this.#kernel, device.device.fd, register) }));
   }
 
   /** By one of these files, if one reaches the registers: whether one did. */
@@ -108,6 +128,12 @@ export class HardwareState {
     const now = configOf(this.place.address);
     return [...this.#config.keys()].filter((at) => now[at] !== this.#config[at]);
   }
+}
+
+function get(kernel: Kernel, fd: number, { at, width }: Kept): number {
+  const bytes = new Uint8Array(width);
+  check(kernel.pread(fd, bytes, at), { syscall: 'pread' });
+  return new DataView(bytes.buffer).getUint32(0, true);
 }
 
 function put(kernel: Kernel, fd: number, { at, width, value }: Register): boolean {
