@@ -18,7 +18,7 @@ import {
 import type { Eventfd } from '../eventfd.js';
 import { holdEventfd, type IrqSet } from '../irq-set.js';
 import type { FdTable } from '../open-file.js';
-import type { PciFunction } from '../pci/function.js';
+import { D0, type PciFunction } from '../pci/function.js';
 
 export class Irqs {
   readonly #hardware: PciFunction;
@@ -166,8 +166,10 @@ export class Irqs {
     if (!enabled && this.#enabled !== undefined) return -errno.EINVAL;
     if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) !== 0) {
       if (enabled) return this.#setBlock(start, int32s(data), fds);
-      // pci_alloc_irq_vectors cannot give between one and none.
-      if (start + count === 0) return -errno.ERANGE;
+      // pci_alloc_irq_vectors cannot give between one and none; of a device that sleeps it gives none.
+      const none = start + count === 0;
+      if (this.#hardware.powerState !== D0 && (index === VFIO_PCI_MSI_IRQ_INDEX || !none)) return -errno.EINVAL;
+      if (none) return -errno.ERANGE;
       this.#enabled = index;
       this.#msiQueue = Math.ceil(Math.log2(start + count));
       this.#allocated = start + count;
