@@ -5,6 +5,9 @@ import type { UserMemory } from './user-memory.js';
 
 export type Width = 1 | 2 | 4 | 8;
 
+/** All bits of so many bytes: what is read where nobody answers. */
+export const allOnes = (width: number): bigint => (1n << BigInt(8 * width)) - 1n;
+
 /** The registers behind a mapped BAR. */
 export interface Registers {
   /** Whether the device answers at all. */

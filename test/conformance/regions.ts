@@ -7,7 +7,7 @@ import { VFIO_DEVICE_SET_IRQS, vfio_irq_set } from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_RESET } from '../../lib/abi/vfio/reset.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { expectGolden } from '../support/golden.js';
-import { answer, Seam } from '../support/seam.js';
+import { answer, readAnswer, Seam } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
 
 const regionSpan = 2 ** 40;
@@ -36,11 +36,7 @@ export function regions(variant: Variant): void {
     write(8, 34, 0, 0, 0);
     expect(computed()).toBe(true);
   };
-  const read = (offset: number, length: number): string => {
-    const bytes = new Uint8Array(length);
-    const result = subject.kernel.pread(fd, bytes, offset);
-    return result < 0 ? answer(result) : `${result}:${Buffer.from(bytes.subarray(0, result)).toString('hex')}`;
-  };
+  const read = (offset: number, length: number): string => readAnswer(subject.kernel, fd, offset, length);
   const write = (offset: number, ...bytes: number[]): string => answer(subject.kernel.pwrite(fd, Uint8Array.from(bytes), offset));
   const computed = (): boolean => {
     for (let looks = 0; looks < 100_000; looks += 1) if (read(0x20, 4).startsWith('4:00')) return true;

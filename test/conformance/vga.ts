@@ -4,7 +4,7 @@ import { PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_MEMORY } from '../../lib/abi/p
 import { MAP_SHARED, PROT_READ } from '../../lib/abi/system.js';
 import { VFIO_DEVICE_GET_REGION_INFO, vfio_region_info } from '../../lib/abi/vfio/region.js';
 import { expectGolden } from '../support/golden.js';
-import { answer, Seam } from '../support/seam.js';
+import { answer, readAnswer, Seam } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
 
 const regionSpan = 2 ** 40;
@@ -26,11 +26,7 @@ export function displayRegion(variant: Variant): void {
   });
   afterEach(() => seam.closeAll());
 
-  const read = (offset: number, length: number): string => {
-    const bytes = new Uint8Array(length);
-    const result = subject.kernel.pread(fd, bytes, offset);
-    return result < 0 ? answer(result) : `${result}:${Buffer.from(bytes.subarray(0, result)).toString('hex')}`;
-  };
+  const read = (offset: number, length: number): string => readAnswer(subject.kernel, fd, offset, length);
   const write = (offset: number, ...bytes: number[]): string => answer(subject.kernel.pwrite(fd, Uint8Array.from(bytes), offset));
 
   it('ends with the memory at 0xa0000, and cannot be mapped', () => {

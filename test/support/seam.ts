@@ -12,6 +12,13 @@ export function answer(result: number): string {
   return result < 0 ? describeErrno(-result).code : String(result);
 }
 
+/** How many bytes were read and, after a colon, which they are, in hexadecimal; or the errno's name. */
+export function readAnswer(kernel: Kernel, fd: number, offset: number, length: number): string {
+  const bytes = new Uint8Array(length);
+  const result = kernel.pread(fd, bytes, offset);
+  return result < 0 ? answer(result) : `${result}:${Buffer.from(bytes.subarray(0, result)).toString('hex')}`;
+}
+
 export class Seam {
   readonly kernel: Kernel;
   readonly #open = new Set<number>();

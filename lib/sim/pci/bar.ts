@@ -1,7 +1,7 @@
 /** The windows through which a function's registers and memory are reached. */
 import { PCI_BASE_ADDRESS_MEM_PREFETCH, PCI_BASE_ADDRESS_MEM_TYPE_64, PCI_BASE_ADDRESS_SPACE_IO } from '../../abi/pci.js';
 import { expected } from '../../kernel/error.js';
-import type { Width } from '../mapping.js';
+import { allOnes, type Width } from '../mapping.js';
 
 /** Widths in bytes, from the narrowest to the widest. */
 type Widths = readonly [narrowest: Width, widest: Width];
@@ -69,7 +69,6 @@ export function addressBits(size: number): { readonly low: number; readonly high
 type Read = (offset: number, width: Width) => bigint;
 type Write = (offset: number, width: Width, value: bigint) => void;
 
-const low = (width: number): bigint => (1n << BigInt(8 * width)) - 1n;
 const within = (width: Width, [narrowest, widest]: Widths): boolean => width >= narrowest && width <= widest;
 const every: Widths = [1, 8];
 
@@ -78,8 +77,8 @@ export function adjustedRead({ valid = every, implemented = every }: AccessRules
   if (!within(width, valid)) return 0n;
   const each = adjusted(width, implemented);
   let value = 0n;
-  for (let done = 0; done < width; done += each) value |= (read(offset + done, each) & low(each)) << BigInt(8 * done);
-  return value & low(width);
+  for (let done = 0; done < width; done += each) value |= (read(offset + done, each) & allOnes(each)) << BigInt(8 * done);
+  return value & allOnes(width);
 }
 
 /** A write as the device sees it. */
@@ -92,7 +91,7 @@ export function adjustedWrite(
 ): void {
   if (!within(width, valid)) return;
   const each = adjusted(width, implemented);
-  for (let done = 0; done < width; done += each) write(offset + done, each, (value >> BigInt(8 * done)) & low(each));
+  for (let done = 0; done < width; done += each) write(offset + done, each, (value >> BigInt(8 * done)) & allOnes(each));
 }
 
 function adjusted(width: Width, [narrowest, widest]: Widths): Width {

@@ -43,7 +43,7 @@ import { expected } from '../../kernel/error.js';
 import type { Clock } from '../clock.js';
 import { DeviceFaults } from '../device-faults.js';
 import type { DmaPort } from '../dma.js';
-import type { Width } from '../mapping.js';
+import { allOnes, type Width } from '../mapping.js';
 import { addressBits, adjustedRead, adjustedWrite, resolveBars, type Bar, type BarOptions } from './bar.js';
 import { VitalProductDataCapability, type Capability } from './capability.js';
 import { ConfigSpace, type ConfigWidth } from './config-space.js';
@@ -95,9 +95,6 @@ interface AttachedBlock extends Window {
 
 /** What firmware writes for the interrupt controller's line that the INTx pin leads to. */
 const interruptLine = 11;
-
-/** What nobody answers reads as. */
-const allOnes = (width: Width): bigint => (1n << BigInt(8 * width)) - 1n;
 
 /** D0 and D3hot are states that every function with power management has. */
 export const D0 = 0;

@@ -1,5 +1,5 @@
 import { expected } from '../../kernel/error.js';
-import type { Width } from '../mapping.js';
+import { allOnes, type Width } from '../mapping.js';
 import type { Register, Registers, ValueOf } from './registers.js';
 
 /** What a register of a device model does. Without any of it, it keeps what is written. */
@@ -28,8 +28,6 @@ interface Cell {
   value: bigint;
 }
 
-const ones = (width: Width): bigint => (1n << BigInt(8 * width)) - 1n;
-
 /**
  * The registers of a device model, as `registers` declared them, with what each does. An access that takes a part of a
  * register reads that part, or writes it and leaves the rest; one that takes several meets each; bytes between them
@@ -50,7 +48,7 @@ export class RegisterBlock<R extends Registers = Registers> {
       this.#cells.set(name, {
         register,
         reset,
-        writable: mask(behaviour.writable ?? (read === undefined ? ones(width) : 0)),
+        writable: mask(behaviour.writable ?? (read === undefined ? allOnes(width) : 0)),
         clearable: mask(behaviour.clearable ?? 0),
         read: read && (() => mask(read())),
         write: write && ((value, written) => write(given(value), given(written))),
@@ -85,16 +83,16 @@ export class RegisterBlock<R extends Registers = Registers> {
       const held = cell.read === undefined ? cell.value : cell.read();
       value |= distance >= 0n ? held << distance : held >> -distance;
     }
-    return value & ones(width);
+    return value & allOnes(width);
   }
 
   /** A driver writes. */
   write(offset: number, width: Width, value: bigint): void {
     for (const cell of this.#met(offset, width)) {
       const distance = BigInt(8 * (cell.register.offset - offset));
-      const whole = ones(cell.register.width);
+      const whole = allOnes(cell.register.width);
       const shifted = (bits: bigint): bigint => (distance >= 0n ? bits >> distance : bits << -distance) & whole;
-      const touched = shifted(ones(width));
+      const touched = shifted(allOnes(width));
       const written = shifted(value);
       const kept = cell.value & ~(cell.writable & touched);
       cell.value = (kept | (written & cell.writable & touched)) & ~(written & cell.clearable);

@@ -25,7 +25,7 @@ import { MAP_SHARED } from '../../abi/system.js';
 import type { Mapping } from '../../kernel/kernel.js';
 import type { Argument } from '../argument.js';
 import type { Endpoint } from '../spapr/eeh.js';
-import { loadBytes, RegisterMapping, storeBytes, type Registers, type Width } from '../mapping.js';
+import { allOnes, loadBytes, RegisterMapping, storeBytes, type Registers, type Width } from '../mapping.js';
 import type { FdTable } from '../open-file.js';
 import { D0, D3hot, type PciFunction } from '../pci/function.js';
 import type { KernelProfile } from '../profile.js';
@@ -351,7 +351,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   readRegister(bar: number, offset: number, width: Width): bigint {
     this.hardware.clock.poll();
-    if (!this.#reaches(bar)) return (1n << BigInt(8 * width)) - 1n;
+    if (!this.#reaches(bar)) return allOnes(width);
     return this.hardware.busRead(bar, offset, width);
   }
 
