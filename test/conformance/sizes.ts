@@ -49,7 +49,7 @@ export function sizes(variant: Variant): void {
 
   /** Requests of other devices and of device nodes; `features` has those of device features. */
   const elsewhere = new Set<unknown>([
-    // A POWER machine's are tried in test/sim/spapr.test.ts: no machine here has its IOMMU.
+    // A POWER machine's are tried in test/sim/spapr: no machine here has its IOMMU.
     ...Object.values(spapr),
     VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
     VFIO_DEVICE_PCI_HOT_RESET,
