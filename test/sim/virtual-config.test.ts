@@ -4,6 +4,12 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import {
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_PCI_MSI_IRQ_INDEX,
+} from '../../lib/abi/vfio/irq.js';
+import {
   advancedFeatures,
   Capability,
   errorReporting,
@@ -101,6 +107,38 @@ describe('writes', () => {
     expect([card.readConfig(0xa4, 2), card.readConfig(0x144, 2)]).toEqual([0, 0]);
     expect(write(0x40, 0, 0)).toBe('2');
     expect(card.readConfig(0x40, 2)).toBe(0x6009);
+  });
+
+  it('give MSI as many vectors as SET_IRQS enabled last, by whoever had the device open then', () => {
+    const card = new Card({ capabilities: [msi({ at: 0x40, vectors: 8 })] });
+    const place = { address: '0000:00:03.0', group: 1 };
+    const { kernel } = new Machine({ devices: [{ model: card, group: 1 }] });
+    seam = new Seam(kernel);
+    // All that can be is asked for.
+    const asked = (device: number): number => {
+      const flags = new Uint8Array(1);
+      expect(kernel.pwrite(device, Uint8Array.of(0xff), config + 0x42)).toBe(1);
+      expect(kernel.pread(device, flags, config + 0x42)).toBe(1);
+      return flags[0]! >> 4;
+    };
+    const { device } = seam.ready(place);
+    expect(asked(device) & 7).toBe(0);
+    const enable = new DataView(new ArrayBuffer(32));
+    for (const [index, value] of [
+      32,
+      VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+      VFIO_PCI_MSI_IRQ_INDEX,
+      0,
+      3,
+      -1,
+      -1,
+      -1,
+    ].entries())
+      enable.setInt32(4 * index, value, true);
+    expect(answer(kernel.ioctl(device, VFIO_DEVICE_SET_IRQS.number, new Uint8Array(enable.buffer)))).toBe('0');
+    expect(asked(device) & 7).toBe(2);
+    seam.closeAll();
+    expect(asked(seam.ready(place).device) & 7).toBe(2);
   });
 
   it('reset a device by the bit of PCI Express, and only one that can be', () => {

@@ -45,6 +45,7 @@ import {
 import { addressBits } from '../pci/bar.js';
 import type { ConfigWidth } from '../pci/config-space.js';
 import type { PciFunction } from '../pci/function.js';
+import type { MsiQueue } from './irqs.js';
 import { basic, mapCapabilities, unassigned } from './capability-map.js';
 import { capabilityLength } from './capability-lengths.js';
 import type { VitalProductData } from './vital-product-data.js';
@@ -62,8 +63,7 @@ export interface ConfigEvents {
   reset(): void;
   /** The interrupt index that SET_IRQS enabled is MSI. */
   readonly usesMsi: boolean;
-  /** log2 of the MSI vectors SET_IRQS enabled. */
-  readonly msiQueue: number;
+  readonly msiQueue: MsiQueue;
 }
 
 /** A part of an access: within a double word, and of one capability. */
@@ -288,7 +288,8 @@ export class VirtualConfig {
   #afterMsi(at: number): void {
     let flags = this.#copied(at, 2);
     if (!this.#events.usesMsi) flags &= ~PCI_MSI_FLAGS_ENABLE;
-    if ((flags & PCI_MSI_FLAGS_QSIZE) >> 4 > this.#events.msiQueue) flags = (flags & ~PCI_MSI_FLAGS_QSIZE) | (this.#events.msiQueue << 4);
+    const { size } = this.#events.msiQueue;
+    if ((flags & PCI_MSI_FLAGS_QSIZE) >> 4 > size) flags = (flags & ~PCI_MSI_FLAGS_QSIZE) | (size << 4);
     this.#setCopy(at, 2, flags);
     this.#hardware.writeConfig(at, 2, flags);
   }

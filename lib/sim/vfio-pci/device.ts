@@ -35,7 +35,7 @@ import { VirtualConfig, type ConfigEvents } from './config.js';
 import { BarExports } from './dma-buf.js';
 import type { Neighbour } from './hot-reset.js';
 import { IoEventfds } from './ioeventfds.js';
-import { Irqs } from './irqs.js';
+import { Irqs, type MsiQueue } from './irqs.js';
 import { Power } from './power.js';
 import { PowerState } from './power-state.js';
 import { romLength, transfer, type Access } from './region-access.js';
@@ -77,6 +77,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   readonly #place: PciPlace;
   readonly #power = new Power(() => this.revokeMemory());
   readonly #token: VfToken | undefined;
+  readonly #msiQueue: MsiQueue = { size: 0 };
   #state: OpenState | undefined;
 
   constructor(place: PciPlace, kernel: KernelProfile) {
@@ -158,7 +159,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     hardware.command &= ~PCI_COMMAND_INTX_DISABLE;
     // What it answers does not matter to the kernel: the device opens frozen where it cannot be thawed.
     this.#place.group?.endpoint?.takeOver();
-    const irqs = new Irqs(hardware, this.kernel.growsMsix);
+    const irqs = new Irqs(hardware, this.kernel.growsMsix, this.#msiQueue);
     const powerState = new PowerState(hardware, () => this.#place.hasVirtualFunctions);
     const events: ConfigEvents = {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),
@@ -174,9 +175,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
       get usesMsi() {
         return irqs.usesMsi;
       },
-      get msiQueue() {
-        return irqs.msiQueue;
-      },
+      msiQueue: this.#msiQueue,
     };
     const config = new VirtualConfig(hardware, this.#productData, events, this.isVirtual);
     this.#state = { config, irqs, ioeventfds: new IoEventfds(this), exports: new BarExports(this), powerState, saved };

@@ -20,8 +20,15 @@ import { holdEventfd, type IrqSet } from '../irq-set.js';
 import type { FdTable } from '../open-file.js';
 import { D0, type PciFunction } from '../pci/function.js';
 
+/** What the driver keeps of MSI while nobody has the device open. */
+export interface MsiQueue {
+  /** log2 of the vectors that SET_IRQS enabled last. */
+  size: number;
+}
+
 export class Irqs {
   readonly #hardware: PciFunction;
+  readonly #msiQueue: MsiQueue;
   /** The index whose eventfds are set: one of INTx, MSI, MSI-X, or none. */
   #enabled: number | undefined;
   #vectors = new Map<number, Eventfd>();
@@ -31,7 +38,6 @@ export class Irqs {
   #unmasking = false;
   #masked = false;
   #virtuallyDisabled = false;
-  #msiQueue = 0;
   /** How many vectors the first call took. */
   #allocated = 0;
   /** MSI-X vectors can be added while others are enabled. */
@@ -39,8 +45,9 @@ export class Irqs {
   /** Kernels that add none refuse a range past those that were taken at first, as a whole. */
   readonly #rangeIsChecked: boolean;
 
-  constructor(hardware: PciFunction, growsMsix: boolean) {
+  constructor(hardware: PciFunction, growsMsix: boolean, msiQueue: MsiQueue) {
     this.#hardware = hardware;
+    this.#msiQueue = msiQueue;
     this.#rangeIsChecked = !growsMsix;
     this.growsMsix = growsMsix && hardware.msix !== undefined;
     hardware.sink = {
@@ -53,10 +60,6 @@ export class Irqs {
 
   get usesMsi(): boolean {
     return this.#enabled === VFIO_PCI_MSI_IRQ_INDEX;
-  }
-
-  get msiQueue(): number {
-    return this.#msiQueue;
   }
 
   /** The driver changed INTx-disable in its view of the command register. */
@@ -171,7 +174,7 @@ export class Irqs {
       if (this.#hardware.powerState !== D0 && (index === VFIO_PCI_MSI_IRQ_INDEX || !none)) return -errno.EINVAL;
       if (none) return -errno.ERANGE;
       this.#enabled = index;
-      this.#msiQueue = Math.ceil(Math.log2(start + count));
+      if (index === VFIO_PCI_MSI_IRQ_INDEX) this.#msiQueue.size = Math.ceil(Math.log2(start + count));
       this.#allocated = start + count;
       this.#enableMessages(index, true);
       const result = this.#setBlock(start, int32s(data), fds);
@@ -211,7 +214,7 @@ export class Irqs {
       for (let vector = 0; vector < (msix?.vectors ?? 0); vector += 1) this.#maskMessage(vector, true);
     } else if (msi !== undefined) {
       msi.enabled = enabled;
-      msi.queue = enabled ? this.#msiQueue : 0;
+      msi.queue = enabled ? this.#msiQueue.size : 0;
     }
   }
 
