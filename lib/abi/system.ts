@@ -10,12 +10,15 @@ export const PROT_EXEC = 4;
 
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
+export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
+export const MAP_GROWSDOWN = 0x0100;
 export const MAP_HUGETLB = 0x4_0000;
 /** With MAP_HUGETLB: pages of 2 MiB, whatever size the machine prefers. */
 export const MAP_HUGE_2MB = 21 << 26;
 /** Pages are there when mmap returns, not at first touch. */
 export const MAP_POPULATE = 0x8000;
+export const MAP_FIXED_NOREPLACE = 0x10_0000;
 
 export const MFD_CLOEXEC = 0x1;
 export const MFD_ALLOW_SEALING = 0x2;

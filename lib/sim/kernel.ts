@@ -1,7 +1,6 @@
 import { errno } from '../abi/errno.js';
 import { refuseOversized } from '../abi/requests.js';
 import { MAP_ANONYMOUS, MAP_HUGETLB } from '../abi/system.js';
-import { checkedInteger, expected } from '../kernel/error.js';
 import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
 import { Argument } from './argument.js';
 import { CdevFile } from './cdev.js';
@@ -15,6 +14,19 @@ import { PagemapFile } from './physical-memory.js';
 import { hasIommufd, type Platform } from './platform.js';
 import { MemoryMapping } from './mapping.js';
 import { MemfdFile } from './memfd.js';
+import {
+  checkBytes,
+  checkFd,
+  checkFunction,
+  checkInteger,
+  checkMemory,
+  checkOffset,
+  checkPlacement,
+  checkText,
+  mostBytes,
+  mostInt,
+  mostWord,
+} from './misuse.js';
 import { IommufdFile } from './iommufd/file.js';
 import type { Operation } from './iommufd/operation.js';
 import { noiommuKind } from './noiommu.js';
@@ -25,8 +37,6 @@ import { type1Kind } from './type1/driver.js';
 /** Far above what a process has, so that an fd that strays to the other kernel is EBADF there and nobody's socket. */
 const firstFd = 0x4000_0000;
 const mostFds = 1 << 20;
-/** Longer addresses do not fit in user space. */
-const mostBytes = 2 ** 47;
 const pageSize = 4096;
 const deviceNodes = '/dev/vfio/devices/';
 
@@ -47,7 +57,9 @@ export class SimulatedKernel implements Kernel, FdTable {
     this.#iommufdOperations = iommufdOperations;
   }
 
-  open(path: string, _flags: number): number {
+  open(path: string, flags: number): number {
+    checkText('path', path);
+    checkInteger('flags', flags, 0, mostInt);
     if (path === '/dev/vfio/vfio') return this.install(this.#makeContainer());
     if (path === '/dev/iommu' && hasIommufd(this.#platform))
       return this.install(new IommufdFile(this.#platform, this, this.#iommufdOperations));
@@ -79,7 +91,8 @@ export class SimulatedKernel implements Kernel, FdTable {
   }
 
   close(fd: number): number {
-    const file = this.#file(fd);
+    checkFd(fd);
+    const file = this.lookup(fd);
     if (file === undefined) return -errno.EBADF;
     this.#open.delete(fd);
     file.drop();
@@ -87,57 +100,77 @@ export class SimulatedKernel implements Kernel, FdTable {
   }
 
   ioctl(fd: number, request: number, argument: number | Uint8Array = 0): number {
-    if (argument instanceof Uint8Array) refuseOversized(request, argument);
-    return this.#file(fd)?.ioctl(request, new Argument(argument, this.#platform.memory)) ?? -errno.EBADF;
+    if (ArrayBuffer.isView(argument)) refuseOversized(request, argument);
+    checkFd(fd);
+    checkInteger('request', request, 0, mostWord);
+    if (typeof argument === 'number') checkInteger('argument', argument, 0, Number.MAX_SAFE_INTEGER);
+    else checkBytes('argument', argument);
+    return this.lookup(fd)?.ioctl(request, new Argument(argument, this.#platform.memory)) ?? -errno.EBADF;
   }
 
   read(fd: number, bytes: Uint8Array): number {
-    return this.#file(fd)?.read(bytes) ?? -errno.EBADF;
+    return this.#moving(fd, bytes)?.read(bytes) ?? -errno.EBADF;
   }
 
   write(fd: number, bytes: Uint8Array): number {
-    return this.#file(fd)?.write(bytes) ?? -errno.EBADF;
+    return this.#moving(fd, bytes)?.write(bytes) ?? -errno.EBADF;
   }
 
   pread(fd: number, bytes: Uint8Array, offset: number): number {
-    return this.#file(fd)?.pread(bytes, checkOffset(offset)) ?? -errno.EBADF;
+    const file = this.#moving(fd, bytes);
+    checkOffset(offset);
+    return file?.pread(bytes, offset) ?? -errno.EBADF;
   }
 
   pwrite(fd: number, bytes: Uint8Array, offset: number): number {
-    return this.#file(fd)?.pwrite(bytes, checkOffset(offset)) ?? -errno.EBADF;
+    const file = this.#moving(fd, bytes);
+    checkOffset(offset);
+    return file?.pwrite(bytes, offset) ?? -errno.EBADF;
+  }
+
+  /** The file that bytes go to or come from. */
+  #moving(fd: number, bytes: Uint8Array): OpenFile | undefined {
+    checkFd(fd);
+    checkBytes('bytes', bytes);
+    return this.lookup(fd);
   }
 
   mmap(fd: number, length: number, protection: number, flags: number, offset: number): Mapping | number {
-    if (!Number.isInteger(length) || length < 0 || length > mostBytes)
-      throw expected(`an integer from 0 to ${mostBytes}`, 'length', length);
-    if (length === 0 || checkOffset(offset) % pageSize !== 0) return -errno.EINVAL;
+    checkInteger('fd', fd, -1, mostInt);
+    checkInteger('length', length, 0, mostBytes);
+    checkInteger('protection', protection, 0, mostInt);
+    checkInteger('flags', flags, 0, mostInt);
+    checkOffset(offset);
+    checkPlacement(flags);
+    if (length === 0 || offset % pageSize !== 0) return -errno.EINVAL;
     if ((flags & MAP_ANONYMOUS) !== 0)
       return new MemoryMapping(this.#platform.memory, length, protection, { huge: (flags & MAP_HUGETLB) !== 0 });
     return this.lookup(fd)?.mmap(length, protection, flags, offset) ?? -errno.EBADF;
   }
 
   memfd(name: string, size: number, flags: number): number {
-    if (!Number.isSafeInteger(size) || size < 0) throw expected('an integer from 0 to 9007199254740991', 'size', size);
+    checkText('name', name);
+    checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER);
+    checkInteger('flags', flags, 0, mostWord);
     const file = MemfdFile.create(name, size, flags);
     return typeof file === 'number' ? file : this.install(file);
   }
 
   eventfd(initial: number, flags: number): number {
+    checkInteger('initial', initial, 0, mostWord);
+    checkInteger('flags', flags, 0, mostInt);
     return this.install(new Eventfd(initial, flags));
   }
 
   addressOf(memory: ArrayBuffer): bigint {
-    if (memory.byteLength === 0) throw expected('an ArrayBuffer with bytes', 'memory', 0);
+    checkMemory('memory', memory);
     return this.#platform.memory.addressOf(memory);
   }
 
   watch(fd: number, ready: () => void): Watch | number {
-    return this.#file(fd)?.watch(ready) ?? -errno.EBADF;
-  }
-
-  /** Of a caller's fd. One below 0 is none at all, as the real kernel's addon has it. */
-  #file(fd: number): OpenFile | undefined {
-    return this.lookup(checkedInteger('fd', fd, 0x7fff_ffff));
+    checkFd(fd);
+    checkFunction('ready', ready);
+    return this.lookup(fd)?.watch(ready) ?? -errno.EBADF;
   }
 
   lookup(fd: number): OpenFile | undefined {
@@ -154,9 +187,4 @@ export class SimulatedKernel implements Kernel, FdTable {
     file.drop();
     return -errno.EMFILE;
   }
-}
-
-function checkOffset(offset: number): number {
-  if (!Number.isSafeInteger(offset) || offset < 0) throw expected('an integer from 0 to 9007199254740991', 'offset', offset);
-  return offset;
 }

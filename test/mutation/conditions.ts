@@ -6,11 +6,15 @@ export class Conditions {
   active: string | undefined;
   #number: number | undefined;
   #replacement = false;
+  /** How often the mutant may be asked, and all conditions together: where there is an end, there is less. */
   #left = 0;
+  #allLeft = 0;
+  #times = 0;
   readonly #seen = new Map<number, { times: number; readonly answers: Set<unknown> }>();
 
   forget(): void {
     this.#seen.clear();
+    this.#times = 0;
   }
 
   /** The mutants that would have answered otherwise than the condition did, at least once. */
@@ -27,11 +31,13 @@ export class Conditions {
     this.#number = mutant === undefined ? undefined : Number(number);
     this.#replacement = replacement === 'true';
     this.#left = mutant === undefined ? 0 : 1000 + 100 * (this.#seen.get(Number(number))?.times ?? 0);
+    this.#allLeft = 1_000_000 + 100 * this.#times;
   }
 
   answer(number: number, original: () => unknown): unknown {
     if (this.#number === undefined) {
       const answer = original();
+      this.#times += 1;
       const seen = this.#seen.get(number);
       if (seen === undefined) this.#seen.set(number, { times: 1, answers: new Set([answer]) });
       else {
@@ -40,6 +46,8 @@ export class Conditions {
       }
       return answer;
     }
+    this.#allLeft -= 1;
+    if (this.#allLeft < 0) throw new Error('Conditions were asked a hundred times as often as without the mutant: there is no end');
     if (number !== this.#number) return original();
     this.#left -= 1;
     if (this.#left < 0) throw new Error(`Condition ${number} was asked a hundred times as often as without the mutant: there is no end`);

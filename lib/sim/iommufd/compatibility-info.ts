@@ -1,6 +1,13 @@
 /** VFIO_IOMMU_GET_INFO on /dev/iommu. The order of checks is that of the kernel's vfio_compat.c. */
 import { errno } from '../../abi/errno.js';
-import { VFIO_IOMMU_GET_INFO, VFIO_IOMMU_INFO_CAPS, VFIO_IOMMU_INFO_PGSIZES, vfio_iommu_type1_info } from '../../abi/vfio/type1.js';
+import {
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_INFO_CAPS,
+  VFIO_IOMMU_INFO_PGSIZES,
+  vfio_iommu_type1_info,
+  vfio_iommu_type1_info_cap_iova_range,
+  vfio_iova_range,
+} from '../../abi/vfio/type1.js';
 import type { Argument } from '../argument.js';
 import type { Platform } from '../platform.js';
 import { dmaAvailableCapability, iovaRangesCapability } from '../type1/info.js';
@@ -51,13 +58,22 @@ function writeCapabilities({ capabilities, multiple }: Info, room: number, argum
   let total = vfio_iommu_type1_info.size;
   let previous: number | undefined;
   for (const capability of capabilities) {
-    if (room - total >= capability.byteLength && !argument.copyTo(capability, total)) return -errno.EFAULT;
+    const { start, bytes } = fitting(capability, room - total);
+    if (bytes.byteLength > 0 && !argument.copyTo(bytes, total + start)) return -errno.EFAULT;
     const next = new Uint8Array(new Uint32Array([total]).buffer);
     if (previous !== undefined && room >= total && !argument.copyTo(next, previous + nextOffset)) return -errno.EFAULT;
     previous = total;
     total += Math.ceil(capability.byteLength / multiple) * multiple;
   }
   return total;
+}
+
+/** Of a capability that does not fit as a whole, those of its ranges that do, without what comes before them. */
+function fitting(capability: Uint8Array, room: number): { readonly start: number; readonly bytes: Uint8Array } {
+  if (capability.byteLength <= room) return { start: 0, bytes: capability };
+  const start = vfio_iommu_type1_info_cap_iova_range.size;
+  const ranges = Math.max(0, Math.floor((room - start) / vfio_iova_range.size));
+  return { start, bytes: capability.subarray(start, start + ranges * vfio_iova_range.size) };
 }
 
 /** What every page table has, the small pages of the processor, and larger ones. */
