@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundle, bundledProgram, bundledSuite } from './support/bundle.js';
 import { joinTranscripts } from './support/join-transcripts.js';
-import { root } from './support/root.js';
+import { goldenFolder, root } from './support/root.js';
 
 const lab = join(root, 'dist/lab/main.js');
 /** System calls that are made up and compared on each machine. */
@@ -21,7 +21,6 @@ const generatedCalls = 3000;
 const {
   values: { record, only },
 } = parseArgs({ options: { record: { type: 'boolean', default: false }, only: { type: 'string', default: '' } } });
-const golden = join(root, 'test/golden');
 
 const [onlyKernel, onlyIommu] = only.split(' ');
 const kernels = ['6.1', '6.12', 'newest'].filter((kernel) => (onlyKernel || kernel) === kernel);
@@ -130,7 +129,7 @@ function addDifferences(name: string, file: string): void {
 }
 
 /** The folders that hold what was said to a kernel, of each version. */
-const recordedTranscripts = (): string[] => readdirSync(golden).map((version) => join(golden, version, 'transcripts'));
+const recordedTranscripts = (): string[] => readdirSync(goldenFolder).map((version) => join(goldenFolder, version, 'transcripts'));
 
 const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
 // What is recorded takes the place of all that was: suites may have gone, or got another name.
@@ -218,7 +217,7 @@ try {
       count(`the example ${each} prints the same lines on ${name} as on the simulated kernel`, same);
       if (!same) console.log(`It printed:\n${lines}`);
     }
-    if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), golden, { recursive: true });
+    if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), goldenFolder, { recursive: true });
   }
   if (record) for (const folder of recordedTranscripts()) joinTranscripts(folder);
 } finally {

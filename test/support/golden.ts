@@ -1,10 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'vitest';
-import { root } from './root.js';
+import { goldenFolder } from './root.js';
 import type { Subject, Variant } from './subject.js';
-
-export const goldenFolder = join(root, 'test/golden');
 
 /** Where the answers of a real kernel are to be written, when they are to be recorded. */
 export function recordingFolder({ real }: Variant): string | undefined {

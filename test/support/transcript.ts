@@ -6,7 +6,8 @@ import { expect, it } from 'vitest';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { trace } from '../../lib/kernel/trace.js';
 import { Names, say, type Said } from './call-words.js';
-import { goldenFolder, recorded, recordingFolder } from './golden.js';
+import { recorded, recordingFolder } from './golden.js';
+import { goldenFolder } from './root.js';
 import type { Subject, Variant } from './subject.js';
 
 /** Of a test that says more than this, the rest is only a digest. */
