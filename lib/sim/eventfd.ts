@@ -65,11 +65,17 @@ export class Eventfd extends OpenFile {
     return this.#watchers.watch(ready);
   }
 
-  /** Something in the kernel waits for the eventfd and takes its count, as VFIO's unmask does. Returns what ends it. */
+  /**
+   * Something in the kernel waits for the eventfd and takes its count, as VFIO's unmask does. Returns what ends it, which
+   * takes the count once more.
+   */
   onSignal(action: () => void): () => void {
     if (this.readable) action();
     this.#consumers.add(action);
-    return () => this.#consumers.delete(action);
+    return () => {
+      this.#consumers.delete(action);
+      this.#count = 0n;
+    };
   }
 
   #wake(): void {

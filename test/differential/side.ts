@@ -186,7 +186,11 @@ export class Side {
     const view = new DataView(argument.buffer);
     let end = type.size;
     for (const { name, offset, field } of type.layout) {
-      if (field.kind === 'flexible') end = offset;
+      if (field.kind === 'flexible') {
+        end = offset;
+        // Fds that are not given are none: 0 is one of the process.
+        if (field.element.kind === 'scalar' && field.element.meaning === 'fd') argument.fill(0xff, offset);
+      }
       if (field.kind !== 'scalar') continue;
       const value = fields[name] ?? (field.meaning === 'fd' ? -1 : 0);
       const before = write(view, offset, field.size, this.#number(value));

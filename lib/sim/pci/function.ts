@@ -141,8 +141,10 @@ export abstract class PciFunction {
     this.virtualFunctionsAt = at(PCI_EXT_CAP_ID_SRIOV, extendedCapabilities);
     this.#advancedFeaturesAt = at(PCI_CAP_ID_AF);
     const [msiAt, msixAt] = [at(PCI_CAP_ID_MSI), at(PCI_CAP_ID_MSIX)];
-    this.msi = msiAt === undefined ? undefined : new MsiRegisters(this.config, msiAt);
-    this.msix = msixAt === undefined ? undefined : new MsixTable(this.config, msixAt);
+    // A function that sends messages does not assert its line, and one that did lets it go.
+    const releaseLine = (): void => this.setIntx(false);
+    this.msi = msiAt === undefined ? undefined : new MsiRegisters(this.config, msiAt, releaseLine);
+    this.msix = msixAt === undefined ? undefined : new MsixTable(this.config, msixAt, releaseLine);
     this.#fillHeader();
     for (const { bar, end } of this.msix === undefined ? [] : [this.msix.table, this.msix.pendingBits])
       if (end > this.barSize(bar)) throw expected(`a BAR ${bar} of ${end} bytes for MSI-X`, 'bars', this.barSize(bar));

@@ -50,10 +50,12 @@ export class MsixTable {
   readonly at: number;
   readonly #entries: DataView<ArrayBuffer>;
   readonly #pending: DataView<ArrayBuffer>;
+  readonly #afterEnabling: () => void;
 
-  constructor(config: DataView, at: number) {
+  constructor(config: DataView, at: number, afterEnabling: () => void) {
     this.#config = config;
     this.at = at;
+    this.#afterEnabling = afterEnabling;
     this.vectors = (config.getUint16(at + PCI_MSIX_FLAGS, true) & PCI_MSIX_FLAGS_QSIZE) + 1;
     this.#entries = new DataView(new ArrayBuffer(this.vectors * PCI_MSIX_ENTRY_SIZE));
     this.#pending = new DataView(new ArrayBuffer(Math.ceil(this.vectors / 64) * 8));
@@ -68,6 +70,7 @@ export class MsixTable {
 
   set enabled(on: boolean) {
     this.#config.setUint16(this.at + PCI_MSIX_FLAGS, on ? this.#flags | PCI_MSIX_FLAGS_ENABLE : this.#flags & ~PCI_MSIX_FLAGS_ENABLE, true);
+    if (on) this.#afterEnabling();
   }
 
   masked(vector: number): boolean {
@@ -128,10 +131,12 @@ export class MsiRegisters {
   readonly #config: DataView;
   /** Where the capability lies in configuration space. */
   readonly at: number;
+  readonly #afterEnabling: () => void;
 
-  constructor(config: DataView, at: number) {
+  constructor(config: DataView, at: number, afterEnabling: () => void) {
     this.#config = config;
     this.at = at;
+    this.#afterEnabling = afterEnabling;
   }
 
   /** How many the function has. */
@@ -150,6 +155,7 @@ export class MsiRegisters {
 
   set enabled(on: boolean) {
     this.#flags = on ? this.#flags | PCI_MSI_FLAGS_ENABLE : this.#flags & ~PCI_MSI_FLAGS_ENABLE;
+    if (on) this.#afterEnabling();
   }
 
   get maskable(): boolean {

@@ -75,7 +75,11 @@ export class VfioPciDevice extends VfioDevice implements Registers {
   readonly vga: Vga;
   readonly #productData: VitalProductData;
   readonly #place: PciPlace;
-  readonly #power = new Power(() => this.revokeMemory());
+  readonly #power = new Power(() => {
+    this.revokeMemory();
+    // The kernel puts it to sleep itself, and wakes it itself, whatever state its user had it in.
+    this.powerUp();
+  });
   readonly #token: VfToken | undefined;
   readonly #msiQueue: MsiQueue = { size: 0 };
   #state: OpenState | undefined;
