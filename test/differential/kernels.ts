@@ -31,7 +31,7 @@ export function realAndSimulated(): Kernels {
     name: `Linux ${shape.version} ${iommu}`,
     shape,
     open(patience = mostMilliseconds) {
-      memory.scratch.fill(0);
+      memory.given.fill(0);
       const left = new Side(kernel, memory, shape.places, peekReal);
       const right = simulatedSide(makeMachine(shape).kernel, shape);
       let late = false;

@@ -13,7 +13,9 @@ type Area = Mapping & { readonly memory: ArrayBuffer };
 
 export class Memory {
   readonly address: bigint;
-  /** The memory for lists and bitmaps as it is. */
+  /** All that requests are given addresses in. */
+  readonly given: Uint8Array;
+  /** Of it, the memory for lists and bitmaps. */
   readonly scratch: Uint8Array;
   readonly #area: Area;
 
@@ -31,7 +33,8 @@ export class Memory {
     const start = kernel.addressOf(area.memory);
     this.#area = area;
     this.address = (start + alignment - 1n) & -alignment;
-    this.scratch = new Uint8Array(area.memory, Number(this.address - start) + scratchAt, scratchSize);
+    this.given = new Uint8Array(area.memory, Number(this.address - start), scratchAt + scratchSize);
+    this.scratch = this.given.subarray(scratchAt);
   }
 
   free(): void {

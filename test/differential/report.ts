@@ -88,10 +88,10 @@ export function describe(report: Report): string {
   return lines.join('\n');
 }
 
-export function describeFound(kernels: string, { operation, left, right, scratch, ...found }: Found): string {
+export function describeFound(kernels: string, { operation, left, right, inMemory, ...found }: Found): string {
   const lines = [
     `seed ${found.seed}: operation #${operation.id} is ${left.result} on the first kernel and ${right.result} on the second`,
-    ...(scratch ? ['   in the memory for lists'] : differingBytes(left.bytes, right.bytes)),
+    ...(inMemory ? ['   in the memory that requests have addresses of'] : differingBytes(left.bytes, right.bytes)),
     caseText({ kernels, ...found }),
   ];
   return lines.join('\n');

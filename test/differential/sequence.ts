@@ -10,8 +10,8 @@ export interface Difference {
   readonly operation: Operation;
   readonly left: Outcome;
   readonly right: Outcome;
-  /** They answered alike, and left other bytes in the memory for lists and bitmaps. */
-  readonly scratch: boolean;
+  /** They answered alike, and left other bytes in the memory that requests have addresses of. */
+  readonly inMemory: boolean;
 }
 
 /** The kernels, clean. */
@@ -78,10 +78,10 @@ function step(
   // Interrupts that only the first kernel has are found by who reads the eventfd.
   if (before !== undefined && right.counters() !== before) settle();
   const same = first.result === second.result && Buffer.compare(first.bytes, second.bytes) === 0;
-  const scratch = same && operation.call === 'ioctl' && Buffer.compare(left.scratch, right.scratch) !== 0;
-  if (same && !scratch) return { result: first.result, difference: undefined };
+  const inMemory = same && operation.call === 'ioctl' && Buffer.compare(left.memory, right.memory) !== 0;
+  if (same && !inMemory) return { result: first.result, difference: undefined };
   const known = exceptions.find(({ allows }) => allows(operation, first, second));
-  if (known === undefined) return { result: first.result, difference: { operation, left: first, right: second, scratch } };
+  if (known === undefined) return { result: first.result, difference: { operation, left: first, right: second, inMemory } };
   tally?.set(known.name, (tally.get(known.name) ?? 0) + 1);
   return { result: first.result, difference: undefined };
 }

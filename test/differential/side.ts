@@ -66,9 +66,9 @@ export class Side {
     this.#memory = memory;
   }
 
-  /** The memory for lists and bitmaps as it is. */
-  get scratch(): Uint8Array {
-    return this.#memory.scratch;
+  /** The memory that requests have addresses of, as it is. */
+  get memory(): Uint8Array {
+    return this.#memory.given;
   }
 
   /** The files by which a device is open. */
@@ -152,7 +152,7 @@ export class Side {
       case 'create':
         return plain(this.#mediated.create(operation));
       case 'poke':
-        this.#put(this.scratch, operation.at, operation.words);
+        this.#put(this.#memory.scratch, operation.at, operation.words);
         return plain(0);
     }
   }
