@@ -10,6 +10,7 @@ import { requests } from '../../lib/abi/requests.js';
 import { VFIO_DEVICE_FEATURE } from '../../lib/abi/vfio/feature.js';
 import { VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_ACTION_TYPE_MASK, VFIO_PCI_INTX_IRQ_INDEX } from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_STATE_RESUMING } from '../../lib/abi/vfio/migration.js';
+import { VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE, VFIO_IOMMU_MAP_DMA } from '../../lib/abi/vfio/type1.js';
 import type { Call, Ioctl } from './operation.js';
 import { placeIn, regionOf } from './pools.js';
 import { setsMigrationState } from './recipes/features.js';
@@ -42,8 +43,10 @@ export class Caution {
         if (setsMigrationState(call) && call.words?.[0]?.[1] === VFIO_DEVICE_STATE_RESUMING)
           this.#resuming.add(this.#world.file(call.file)?.place);
         return true;
+      case VFIO_IOMMU_MAP_DMA.name:
+        return this.#world.file(call.file)?.kind !== 'iommufd' || permits(call, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
       default:
-        return !mappers.includes(call.request) || permits(call);
+        return !mappers.includes(call.request) || permits(call, IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE);
     }
   }
 
@@ -92,6 +95,6 @@ const hasAddress = ({ fields = {}, words = [] }: Ioctl): boolean =>
   [...Object.values(fields), ...words.map(([, value]) => value)].some((value) => /^(memory|scratch)/.test(String(value)));
 
 /** A mapping for /dev/iommu that devices may read or write. */
-function permits({ fields }: Ioctl): boolean {
-  return fields === undefined || (Number(fields['flags'] ?? 0) & (IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE)) !== 0;
+function permits({ fields }: Ioctl, directions: number): boolean {
+  return fields === undefined || (Number(fields['flags'] ?? 0) & directions) !== 0;
 }

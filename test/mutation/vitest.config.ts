@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import config from '../../vitest.config.js';
 import { load } from './mutants.js';
+import Sequencer from './sequencer.js';
 
 const sources = new Map(Object.entries(load().sources).map(([path, source]) => [resolve(path), source]));
 
@@ -14,6 +15,7 @@ export default defineConfig({
     include: ['test/{conformance,differential,iommufd,memory,models,pci,sim,vfio}/**/*.test.ts'],
     setupFiles: [],
     runner: './test/mutation/runner.ts',
+    sequence: { sequencer: Sequencer },
     // What a failed test left behind may fail later; the tests alone decide.
     dangerouslyIgnoreUnhandledErrors: true,
     isolate: false,

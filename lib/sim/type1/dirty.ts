@@ -17,9 +17,10 @@ const userSpaceEnd = 0x7fff_ffff_f000n;
 /** access_ok, and verify_bitmap_size for a range of `size` bytes: 0 or -errno. */
 export function checkBitmap(size: bigint, bitmap: Bitmap): number {
   if (bitmap.data + bitmap.size > userSpaceEnd) return -errno.EINVAL;
-  const pages = bitmap.pgsize === 0n ? 0n : size / (bitmap.pgsize & -bitmap.pgsize);
+  // Without a page size the kernel counts bytes.
+  const pages = bitmap.pgsize === 0n ? size : size / (bitmap.pgsize & -bitmap.pgsize);
   const needed = ((pages + 63n) / 64n) * 8n;
-  return bitmap.size >= needed && bitmap.size <= largestDirtyBitmap ? 0 : -errno.EINVAL;
+  return pages !== 0n && bitmap.size >= needed && bitmap.size <= largestDirtyBitmap ? 0 : -errno.EINVAL;
 }
 
 /** What is dirty of one mapping, kept as the kernel keeps it, with what its way of shifting leaves behind. */
