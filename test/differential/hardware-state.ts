@@ -3,7 +3,15 @@
  * firmware placed the hardware's BARs.
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_5, PCI_INTERRUPT_LINE, PCI_ROM_ADDRESS } from '../../lib/abi/pci.js';
+import {
+  PCI_BASE_ADDRESS_0,
+  PCI_BASE_ADDRESS_5,
+  PCI_CAP_ID_PM,
+  PCI_CAPABILITY_LIST,
+  PCI_INTERRUPT_LINE,
+  PCI_PM_CTRL,
+  PCI_ROM_ADDRESS,
+} from '../../lib/abi/pci.js';
 import { check } from '../../lib/kernel/error.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import { openDevice } from '../../lib/open.js';
@@ -42,6 +50,13 @@ export function placement(address: string): Placement {
   };
 }
 
+/** Where the state of its power is. */
+function powerStateAt(config: Uint8Array): number | undefined {
+  for (let at = config[PCI_CAPABILITY_LIST] ?? 0; at !== 0; at = config[at + 1] ?? 0)
+    if (config[at] === PCI_CAP_ID_PM) return at + PCI_PM_CTRL;
+  return undefined;
+}
+
 interface Register {
   readonly at: number;
   readonly width: 4 | 8;
@@ -78,6 +93,7 @@ export class HardwareState {
   readonly #kernel: Kernel;
   readonly #registers: readonly Register[];
   readonly #config: Uint8Array;
+  readonly #powerStateAt: number | undefined;
 
   /** The device, which nobody used and nobody uses. */
   constructor(kernel: Kernel, place: PciPlace) {
@@ -86,6 +102,7 @@ export class HardwareState {
     this.#registers = this.#find(kept[place.hardware] ?? []);
     this.openAndPutBack();
     this.#config = configOf(place.address);
+    this.#powerStateAt = powerStateAt(this.#config);
   }
 
   /** With the values of those that have none yet; none of a device that does not open, and so is not changed. */
@@ -124,9 +141,10 @@ export class HardwareState {
     if (left !== undefined) throw new Error(`Byte 0x${left.toString(16)} of the configuration of ${this.place.name} cannot be put back`);
   }
 
+  /** The kernel puts devices that nobody has open to sleep in its own time, and wakes them when they are opened. */
   #changed(): number[] {
     const now = configOf(this.place.address);
-    return [...this.#config.keys()].filter((at) => now[at] !== this.#config[at]);
+    return [...this.#config.keys()].filter((at) => now[at] !== this.#config[at] && at !== this.#powerStateAt);
   }
 }
 

@@ -6,7 +6,7 @@ export class Conditions {
   active: string | undefined;
   #number: number | undefined;
   #replacement = false;
-  /** How often the mutant may be asked, and all conditions together: where there is an end, there is less. */
+  /** How often the mutant may be asked, and all conditions, with the turns of loops: where there is an end, there are less. */
   #left = 0;
   #allLeft = 0;
   #times = 0;
@@ -37,7 +37,7 @@ export class Conditions {
   answer(number: number, original: () => unknown): unknown {
     if (this.#number === undefined) {
       const answer = original();
-      this.#times += 1;
+      this.turn();
       const seen = this.#seen.get(number);
       if (seen === undefined) this.#seen.set(number, { times: 1, answers: new Set([answer]) });
       else {
@@ -46,11 +46,20 @@ export class Conditions {
       }
       return answer;
     }
-    this.#allLeft -= 1;
-    if (this.#allLeft < 0) throw new Error('Conditions were asked a hundred times as often as without the mutant: there is no end');
+    this.turn();
     if (number !== this.#number) return original();
     this.#left -= 1;
     if (this.#left < 0) throw new Error(`Condition ${number} was asked a hundred times as often as without the mutant: there is no end`);
     return this.#replacement;
+  }
+
+  /** Another step of the kernel: a turn of a loop, or a condition. */
+  turn(): void {
+    if (this.#number === undefined) {
+      this.#times += 1;
+      return;
+    }
+    this.#allLeft -= 1;
+    if (this.#allLeft < 0) throw new Error('The kernel took a hundred times as many steps as without the mutant: there is no end');
   }
 }

@@ -60,6 +60,13 @@ function mutateFile(path: string, mutants: Mutant[]): string {
     inserted.push({ at: last.getEnd(), text: '}' });
   }
 
+  /** A loop's turns, since with a mutant it may have no end. */
+  function count(body: ts.Statement): void {
+    inserted.push({ at: body.getStart(source), text: '{globalThis.conditions.turn();' });
+    visit(body);
+    inserted.push({ at: body.getEnd(), text: '}' });
+  }
+
   function visitChildren(node: ts.Node): void {
     ts.forEachChild(node, visit);
   }
@@ -74,7 +81,7 @@ function mutateFile(path: string, mutants: Mutant[]): string {
       if (isRefusal(node.whenTrue) || isRefusal(node.whenFalse)) visit(node.condition);
       visit(node.whenTrue);
       visit(node.whenFalse);
-    } else if (ts.isIterationStatement(node, false)) visit(node.statement);
+    } else if (ts.isIterationStatement(node, false)) count(node.statement);
     else if (ts.isCaseOrDefaultClause(node) && node.statements.length > 0) skip(node);
     else if (isCondition(node)) ask(node, answersOf(node));
     else visitChildren(node);
