@@ -124,7 +124,7 @@ export function say(call: TracedCall, names: Names): Said | undefined {
   const after = call.after && renamed(call, call.after, names);
   // A pointer to no memory of the caller's own.
   const argument = Number.isInteger(call.argument) ? Number(names.address(BigInt(call.argument as number))) : call.argument;
-  const at = call.offset === undefined ? '' : `, 0x${call.offset.toString(16)}`;
+  const at = call.offset === undefined ? '' : `, 0x${placed(from, call.offset, names).toString(16)}`;
   const moves = name === 'pread' || name === 'pwrite' || name === 'read' || name === 'write';
   const words = (): string => {
     const told = { ...call, argument, result: undefined, ...(before && { before }), ...(after && { after }) };
@@ -140,6 +140,13 @@ export function say(call: TracedCall, names: Names): Said | undefined {
     key: [name, from, ...said, call.size, call.flags, answer].map((part) => (typeof part === 'object' ? '' : part)).join(' '),
     words,
   };
+}
+
+/** An offset in the file of the process's pages stands for an address: there are 8 bytes for each page. */
+function placed(file: string, offset: number, names: Names): bigint {
+  if (!file.startsWith('pagemap')) return BigInt(offset);
+  const address = (BigInt(offset) / 8n) * 0x1000n;
+  return (names.address(address) / 0x1000n) * 8n;
 }
 
 /** An IOVA that an address space chose. */
@@ -180,14 +187,17 @@ function renamed({ request, number }: TracedCall, given: Uint8Array, names: Name
 /** The name of what the call opened. */
 function madeBy({ name, path = '', request, argument, result }: TracedCall, names: Names): string | undefined {
   if (result < 0) return undefined;
-  if (name === 'open')
-    return names.opened(
-      result,
-      /iommu$/.test(path) ? 'iommufd' : /devices/.test(path) ? 'device' : path === '/dev/vfio/vfio' ? 'container' : 'group',
-    );
+  if (name === 'open') return names.opened(result, kindAt(path));
   if (name === 'memfd' || name === 'eventfd') return names.opened(result, name);
   if (request === undefined) return undefined;
   const given = fdsGiven(request, argument, result);
   for (const { fd, kind } of given) names.opened(fd, kind);
   return given.find(({ fd }) => fd === result) && names.fd(result);
+}
+
+function kindAt(path: string): string {
+  if (path.endsWith('iommu')) return 'iommufd';
+  if (path.endsWith('pagemap')) return 'pagemap';
+  if (path.includes('devices')) return 'device';
+  return path === '/dev/vfio/vfio' ? 'container' : 'group';
 }
