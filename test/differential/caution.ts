@@ -11,7 +11,7 @@ import { VFIO_DEVICE_FEATURE } from '../../lib/abi/vfio/feature.js';
 import { VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_ACTION_TYPE_MASK, VFIO_PCI_INTX_IRQ_INDEX } from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_STATE_RESUMING } from '../../lib/abi/vfio/migration.js';
 import { VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE, VFIO_IOMMU_MAP_DMA } from '../../lib/abi/vfio/type1.js';
-import type { Call, Ioctl } from './operation.js';
+import { isAddress, type Call, type Ioctl } from './operation.js';
 import { placeIn, regionOf } from './pools.js';
 import { setsMigrationState } from './recipes/features.js';
 import { acknowledge, raises } from './recipes/registers.js';
@@ -92,7 +92,7 @@ export class Caution {
 const sorts = new Map<string, string>(requests.map(({ name, on }) => [name, on]));
 
 const hasAddress = ({ fields = {}, words = [] }: Ioctl): boolean =>
-  [...Object.values(fields), ...words.map(([, value]) => value)].some((value) => /^(memory|scratch)/.test(String(value)));
+  [...Object.values(fields), ...words.map(([, value]) => value)].some(isAddress);
 
 /** A mapping for /dev/iommu that devices may read or write. */
 function permits({ fields }: Ioctl, directions: number): boolean {

@@ -11,6 +11,9 @@
  */
 export type Value = number | string;
 
+/** Whether it is an address, which no two kernels share. */
+export const isAddress = (value: Value): boolean => /^(memory|scratch)/.test(String(value));
+
 /** A number in memory: its C type, its value, and of a number that may come back as an fd what that is called. */
 export type Word = readonly ['u8' | 'u32' | 's32' | 'u64', Value, string?];
 

@@ -12,7 +12,7 @@ import type { Kernel, Mapping } from '../../lib/kernel/kernel.js';
 import { findNode } from '../../lib/pci/topology.js';
 import { MediatedPlaces } from './mediated-places.js';
 import { scratchAt, type Memory } from './memory.js';
-import type { Ioctl, Operation, Value, Width, Word } from './operation.js';
+import { isAddress, type Ioctl, type Operation, type Value, type Width, type Word } from './operation.js';
 import type { Place } from './places.js';
 
 /** What one operation did, without anything that only one of the kernels could say. */
@@ -292,7 +292,7 @@ const isFd = (value: string): boolean => /^#\d+($|.*_fd$)/.test(value);
 
 /** Whether the number differs between the kernels. Ids do not: both give the lowest that is free. */
 function isLocal(value: Value): boolean {
-  return typeof value === 'string' && (/^(memory|scratch)/.test(value) || isFd(value));
+  return isAddress(value) || (typeof value === 'string' && isFd(value));
 }
 
 function plain(result: number): Outcome {

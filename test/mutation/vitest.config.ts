@@ -7,7 +7,8 @@ const sources = new Map(Object.entries(load().sources).map(([path, source]) => [
 
 /**
  * The tests that the simulated kernel answers in, without those that compare one with another, which are both mutated, and
- * those of hundreds of thousands of calls. Leaks are not looked for: a test that a mutant fails may well leave some. */
+ * those of hundreds of thousands of calls. Leaks are not looked for: a test that a mutant fails may well leave some.
+ */
 export default defineConfig({
   ...config,
   plugins: [{ name: 'mutants', enforce: 'pre', load: (path) => sources.get(path) }],
