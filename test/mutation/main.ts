@@ -7,32 +7,63 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
-import { mutate, save } from './mutants.js';
+import { load, mutate, namesOf, save } from './mutants.js';
 import { forget, noted } from './outcomes.js';
-import { survivors } from './survivors.js';
+import { explains, reasonOf, survivors } from './survivors.js';
+
+/**
+ * Quick tests first, as most mutants do not outlive those: so many milliseconds may a test take that is tried with mutants. With
+ * those that it noticed in the run before, each is.
+ */
+const limits = [0, 20, 200, Infinity];
 
 const parts = process.argv.slice(2);
-const paths = readdirSync('lib/sim', { recursive: true, encoding: 'utf8' })
-  .map((name) => `lib/sim/${name}`)
-  .filter((path) => path.endsWith('.ts') && (parts.length === 0 || parts.some((part) => path === part || path.startsWith(`${part}/`))))
+const sources = readdirSync('lib', { recursive: true, encoding: 'utf8' })
+  .map((name) => `lib/${name}`)
+  .filter((path) => path.endsWith('.ts'))
   .sort();
+const isTried = (path: string): boolean =>
+  path.startsWith('lib/sim/') && (parts.length === 0 || parts.some((part) => path === part || path.startsWith(`${part}/`)));
+const paths = sources.filter(isTried);
 
 mkdirSync('reports', { recursive: true });
-const mutation = mutate(paths);
-save(mutation);
+const before = noticedBefore();
+const mutation = mutate(
+  paths,
+  sources.filter((path) => !isTried(path)),
+);
+const names = namesOf(mutation);
+save({ ...mutation, noticedBefore: Object.fromEntries(mutation.mutants.map((mutant) => [mutant.id, before.get(names.get(mutant)!)])) });
 forget();
-const { status } = spawnSync('node_modules/.bin/vitest', ['run', '--config', 'test/mutation/vitest.config.ts'], { stdio: 'inherit' });
-if (status !== 0) throw new Error(`Tests fail without a mutant; the run ended with status ${status}`);
+for (const limit of limits) {
+  const { status } = spawnSync('node_modules/.bin/vitest', ['run', '--config', 'test/mutation/vitest.config.ts'], {
+    stdio: 'inherit',
+    env: { ...process.env, VFIO_MUTATION_LIMIT: String(limit) },
+  });
+  if (status !== 0) throw new Error(`Tests fail without a mutant; the run ended with status ${status}`);
+}
 
 const { killed, met } = noted();
 const counts = { killed: killed.size, explained: 0, unexplained: 0 };
-for (const { id, file, line, code, replacement } of mutation.mutants.filter((mutant) => !killed.has(mutant.id))) {
-  const found = survivors.find((survivor) => survivor.file === file && survivor.code === code && survivor.replacement === replacement);
-  counts[found === undefined ? 'unexplained' : 'explained'] += 1;
-  const outcome = found?.reason ?? (met.has(id) ? 'no test notices' : 'no test meets it');
-  console.log(`${file}:${line}: ${code} → ${replacement}: ${outcome}`);
+for (const mutant of mutation.mutants.filter(({ id }) => !killed.has(id))) {
+  const reason = reasonOf(mutant);
+  counts[reason === undefined ? 'unexplained' : 'explained'] += 1;
+  const { file, line, code, replacement } = mutant;
+  console.log(`${file}:${line}: ${code} → ${replacement}: ${reason ?? (met.has(mutant.id) ? 'no test notices' : 'no test meets it')}`);
 }
+const needless = survivors
+  .filter(({ file }) => paths.includes(file))
+  .filter((each) => !mutation.mutants.some((mutant) => explains(each, mutant)));
+for (const { file, code, replacement } of needless) console.log(`${file}: ${code} → ${replacement}: explained, and not there`);
 console.log(
   `${counts.killed} deleted checks made a test fail, ${counts.explained} survived and are explained, ${counts.unexplained} are not`,
 );
-process.exitCode = counts.unexplained === 0 ? 0 : 1;
+process.exitCode = counts.unexplained + needless.length === 0 ? 0 : 1;
+
+/** By a mutant's name, the test that noticed it in the run before. */
+function noticedBefore(): Map<string, string | undefined> {
+  const earlier = load();
+  if (earlier === undefined) return new Map();
+  const { killed } = noted();
+  return new Map([...namesOf(earlier)].map(([{ id }, name]) => [name, killed.get(id) ?? earlier.noticedBefore?.[id]]));
+}

@@ -5,7 +5,7 @@
  * A check is a condition that leads to a refusal: an errno, an exception, `false` or `undefined`. Conditions that choose what
  * is done are left alone.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import ts from 'typescript';
 
 export interface Mutant {
@@ -21,16 +21,35 @@ export interface Mutant {
 export interface Mutation {
   readonly sources: Readonly<Record<string, string>>;
   readonly mutants: readonly Mutant[];
+  /** By a mutant's id, the test that noticed it in the run before. */
+  readonly noticedBefore?: Readonly<Record<string, string | undefined>>;
 }
 
-export function mutate(paths: readonly string[]): Mutation {
+/** The same in each run, wherever the condition has moved to. */
+export function namesOf({ mutants }: Mutation): Map<Mutant, string> {
+  const times = new Map<string, number>();
+  return new Map(
+    mutants.map((mutant) => {
+      const name = `${mutant.file}: ${mutant.code} → ${mutant.replacement}`;
+      const before = times.get(name) ?? 0;
+      times.set(name, before + 1);
+      return [mutant, `${name} (${before})`];
+    }),
+  );
+}
+
+/** Mutants of some files, and of others the loops counted, as a mutant may make those endless. */
+export function mutate(paths: readonly string[], others: readonly string[]): Mutation {
   const mutants: Mutant[] = [];
-  const sources = paths.map((path) => [path, mutateFile(path, mutants)] as const);
+  const sources = [
+    ...paths.map((path) => [path, mutateFile(path, true, mutants)] as const),
+    ...others.map((path) => [path, mutateFile(path, false, mutants)] as const),
+  ];
   return { sources: Object.fromEntries(sources), mutants };
 }
 
-/** The source with its conditions asked, and into `mutants` what they may answer. */
-function mutateFile(path: string, mutants: Mutant[]): string {
+/** The source with its loops counted and, if it is to be tried, its conditions asked; and into `mutants` what those may answer. */
+function mutateFile(path: string, isTried: boolean, mutants: Mutant[]): string {
   const text = readFileSync(path, 'utf8');
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
   const inserted: { readonly at: number; readonly text: string }[] = [];
@@ -73,7 +92,9 @@ function mutateFile(path: string, mutants: Mutant[]): string {
 
   function visit(node: ts.Node): void {
     if (ts.isTypeNode(node)) return;
-    if (ts.isIfStatement(node)) {
+    if (ts.isIterationStatement(node, false)) count(node.statement);
+    else if (!isTried) visitChildren(node);
+    else if (ts.isIfStatement(node)) {
       if (refuses(node.thenStatement)) ask(node.expression, [true, false]);
       visit(node.thenStatement);
       if (node.elseStatement !== undefined) visit(node.elseStatement);
@@ -81,8 +102,7 @@ function mutateFile(path: string, mutants: Mutant[]): string {
       if (isRefusal(node.whenTrue) || isRefusal(node.whenFalse)) visit(node.condition);
       visit(node.whenTrue);
       visit(node.whenFalse);
-    } else if (ts.isIterationStatement(node, false)) count(node.statement);
-    else if (ts.isCaseOrDefaultClause(node) && node.statements.length > 0) skip(node);
+    } else if (ts.isCaseOrDefaultClause(node) && node.statements.length > 0) skip(node);
     else if (isCondition(node)) ask(node, answersOf(node));
     else visitChildren(node);
   }
@@ -139,6 +159,7 @@ export function save(mutation: Mutation): void {
   writeFileSync(saved, JSON.stringify(mutation));
 }
 
-export function load(): Mutation {
-  return JSON.parse(readFileSync(saved, 'utf8')) as Mutation;
+/** The run that was saved last, if there was one. */
+export function load(): Mutation | undefined {
+  return existsSync(saved) ? (JSON.parse(readFileSync(saved, 'utf8')) as Mutation) : undefined;
 }

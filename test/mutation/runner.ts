@@ -7,13 +7,21 @@ import { TestRunner, type RunnerTestCase } from 'vitest';
 import { Conditions } from './conditions.js';
 import { load } from './mutants.js';
 import { note, noted } from './outcomes.js';
+import { reasonOf } from './survivors.js';
 
 /** The mutated kernel asks it by that name, and stays while test files come and go. */
 const global = globalThis as { conditions?: Conditions };
 const conditions = (global.conditions ??= new Conditions());
 
 export default class extends TestRunner {
-  readonly #mutants = new Set(load().mutants.map(({ id }) => id));
+  readonly #mutation = load()!;
+  /** What no test can notice is not tried. */
+  readonly #mutants = new Set(this.#mutation.mutants.filter((mutant) => reasonOf(mutant) === undefined).map(({ id }) => id));
+  /** Milliseconds. A test that takes longer is tried with those mutants alone that it noticed in the run before. */
+  readonly #limit = Number(process.env['VFIO_MUTATION_LIMIT']);
+  readonly #ended = noted().ended;
+  #started = 0;
+  #quick = false;
   /** Test files run in several processes. */
   #killed = new Set<string>();
   #met = new Set<string>();
@@ -24,16 +32,20 @@ export default class extends TestRunner {
   override async onBeforeRunTask(test: RunnerTestCase): Promise<void> {
     await super.onBeforeRunTask(test);
     // What a suite was answered altogether, mutants' answers included.
-    if (test.name === 'answers call by call as recorded') test.mode = 'skip';
+    if (test.name === 'answers call by call as recorded' || this.#ended.has(nameOf(test))) {
+      test.mode = 'skip';
+      return;
+    }
     const { killed, met } = noted();
-    this.#killed = killed;
-    this.#met = met;
+    this.#killed = new Set(killed.keys());
+    this.#met = new Set(met.keys());
     test.retry = Number.MAX_SAFE_INTEGER;
     // Each try listens to its test's end.
     setMaxListeners(0, test.context.signal);
     this.#ahead = [];
     this.#failedWith = undefined;
     conditions.forget();
+    this.#started = performance.now();
   }
 
   /** After each try: whether there is another, and with which mutant. */
@@ -51,23 +63,30 @@ export default class extends TestRunner {
     else if (failed) this.#failedWith = active;
     conditions.activate(this.#failedWith === undefined ? this.#ahead.shift() : undefined);
     const ended = conditions.active === undefined && this.#failedWith === undefined;
+    if (ended && this.#quick) note('ended', '', nameOf(test));
     // What Vitest tries again: a test that failed with an error.
     result.state = ended ? 'pass' : 'fail';
     result.errors = ended ? [] : [{ message: 'There is more to try' }];
   }
 
   #passed(test: RunnerTestCase): void {
-    const name = `${test.file.name} ${test.fullName}`;
+    const name = nameOf(test);
     if (this.#failedWith !== undefined) {
       note('killed', this.#failedWith, name);
       this.#killed.add(this.#failedWith);
       this.#failedWith = undefined;
       return;
     }
-    this.#ahead = conditions.noticeable.filter((mutant) => this.#mutants.has(mutant) && !this.#killed.has(mutant));
-    for (const mutant of this.#ahead) {
+    this.#quick = performance.now() - this.#started <= this.#limit;
+    const noticeable = conditions.noticeable.filter((mutant) => this.#mutants.has(mutant) && !this.#killed.has(mutant));
+    for (const mutant of noticeable) {
       if (!this.#met.has(mutant)) note('met', mutant, name);
       this.#met.add(mutant);
     }
+    this.#ahead = noticeable.filter((mutant) => this.#quick || this.#mutation.noticedBefore?.[mutant] === name);
   }
+}
+
+function nameOf(test: RunnerTestCase): string {
+  return `${test.file.name} ${test.fullName}`;
 }

@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 import config from '../../vitest.config.js';
 import { load } from './mutants.js';
 
-const sources = new Map(Object.entries(load().sources).map(([path, source]) => [resolve(path), source]));
+const sources = new Map(Object.entries(load()!.sources).map(([path, source]) => [resolve(path), source]));
 
 /**
  * The tests that the simulated kernel answers in, without those that compare one with another, which are both mutated, and
@@ -18,8 +18,8 @@ export default defineConfig({
     exclude: ['test/sim/scale.test.ts'],
     setupFiles: [],
     runner: './test/mutation/runner.ts',
-    // What a failed test left behind may fail later; the tests alone decide.
-    dangerouslyIgnoreUnhandledErrors: true,
+    // What a failed test left behind may fail later: the tests alone decide, as long as their process lives.
+    onUnhandledError: ({ message }) => message.includes('Worker'),
     isolate: false,
     maxWorkers: 2,
     // So long a test waits for what a mutant keeps from coming.

@@ -11,7 +11,12 @@ const folder = 'test/.bundles';
 /** As deep in the checkout as what they are made of: what looks for other files finds them. */
 const absolute = join(root, folder);
 
-const suites = ['conformance', 'limited', 'no-iommu', 'unsafe-interrupts'];
+const suites = {
+  conformance: 'conformance-all.ts',
+  limited: 'limited.test.ts',
+  'no-iommu': 'no-iommu.test.ts',
+  'unsafe-interrupts': 'unsafe-interrupts.test.ts',
+};
 const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', differential: 'test/differential/main.ts' };
 /** Runs after each test. */
 const setup = { leaks: 'test/support/leaks.ts' };
@@ -22,7 +27,7 @@ export async function bundle(): Promise<void> {
   await build({
     absWorkingDir: root,
     entryPoints: {
-      ...Object.fromEntries(suites.map((suite) => [`${suite}.test`, `test/conformance/${suite}.test.ts`])),
+      ...Object.fromEntries(Object.entries(suites).map(([suite, file]) => [`${suite}.test`, `test/conformance/${file}`])),
       ...programs,
       ...setup,
     },
@@ -38,7 +43,7 @@ export async function bundle(): Promise<void> {
     logLevel: 'warning',
   });
   // A test file goes through vitest's transformation, what it imports does not.
-  for (const suite of suites) writeFileSync(join(absolute, `${suite}.mjs`), `import './${suite}.test.mjs';\n`);
+  for (const suite of Object.keys(suites)) writeFileSync(join(absolute, `${suite}.mjs`), `import './${suite}.test.mjs';\n`);
 }
 
 /** How a guest runs one of the programs, from the checkout. */

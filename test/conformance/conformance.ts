@@ -1,10 +1,12 @@
-/** One suite, every kernel: the simulated ones on the host, the real one in the lab. */
+/** One suite, every kernel: the simulated ones on the host, each version in a test file of its own, and the real one in the lab. */
 import { describe } from 'vitest';
+import type { KernelVersion } from '../../lib/sim/index.js';
 import {
   compatibilityVariants,
   deviceVariants,
   olderAmdVariants,
   olderVariants,
+  type Variant,
   variants,
   virtualFunctionVariants,
 } from '../support/subject.js';
@@ -70,42 +72,45 @@ const suites = {
   ...{ virtualIommuHardware },
 };
 
-for (const variant of variants) {
-  describe(variant.name, () => {
-    for (const [name, suite] of Object.entries(suites)) describe(name, () => transcribed(variant, name, suite));
-    cases(variant);
-  });
-}
+export function conformance(version: KernelVersion): void {
+  const ofVersion = (all: readonly Variant[]): readonly Variant[] => all.filter((variant) => variant.version === version);
+  for (const variant of ofVersion(variants)) {
+    describe(variant.name, () => {
+      for (const [name, suite] of Object.entries(suites)) describe(name, () => transcribed(variant, name, suite));
+      cases(variant);
+    });
+  }
 
-for (const variant of deviceVariants) {
-  describe(variant.name, () => {
-    for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion })) describe(name, () => suite(variant));
-    configurationSpace(variant, ['edu', 'express', 'nvme', 'lone']);
-  });
-}
+  for (const variant of ofVersion(deviceVariants)) {
+    describe(variant.name, () => {
+      for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion })) describe(name, () => suite(variant));
+      configurationSpace(variant, ['edu', 'express', 'nvme', 'lone']);
+    });
+  }
 
-for (const variant of olderVariants) {
-  describe(variant.name, () => {
-    for (const [name, suite] of Object.entries(olderSuites)) describe(name, () => transcribed(variant, name, suite));
-  });
-}
+  for (const variant of ofVersion(olderVariants)) {
+    describe(variant.name, () => {
+      for (const [name, suite] of Object.entries(olderSuites)) describe(name, () => transcribed(variant, name, suite));
+    });
+  }
 
-for (const variant of olderAmdVariants) {
-  describe(variant.name, () => {
-    for (const [name, suite] of Object.entries(olderIommuSuites)) describe(name, () => transcribed(variant, name, suite));
-  });
-}
+  for (const variant of ofVersion(olderAmdVariants)) {
+    describe(variant.name, () => {
+      for (const [name, suite] of Object.entries(olderIommuSuites)) describe(name, () => transcribed(variant, name, suite));
+    });
+  }
 
-for (const variant of compatibilityVariants) {
-  describe(variant.name, () => {
-    for (const [name, suite] of Object.entries({ ...containerSuites, containerByIommufd }))
-      describe(name, () => transcribed(variant, name, suite));
-  });
-}
+  for (const variant of ofVersion(compatibilityVariants)) {
+    describe(variant.name, () => {
+      for (const [name, suite] of Object.entries({ ...containerSuites, containerByIommufd }))
+        describe(name, () => transcribed(variant, name, suite));
+    });
+  }
 
-for (const variant of virtualFunctionVariants) {
-  describe(variant.name, () => {
-    tokens(variant);
-    hotResetOfFunctions(variant);
-  });
+  for (const variant of ofVersion(virtualFunctionVariants)) {
+    describe(variant.name, () => {
+      tokens(variant);
+      hotResetOfFunctions(variant);
+    });
+  }
 }
