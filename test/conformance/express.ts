@@ -11,7 +11,7 @@ import {
   vfio_region_dma_range,
 } from '../../lib/abi/vfio/feature.js';
 import { VFIO_DEVICE_IOEVENTFD, vfio_device_ioeventfd } from '../../lib/abi/vfio/ioeventfd.js';
-import { VFIO_DEVICE_GET_IRQ_INFO, VFIO_DEVICE_SET_IRQS, vfio_irq_info, vfio_irq_set } from '../../lib/abi/vfio/irq.js';
+import { VFIO_DEVICE_GET_IRQ_INFO, vfio_irq_info } from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_GET_REGION_INFO, vfio_region_info } from '../../lib/abi/vfio/region.js';
 import {
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
@@ -66,13 +66,8 @@ export function express(variant: Variant): void {
     for (let waited = 0; waited < 2000 && look() !== wanted; waited += 5) await delay(5);
     expect(look()).toBe(wanted);
   };
-  const setIrqs = (index: number, flags: number, start: number, data: readonly number[], size = data.length): string => {
-    const bytes = (flags & EVENTFD) !== 0 ? new Uint8Array(Int32Array.from(data).buffer) : Uint8Array.from(data);
-    const view = vfio_irq_set.create(bytes.byteLength);
-    Object.assign(view, { argsz: view.bytes.byteLength, flags: flags | TRIGGER, index, start, count: size });
-    view.data.set(bytes);
-    return ioctl(VFIO_DEVICE_SET_IRQS, view.bytes);
-  };
+  const setIrqs = (index: number, flags: number, start: number, data: readonly number[], size?: number): string =>
+    seam.setIrqs(fd, { index, flags: flags | TRIGGER, start, data, count: size });
 
   it('information of device, regions and interrupts is as recorded', () => {
     const info = vfio_device_info.create();
@@ -346,6 +341,15 @@ export function express(variant: Variant): void {
       open('express');
       expect(feature(SET | ENTRY)).toBe('0');
       expect(feature(SET | EXIT)).toBe('0');
+    });
+
+    it('a device that slept is in D0, whatever state its driver had put it into', async () => {
+      const powerControl = config + 0xcc;
+      expect(write(powerControl, 3)).toBe('1');
+      expect(read(powerControl, 1)).toBe('03');
+      expect(feature(SET | 3)).toBe('0');
+      await subject.asleep(subject.express.address);
+      expect(read(powerControl, 1)).toBe('00');
     });
 
     it('LOW_POWER_ENTRY_WITH_WAKEUP tells by its eventfd when somebody wakes the device', async () => {

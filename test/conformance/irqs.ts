@@ -2,9 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../../lib/abi/pci.js';
-import { VFIO_DEVICE_SET_IRQS, vfio_irq_set } from '../../lib/abi/vfio/irq.js';
 import { expectGolden } from '../support/golden.js';
-import { answer, Seam } from '../support/seam.js';
+import { Seam } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
 
 const NONE = 1;
@@ -28,13 +27,8 @@ export function irqs(variant: Variant): void {
   });
   afterEach(() => seam.closeAll());
 
-  const set = (index: number, flags: number, start: number, count: number, data: ArrayLike<number> = [], argsz?: number): string => {
-    const bytes = (flags & EVENTFD) !== 0 ? new Uint8Array(Int32Array.from(data).buffer) : Uint8Array.from(data);
-    const view = vfio_irq_set.create(bytes.byteLength);
-    Object.assign(view, { argsz: argsz ?? view.bytes.byteLength, flags, index, start, count });
-    view.data.set(bytes);
-    return answer(subject.kernel.ioctl(fd, VFIO_DEVICE_SET_IRQS.number, view.bytes));
-  };
+  const set = (index: number, flags: number, start: number, count: number, data?: ArrayLike<number>, argsz?: number): string =>
+    seam.setIrqs(fd, { index, flags, start, count, data, argsz });
   /** How often an eventfd was signalled since the last look, waiting a little for one that comes from the device. */
   const count = async (eventfd: number, patience = 0): Promise<number> => {
     const counter = new BigUint64Array(1);

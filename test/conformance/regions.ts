@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../../lib/abi/pci.js';
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../../lib/abi/system.js';
 import { VFIO_DEVICE_GET_REGION_INFO, vfio_region_info } from '../../lib/abi/vfio/region.js';
-import { VFIO_DEVICE_SET_IRQS, vfio_irq_set } from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_RESET } from '../../lib/abi/vfio/reset.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { expectGolden } from '../support/golden.js';
@@ -132,12 +131,7 @@ export function regions(variant: Variant): void {
 
     it('have no MSI and no MSI-X to give while they sleep', () => {
       const eventfd = seam.eventfd();
-      const enable = (index: number, ...fds: number[]): string => {
-        const set = vfio_irq_set.create(4 * fds.length);
-        Object.assign(set, { argsz: set.bytes.byteLength, flags: 0x24, index, count: fds.length });
-        fds.forEach((fd, at) => new DataView(set.bytes.buffer).setInt32(20 + 4 * at, fd, true));
-        return answer(subject.kernel.ioctl(fd, VFIO_DEVICE_SET_IRQS.number, set.bytes));
-      };
+      const enable = (index: number, ...data: number[]): string => seam.setIrqs(fd, { index, flags: 0x24, data });
       expect(write(config + powerControl, 3)).toBe('1');
       expect([enable(1, eventfd), enable(2, eventfd), enable(1), enable(2)]).toEqual(['EINVAL', 'EINVAL', 'EINVAL', 'ERANGE']);
       expect(write(config + powerControl, 0)).toBe('1');

@@ -1,7 +1,6 @@
 /** The registers and interrupts of mtty, a mediated serial card. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VFIO_DEVICE_GET_INFO, vfio_device_info } from '../../lib/abi/vfio/device.js';
-import { VFIO_DEVICE_SET_IRQS, vfio_irq_set } from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_RESET } from '../../lib/abi/vfio/reset.js';
 import { expectGolden } from '../support/golden.js';
 import { MediatedDevices } from '../support/mediated.js';
@@ -175,13 +174,8 @@ export function serial(variant: Variant): void {
   });
 
   describe('interrupts', () => {
-    const set = (index: number, flags: number, start: number, count: number, data: ArrayLike<number> = []): string => {
-      const bytes = (flags & EVENTFD) !== 0 ? new Uint8Array(Int32Array.from(data).buffer) : Uint8Array.from(data);
-      const view = vfio_irq_set.create(bytes.byteLength);
-      Object.assign(view, { argsz: view.bytes.byteLength, flags, index, start, count });
-      view.data.set(bytes);
-      return answer(subject.kernel.ioctl(fd, VFIO_DEVICE_SET_IRQS.number, view.bytes));
-    };
+    const set = (index: number, flags: number, start: number, count: number, data?: ArrayLike<number>): string =>
+      seam.setIrqs(fd, { index, flags, start, count, data });
     /** How often it was signalled since the last look. Everything happens inside the call that causes it. */
     const count = (eventfd: number): number => {
       const counter = new BigUint64Array(1);

@@ -81,7 +81,7 @@ function mutateFile(path: string, isTried: boolean, mutants: Mutant[]): string {
 
   /** A loop's turns, since with a mutant it may have no end. */
   function count(body: ts.Statement): void {
-    inserted.push({ at: body.getStart(source), text: '{globalThis.conditions.turn();' });
+    inserted.push({ at: body.getStart(source), text: '{globalThis.conditions.step();' });
     visit(body);
     inserted.push({ at: body.getEnd(), text: '}' });
   }

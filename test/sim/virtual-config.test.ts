@@ -3,12 +3,7 @@
  * in them. Held to the kernel's source.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  VFIO_DEVICE_SET_IRQS,
-  VFIO_IRQ_SET_ACTION_TRIGGER,
-  VFIO_IRQ_SET_DATA_EVENTFD,
-  VFIO_PCI_MSI_IRQ_INDEX,
-} from '../../lib/abi/vfio/irq.js';
+import { VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_MSI_IRQ_INDEX } from '../../lib/abi/vfio/irq.js';
 import {
   advancedFeatures,
   Capability,
@@ -123,19 +118,8 @@ describe('writes', () => {
     };
     const { device } = seam.ready(place);
     expect(asked(device) & 7).toBe(0);
-    const enable = new DataView(new ArrayBuffer(32));
-    for (const [index, value] of [
-      32,
-      VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-      VFIO_PCI_MSI_IRQ_INDEX,
-      0,
-      3,
-      -1,
-      -1,
-      -1,
-    ].entries())
-      enable.setInt32(4 * index, value, true);
-    expect(answer(kernel.ioctl(device, VFIO_DEVICE_SET_IRQS.number, new Uint8Array(enable.buffer)))).toBe('0');
+    const flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    expect(seam.setIrqs(device, { index: VFIO_PCI_MSI_IRQ_INDEX, flags, data: [-1, -1, -1] })).toBe('0');
     expect(asked(device) & 7).toBe(2);
     seam.closeAll();
     expect(asked(seam.ready(place).device) & 7).toBe(2);

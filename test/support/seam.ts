@@ -3,6 +3,7 @@ import { describeErrno } from '../../lib/abi/errno.js';
 import { O_RDWR } from '../../lib/abi/system.js';
 import { VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU } from '../../lib/abi/vfio/container.js';
 import { VFIO_DEVICE_FEATURE, vfio_device_feature } from '../../lib/abi/vfio/feature.js';
+import { VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_DATA_EVENTFD, vfio_irq_set } from '../../lib/abi/vfio/irq.js';
 import { VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_SET_CONTAINER } from '../../lib/abi/vfio/group.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
 import type { Place } from './subject.js';
@@ -17,6 +18,16 @@ export function readAnswer(kernel: Kernel, fd: number, offset: number, length: n
   const bytes = new Uint8Array(length);
   const result = kernel.pread(fd, bytes, offset);
   return result < 0 ? answer(result) : `${result}:${Buffer.from(bytes.subarray(0, result)).toString('hex')}`;
+}
+
+/** What is not told is that of all the data. */
+export interface IrqSet {
+  readonly flags: number;
+  readonly index: number;
+  readonly start?: number;
+  readonly data?: ArrayLike<number> | undefined;
+  readonly count?: number | undefined;
+  readonly argsz?: number | undefined;
 }
 
 export class Seam {
@@ -77,6 +88,15 @@ export class Seam {
     const result = this.kernel.ioctl(device, VFIO_DEVICE_FEATURE.number, request.bytes);
     payload.set(request.data);
     return result;
+  }
+
+  /** VFIO_DEVICE_SET_IRQS, with eventfds or bytes as the flags say. */
+  setIrqs(device: number, { flags, index, start = 0, data = [], count = data.length, argsz }: IrqSet): string {
+    const bytes = (flags & VFIO_IRQ_SET_DATA_EVENTFD) !== 0 ? new Uint8Array(Int32Array.from(data).buffer) : Uint8Array.from(data);
+    const request = vfio_irq_set.create(bytes.byteLength);
+    Object.assign(request, { argsz: argsz ?? request.bytes.byteLength, flags, index, start, count });
+    request.data.set(bytes);
+    return answer(this.kernel.ioctl(device, VFIO_DEVICE_SET_IRQS.number, request.bytes));
   }
 
   /** All three, ready to use. Throws with the step that failed. */

@@ -333,7 +333,7 @@ class Type1 implements IommuDriver {
     const refused = checkBitmap(size, bitmap);
     if (refused !== 0) return refused;
     const offPage = ((iova | size) & (this.#pageSize - 1n)) !== 0n;
-    if (bitmap.pgsize !== this.#pageSize || offPage || size === 0n || !this.#mappings.tracksDirty) return -errno.EINVAL;
+    if (bitmap.pgsize !== this.#pageSize || offPage || !this.#mappings.tracksDirty) return -errno.EINVAL;
     const last = iova + size - 1n;
     if (this.#mappings.bisects(iova, last)) return -errno.EINVAL;
     for (const mapping of this.#mappings.within(iova, last)) {

@@ -2,7 +2,7 @@ import { compiler, type Survivor } from './survivor.js';
 
 const driver = 'lib/sim/type1/driver.ts';
 
-const seam = 'the seam refuses memory shorter than its length word, so that the whole struct can be read where its beginning could';
+const seam = 'the seam refuses memory shorter than its length word, so that the whole struct is there where its beginning is';
 
 export const type1: readonly Survivor[] = [
   {
@@ -11,6 +11,13 @@ export const type1: readonly Survivor[] = [
     replacement: 'case VFIO_TYPE1v2_IOMMU:',
     reason: 'the next answer is 1 too',
   },
+  {
+    file: driver,
+    code: 'platform.vsva2020 !== undefined',
+    replacement: 'true',
+    reason: 'what it makes is for the proposal’s requests, which no other kernel has',
+  },
+  { file: driver, code: '!argument.copyTo(chain, vfio_iommu_type1_info.size)', replacement: 'false', reason: seam },
   { file: driver, code: 'default: return -errno.EINVAL;', replacement: 'default:', reason: compiler },
   { file: driver, code: 'bytes === undefined', replacement: 'false', reason: seam },
   {
