@@ -1,7 +1,10 @@
 /** What the tests say of each mutant, kept in a file, since they run in processes of their own. */
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
-const path = 'reports/mutation-outcomes.txt';
+const folder = 'reports';
+const path = `${folder}/mutation-outcomes.txt`;
+/** What each process tries now. One that does not live to its end leaves its file. */
+const trialOf = (process: string | number): string => `${folder}/mutation-trial-${process}.txt`;
 
 /**
  * `met`: a test met the condition, and it answered otherwise. `killed`: with another answer a test fails, and without it passes
@@ -15,6 +18,23 @@ export function forget(): void {
 
 export function note(outcome: Outcome, mutant: string, test: string): void {
   appendFileSync(path, `${outcome}\t${mutant}\t${test}\n`);
+}
+
+/** Says what is tried; with undefined, that nothing is. */
+export function noteTrial(mutant: string | undefined, test: string): void {
+  if (mutant === undefined) rmSync(trialOf(process.pid), { force: true });
+  else writeFileSync(trialOf(process.pid), `${mutant}\t${test}`);
+}
+
+/** Notes the mutants whose process did not live to the end of the test as killed, and returns how many those are. */
+export function noteDeaths(): number {
+  const trials = readdirSync(folder).flatMap((name) => /^mutation-trial-(\d+)\.txt$/.exec(name)?.[1] ?? []);
+  for (const trial of trials) {
+    const [mutant, test] = readFileSync(trialOf(trial), 'utf8').split('\t') as [string, string];
+    note('killed', mutant, test);
+    rmSync(trialOf(trial));
+  }
+  return trials.length;
 }
 
 export interface Outcomes {

@@ -6,7 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { TestRunner, type RunnerTestCase } from 'vitest';
 import { Conditions } from './conditions.js';
 import { load } from './mutants.js';
-import { note, noted } from './outcomes.js';
+import { note, noted, noteTrial } from './outcomes.js';
 import { reasonOf } from './survivors.js';
 
 /** The mutated kernel asks it by that name, and stays while test files come and go. */
@@ -62,6 +62,7 @@ export default class extends TestRunner {
     if (active === undefined) this.#passed(test);
     else if (failed) this.#failedWith = active;
     conditions.activate(this.#failedWith === undefined ? this.#ahead.shift() : undefined);
+    noteTrial(conditions.active, nameOf(test));
     const ended = conditions.active === undefined && this.#failedWith === undefined;
     if (ended && this.#quick) note('ended', '', nameOf(test));
     // What Vitest tries again: a test that failed with an error.
