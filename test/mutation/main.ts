@@ -35,7 +35,6 @@ const mutation = mutate(
 const names = namesOf(mutation);
 save({ ...mutation, noticedBefore: Object.fromEntries(mutation.mutants.map((mutant) => [mutant.id, before.get(names.get(mutant)!)])) });
 forget();
-noteDeaths();
 for (const limit of limits) tryAll(limit);
 
 const { killed, met } = noted();

@@ -13,6 +13,7 @@ const trialOf = (process: string | number): string => `${folder}/mutation-trial-
 export type Outcome = 'met' | 'killed' | 'ended';
 
 export function forget(): void {
+  for (const trial of trials()) rmSync(trialOf(trial));
   writeFileSync(path, '');
 }
 
@@ -28,13 +29,17 @@ export function noteTrial(mutant: string | undefined, test: string): void {
 
 /** Notes the mutants whose process did not live to the end of the test as killed, and returns how many those are. */
 export function noteDeaths(): number {
-  const trials = readdirSync(folder).flatMap((name) => /^mutation-trial-(\d+)\.txt$/.exec(name)?.[1] ?? []);
-  for (const trial of trials) {
+  const dead = trials();
+  for (const trial of dead) {
     const [mutant, test] = readFileSync(trialOf(trial), 'utf8').split('\t') as [string, string];
     note('killed', mutant, test);
     rmSync(trialOf(trial));
   }
-  return trials.length;
+  return dead.length;
+}
+
+function trials(): string[] {
+  return readdirSync(folder).flatMap((name) => /^mutation-trial-(\d+)\.txt$/.exec(name)?.[1] ?? []);
 }
 
 export interface Outcomes {

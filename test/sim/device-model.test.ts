@@ -52,6 +52,10 @@ class Card extends PciFunction {
   interrupt(vector: number): void {
     this.sendMsi(vector);
   }
+
+  override attach(bar: number, block: RegisterBlock, start?: number, end?: number): void {
+    super.attach(bar, block, start, end);
+  }
 }
 
 describe('registers', () => {
@@ -90,6 +94,21 @@ describe('registers', () => {
     expect([card.block.get('CONTROL'), card.block.get('STATUS'), card.block.get('ADDRESS')]).toEqual([0x10, 0xf00f, 0n]);
   });
 
+  it('are declared side by side, in any order', () => {
+    const side = registers({ HIGH: reg32(8, { LAST: bit(31), ALL: bits(0, 32) }), LOW: reg64(0) });
+    expect([side.HIGH.fields.LAST, side.LOW.offset]).toEqual([{ from: 31, count: 1 }, 0]);
+  });
+
+  it('of several blocks are each in the BAR and at the place that they are attached to', () => {
+    const card = new Card({ bars: { 0: 4096, 2: 4096, 4: 4096 } });
+    const block = (value: number): RegisterBlock => new RegisterBlock(registers({ ID: reg32(0) }), { ID: { reset: value } });
+    card.attach(2, block(1), 0x100);
+    card.attach(2, block(2), 0x80, 0x90);
+    card.attach(4, block(3));
+    expect([0x0, 0x80, 0x90, 0x100].map((at) => card.busRead(2, at, 4))).toEqual([0n, 2n, 0n, 1n]);
+    expect([0x0, 0x80, 0x100].map((at) => card.busRead(4, at, 4))).toEqual([3n, 0n, 0n]);
+  });
+
   it('do not overlap, and have bits that they hold', () => {
     expect(() => registers({ A: reg64(0), B: reg32(4) })).toThrow("Expected an offset beyond A's 8 bytes for offset of B");
     expect(() => reg16(0, { HIGH: bit(16) })).toThrow('Expected bits from 0 to 15 for HIGH');
@@ -112,6 +131,13 @@ describe('BARs', () => {
     card.busWrite(0, 0x08, 1, 0xffn);
     expect(card.busRead(0, 0x08, 1)).toBe(0n);
     expect(card.busRead(0, 0x08, 2)).toBe(0x7788n);
+  });
+
+  it('have each its own rules, and read as zeros where the access is wider than those have', () => {
+    const card = new Card({ bars: { 0: { size: 4096, access: { valid: [4, 4] } }, 2: 4096 } });
+    card.attach(2, new RegisterBlock(registers({ ID: reg64(0) }), { ID: { reset: 0x1122_3344_5566_7788n } }));
+    expect([card.busRead(0, 0, 4), card.busRead(0, 0, 8), card.busRead(0, 0, 1)]).toEqual([0x10n, 0n, 0n]);
+    expect([card.busRead(2, 0, 8), card.busRead(2, 0, 1)]).toEqual([0x1122_3344_5566_7788n, 0x88n]);
   });
 
   it('say in configuration space what they are', () => {
@@ -222,6 +248,24 @@ describe('messages', () => {
     expect([card.readConfig(0x54, 4), card.seen]).toEqual([0, [3, 1]]);
   });
 
+  it('of MSI that cannot be masked, or of 32 bits, end sooner: what comes behind is no mask of theirs', () => {
+    const behind = vendorSpecific({ contents: new Uint8Array(13).fill(0xff) });
+    const card = new Card({ capabilities: [msi(), behind] });
+    card.writeConfig(0x42, 2, 1);
+    card.interrupt(0);
+    expect(card.seen).toEqual([0]);
+    const before = [0x50, 0x54, 0x58].map((at) => card.readConfig(at, 4));
+    card.reset();
+    expect([0x50, 0x54, 0x58].map((at) => card.readConfig(at, 4))).toEqual(before);
+    const narrow = new Card({ capabilities: [msi({ wide: false, maskable: true })] });
+    narrow.writeConfig(0x42, 2, 1);
+    narrow.writeConfig(0x4c, 4, 1);
+    narrow.interrupt(0);
+    expect([narrow.readConfig(0x50, 4), narrow.seen]).toEqual([1, []]);
+    narrow.reset();
+    expect([narrow.readConfig(0x4c, 4), narrow.readConfig(0x50, 4)]).toEqual([0, 0]);
+  });
+
   it('of MSI-X wait for what masks them, one or all', () => {
     const card = new Card({ capabilities: [msix({ vectors: 3, bar: 0, table: 0x800, pendingBits: 0xc00 })] });
     expect([0, 1, 2].map((vector) => card.busRead(0, table(vector), 4))).toEqual([1n, 1n, 1n]);
@@ -294,4 +338,16 @@ describe('resets', () => {
     expect([keeps!.block.get('STATUS'), loses!.block.get('STATUS')]).toEqual([0, 0xf00f]);
     expect([keeps!.functionReset, loses!.functionReset]).toEqual([undefined, 'power']);
   });
+});
+
+it('a device that is in no machine says so', () => {
+  class Lone extends PciFunction {
+    constructor() {
+      super({ vendor: 0x1af4, device: 0x10f0, classCode: 0xff0000, bars: {} });
+    }
+    read(): boolean {
+      return this.dma.read(0n, new Uint8Array(1));
+    }
+  }
+  expect(() => new Lone().read()).toThrow('The device is in no machine');
 });

@@ -4,7 +4,13 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { StructType } from '../../lib/abi/struct.js';
-import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from '../../lib/abi/vfio/cdev.js';
+import {
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_ATTACH_PASID,
+  VFIO_DEVICE_BIND_IOMMUFD,
+  vfio_device_attach_iommufd_pt,
+  vfio_device_bind_iommufd,
+} from '../../lib/abi/vfio/cdev.js';
 import {
   VFIO_DEVICE_FEATURE,
   VFIO_DEVICE_FEATURE_DMA_BUF,
@@ -25,7 +31,18 @@ import {
   vfio_pci_hot_reset,
   vfio_pci_hot_reset_info,
 } from '../../lib/abi/vfio/reset.js';
-import { VFIO_IOMMU_MAP_DMA, vfio_iommu_type1_dma_map } from '../../lib/abi/vfio/type1.js';
+import {
+  VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+  VFIO_IOMMU_DIRTY_PAGES,
+  VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_UNMAP_DMA,
+  vfio_iommu_type1_dirty_bitmap,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+  vfio_iommu_type1_info,
+} from '../../lib/abi/vfio/type1.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { MediatedDevices } from '../support/mediated.js';
 import { answer, Seam } from '../support/seam.js';
@@ -124,6 +141,34 @@ describe.each(['6.12', '7.3'] as const)('on Linux %s', (version) => {
     expect(bind(24, 16)).toBe(newer ? 'EFAULT' : 'EINVAL');
     expect(bind(32, 24)).toBe(newer ? 'EFAULT' : 'EINVAL');
     expect(bind(24, 24)).toBe('EINVAL');
+  });
+
+  it('PASID of ATTACH_IOMMUFD_PT', () => {
+    const fd = seam.open('/dev/vfio/devices/vfio0');
+    const iommufd = seam.open('/dev/iommu');
+    expect(ask(fd, VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd, { argsz: 16, iommufd }, 16)).toBe('0');
+    const fields = { argsz: 16, flags: VFIO_DEVICE_ATTACH_PASID };
+    const expected = version === '7.3' ? 'EFAULT' : 'EINVAL';
+    expect(ask(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, vfio_device_attach_iommufd_pt, fields, 12)).toBe(expected);
+  });
+
+  it('bitmaps of type1', () => {
+    const { container } = seam.ready(subject.edu);
+    const unmap = { argsz: 48, flags: VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, size: 4096n };
+    expect(ask(container, VFIO_IOMMU_UNMAP_DMA, vfio_iommu_type1_dma_unmap, unmap, 24)).toBe('EFAULT');
+    const get = { argsz: 48, flags: VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP };
+    expect(ask(container, VFIO_IOMMU_DIRTY_PAGES, vfio_iommu_type1_dirty_bitmap, get, 8)).toBe('EFAULT');
+  });
+
+  it.each(['vfio', 'iommufd'] as const)('capabilities of type1, by the container of %s', (container) => {
+    const { kernel, edu } = simulate(version, 'intel', { container }).make();
+    subject = { ...subject, kernel };
+    mapping.unmap();
+    mapping = kernel.mmap(-1, page, 3, 0x22, 0) as Mapping;
+    seam = new Seam(kernel);
+    const fd = seam.ready(edu).container;
+    const info = (argsz: number, there: number): string => ask(fd, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info, { argsz }, there);
+    expect([info(24, 24), info(200, 24)]).toEqual(['0', 'EFAULT']);
   });
 
   it('memory that is to be mapped', () => {

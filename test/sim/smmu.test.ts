@@ -126,6 +126,13 @@ describe('stream table entries', () => {
     expect([read(0x40_0000n), read(0x60_0000n + guest(5)), read(1n << 39n)]).toEqual([0x1234n, 0x1234n, undefined]);
   });
 
+  it('with several contexts abort, as this SMMU has no substreams', () => {
+    writeTables();
+    viommus.device(viommu, device.id, stream);
+    attach(nest(valid | translate | guest(0) | (1n << 59n)));
+    expect([read(0x40_0000n), read(guest(5))]).toEqual([undefined, undefined]);
+  });
+
   it('refuse bits that are not the guest’s, and other configurations', () => {
     expect([nest(valid | (6n << 1n)), nest(valid | (7n << 1n)), nest(valid | bypass | (1n << 53n))]).toEqual(['EIO', 'EIO', 'EIO']);
     expect([nest(valid | bypass, 1n << 8n), nest(valid | bypass, 2n << 28n), nest(valid | translate, 1n << 28n)]).toEqual([
@@ -138,6 +145,57 @@ describe('stream table entries', () => {
       'EINVAL',
       'EINVAL',
     ]);
+  });
+});
+
+describe('the guest’s tables', () => {
+  const attachTranslated = (): void => {
+    viommus.device(viommu, device.id, stream);
+    attach(nest(valid | translate | guest(0)));
+  };
+  beforeEach(writeTables);
+
+  it.each([
+    ['that is not valid', contextWord & ~(1n << 31n)],
+    ['of the 32-bit format', contextWord & ~(1n << 41n)],
+    ['of big-endian tables', contextWord | (1n << 15n)],
+    ['of pages of 64 KiB', contextWord | (1n << 6n)],
+    ['whose walks are disabled', contextWord | (1n << 14n)],
+    ['of 24 bits', (contextWord & ~0x3fn) | 40n],
+    ['of 49 bits', (contextWord & ~0x3fn) | 15n],
+  ])('a context %s translates nothing', (_name, word) => {
+    set(0, 0, word);
+    attachTranslated();
+    expect(read(0x40_0000n)).toBe(undefined);
+  });
+
+  it('a page that was not accessed yet is reached where the context does not look at that', () => {
+    set(4, 0, guest(5) | 3n);
+    attachTranslated();
+    expect(read(0x40_0000n)).toBe(undefined);
+    set(0, 0, contextWord | (1n << 35n));
+    command([0x05n | (stream << 32n), 1n], [0x30n, 0n]);
+    expect(read(0x40_0000n)).toBe(0x1234n);
+  });
+
+  it('a table entry can have all below it read only', () => {
+    set(3, 2, guest(4) | table | (1n << 62n));
+    attachTranslated();
+    expect([read(0x40_0000n), write(0x40_0000n)]).toEqual([0x1234n, false]);
+  });
+
+  it('are read only where the guest has memory that can be read', () => {
+    const ioas = iommufd.createIoas();
+    const parent = Number(viommus.table(device.id, ioas.id));
+    const { iova } = ioas.allocate(0x1000, { read: false });
+    const other = viommus.alloc(device.id, parent, smmu);
+    viommus.device(Number(other), device.id, stream);
+    const data = { data_type: IOMMU_HWPT_DATA_ARM_SMMUV3, data_len: 16, data_uptr: viommus.address, flags: 0 };
+    for (const context of [iova, iova + 0x1000n]) {
+      iommu_hwpt_arm_smmuv3.view(viommus.memory).ste.set([valid | translate | context, 0n]);
+      attach(viommus.table(device.id, Number(other), data));
+      expect(read(0x40_0000n)).toBe(undefined);
+    }
   });
 });
 
@@ -162,6 +220,8 @@ describe('commands', () => {
   it.each([
     ['of all address spaces', [0x13n, 0x40_0000n]],
     ['of a range', [0x12n | (7n << 48n) | (3n << 12n), 0x3f_f000n | (1n << 10n)]],
+    ['of a range, at the lowest level', [0x12n | (7n << 48n), 0x40_0000n | (1n << 10n) | (1n << 8n)]],
+    ['of a range, in other pages', [0x12n | (7n << 48n), 0x40_0000n | (2n << 10n) | (2n << 8n)]],
     ['of one address space', [0x11n | (7n << 48n), 0n]],
     ['of the guest', [0x10n, 0n]],
     ['of everything', [0x30n, 0n]],
@@ -225,6 +285,18 @@ describe('events', () => {
     expect(next()[0]).toBe(0x0an | (stream << 32n));
     viommus.kernel.close(queue.fd);
   });
+});
+
+it('an SMMU describes itself as one, and makes no other tables', () => {
+  expect(iommufd.hardwareInformation(device)).toMatchObject({ type: 2, hardware: { kind: 'smmuv3' } });
+  expect(iommufd.hardwareInformation(device, 2)).toMatchObject({ type: 2 });
+  expect(() => iommufd.hardwareInformation(device, 1)).toThrow('EOPNOTSUPP');
+  const ioas = iommufd.createIoas();
+  const [nestParent, dirtyTracking] = [1, 2];
+  expect(viommus.table(device.id, ioas.id, { flags: dirtyTracking })).toMatch(/^\d+$/);
+  expect(viommus.table(device.id, ioas.id, { flags: nestParent | dirtyTracking })).toBe('EOPNOTSUPP');
+  const data = { data_type: IOMMU_HWPT_DATA_ARM_SMMUV3, data_len: 16, data_uptr: viommus.address };
+  expect(viommus.table(device.id, ioas.id, data)).toMatch(/^E/);
 });
 
 it('an SMMU that cannot nest has no virtual ones, and there are none of another kind', () => {

@@ -106,15 +106,16 @@ export class Irqs {
     this.#hardware.sink = undefined;
   }
 
-  #setIntxMask({ flags, start, count, data }: IrqSet): number {
-    if (this.#enabled !== VFIO_PCI_INTX_IRQ_INDEX || start !== 0 || count !== 1) return -errno.EINVAL;
+  // Of a single interrupt the request has one or none: it was checked before.
+  #setIntxMask({ flags, count, data }: IrqSet): number {
+    if (this.#enabled !== VFIO_PCI_INTX_IRQ_INDEX || count === 0) return -errno.EINVAL;
     if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) !== 0) return -errno.ENOTTY;
     if ((flags & VFIO_IRQ_SET_DATA_NONE) !== 0 || data[0] !== 0) this.#mask();
     return 0;
   }
 
-  #setIntxUnmask({ flags, start, count, data }: IrqSet, fds: FdTable): number {
-    if (this.#enabled !== VFIO_PCI_INTX_IRQ_INDEX || start !== 0 || count !== 1) return -errno.EINVAL;
+  #setIntxUnmask({ flags, count, data }: IrqSet, fds: FdTable): number {
+    if (this.#enabled !== VFIO_PCI_INTX_IRQ_INDEX || count === 0) return -errno.EINVAL;
     if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) === 0) {
       if ((flags & VFIO_IRQ_SET_DATA_NONE) !== 0 || data[0] !== 0) this.#unmask();
       return 0;
@@ -140,13 +141,13 @@ export class Irqs {
     return 0;
   }
 
-  #setIntxTrigger({ flags, start, count, data }: IrqSet, fds: FdTable): number {
+  #setIntxTrigger({ flags, count, data }: IrqSet, fds: FdTable): number {
     const enabled = this.#enabled === VFIO_PCI_INTX_IRQ_INDEX;
     if (enabled && count === 0 && (flags & VFIO_IRQ_SET_DATA_NONE) !== 0) {
       this.#disableIntx();
       return 0;
     }
-    if ((!enabled && this.#enabled !== undefined) || start !== 0 || count !== 1) return -errno.EINVAL;
+    if ((!enabled && this.#enabled !== undefined) || count === 0) return -errno.EINVAL;
     if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) !== 0) {
       const fd = int32s(data)[0] ?? -1;
       const eventfd = fd < 0 ? undefined : holdEventfd(fds, fd);
@@ -230,8 +231,7 @@ export class Irqs {
     }
   }
 
-  #setSingleTrigger({ flags, index, start, count, data }: IrqSet, fds: FdTable): number {
-    if (start !== 0 || count > 1) return -errno.EINVAL;
+  #setSingleTrigger({ flags, index, count, data }: IrqSet, fds: FdTable): number {
     const current = this.#single.get(index);
     const replace = (eventfd: Eventfd | undefined): number => {
       current?.drop();
