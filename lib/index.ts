@@ -27,7 +27,7 @@ export {
 export { audit, type AuditedKernel, type Held } from './kernel/audit.js';
 export type { KernelCall } from './kernel/around.js';
 export { ClosedError, KernelError } from './kernel/error.js';
-export { fail, type Failure } from './kernel/fail.js';
+export { fail, type Failure, type FailingCall } from './kernel/fail.js';
 export type { FdKind } from './kernel/file-kinds.js';
 export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';

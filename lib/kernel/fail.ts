@@ -5,12 +5,15 @@ import { checkedInteger, expected } from './error.js';
 import { fdsGiven } from './file-kinds.js';
 import type { Kernel } from './kernel.js';
 
+/** Unmapping memory and no longer watching cannot fail. */
+export type FailingCall = KernelCall & { readonly name: Exclude<KernelCall['name'], 'munmap' | 'unwatch'> };
+
 export interface Failure {
   /**
    * The calls that fail: an ioctl by its declaration, as `VFIO_IOMMU_MAP_DMA` of `vfio/abi`; any other by the name it has in
    * `Kernel` and `Files`; or those that a function chooses.
    */
-  readonly on: Request | Exclude<KernelCall['name'], 'munmap' | 'unwatch'> | ((call: KernelCall) => boolean);
+  readonly on: Request | FailingCall['name'] | ((call: FailingCall) => boolean);
   /** What they answer. */
   readonly errno: ErrorCode;
   /** Only the n-th of them from now on fails; 1 is the next. Default: all. */
@@ -32,7 +35,7 @@ export function fail(kernel: Kernel, { on, errno, nth, made = false }: Failure):
   const chosen = chooser(on);
   let met = 0;
   return aroundKernel(kernel, (call, make) => {
-    if (call.name === 'munmap' || call.name === 'unwatch' || !chosen(call)) return make();
+    if (!canFail(call) || !chosen(call)) return make();
     met += 1;
     if (nth !== undefined && met !== nth) return make();
     if (made) undo(kernel, call, make());
@@ -40,7 +43,11 @@ export function fail(kernel: Kernel, { on, errno, nth, made = false }: Failure):
   });
 }
 
-function chooser(on: Failure['on']): (call: KernelCall) => boolean {
+function canFail(call: KernelCall): call is FailingCall {
+  return call.name !== 'munmap' && call.name !== 'unwatch';
+}
+
+function chooser(on: Failure['on']): (call: FailingCall) => boolean {
   if (typeof on === 'function') return on;
   if (typeof on === 'string') return ({ name }) => name === on;
   return ({ request }) => request?.name === on.name;

@@ -1,9 +1,8 @@
 import type { ErrorCode } from '../abi/errno.js';
-import type { KernelCall } from '../kernel/around.js';
 import { audit } from '../kernel/audit.js';
 import { describeCall } from '../kernel/call-text.js';
 import { expected } from '../kernel/error.js';
-import { fail } from '../kernel/fail.js';
+import { fail, type FailingCall } from '../kernel/fail.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { crashOf, Watchdog } from './fail-each-watchdog.js';
 import type { Machine } from './machine.js';
@@ -14,9 +13,9 @@ export interface FailEachOptions {
   /** What is tried: it opens what it needs of `kernel` and lets go of it, whatever happens. */
   readonly driver: (kernel: Kernel, machine: Machine) => unknown;
   /** Which calls are to fail, one after the other. Default: all that can. */
-  readonly calls?: (call: KernelCall) => boolean;
+  readonly calls?: (call: FailingCall) => boolean;
   /** What a call answers when it fails. Default: what Linux may well answer to such a call, see `plausibleError`. */
-  readonly errno?: (call: KernelCall) => ErrorCode;
+  readonly errno?: (call: FailingCall) => ErrorCode;
   /** A run that takes longer hangs. Default: 2000. */
   readonly timeLimitMilliseconds?: number;
 }
@@ -48,7 +47,7 @@ export interface FailEachReport {
   readonly swallowed: readonly FailEachRun[];
 }
 
-const errorsOfCalls: Readonly<Record<Exclude<KernelCall['name'], 'munmap' | 'unwatch'>, ErrorCode>> = {
+const errorsOfCalls: Readonly<Record<FailingCall['name'], ErrorCode>> = {
   ...{ open: 'EMFILE', memfd: 'EMFILE', eventfd: 'EMFILE', mmap: 'ENOMEM', watch: 'ENOSPC' },
   ...{ ioctl: 'ENOMEM', close: 'EIO', read: 'EIO', write: 'EIO', pread: 'EIO', pwrite: 'EIO' },
   ...{ readFile: 'EACCES', writeFile: 'EACCES', readdir: 'EACCES', readlink: 'EACCES', access: 'EACCES' },
@@ -68,13 +67,8 @@ const errorsOfRequests: Readonly<Record<string, ErrorCode>> = {
   IOMMU_DESTROY: 'EBUSY',
 };
 
-/** Unmapping memory and no longer watching cannot fail. */
-function canFail(call: KernelCall): call is KernelCall & { readonly name: keyof typeof errorsOfCalls } {
-  return call.name !== 'munmap' && call.name !== 'unwatch';
-}
-
-function plausibleError(call: KernelCall): ErrorCode {
-  return errorsOfRequests[call.request?.name ?? ''] ?? (canFail(call) ? errorsOfCalls[call.name] : 'EIO');
+function plausibleError(call: FailingCall): ErrorCode {
+  return errorsOfRequests[call.request?.name ?? ''] ?? errorsOfCalls[call.name];
 }
 
 /**
@@ -88,11 +82,11 @@ function plausibleError(call: KernelCall): ErrorCode {
 export async function failEach(options: FailEachOptions): Promise<FailEachReport> {
   const { calls = () => true, errno = plausibleError, timeLimitMilliseconds = 2000 } = options;
   if (!(timeLimitMilliseconds > 0)) throw expected('a number above 0', 'timeLimitMilliseconds', timeLimitMilliseconds);
-  const made: { call: KernelCall; text: string }[] = [];
+  const made: { call: FailingCall; text: string }[] = [];
   const first = await run(options, timeLimitMilliseconds, (kernel) =>
     fail(kernel, {
       on: (call) => {
-        if (canFail(call) && calls(call)) made.push({ call, text: describeCall(call) });
+        if (calls(call)) made.push({ call, text: describeCall(call) });
         return false;
       },
       errno: 'EIO',
@@ -113,7 +107,7 @@ export async function failEach(options: FailEachOptions): Promise<FailEachReport
     } = await run(options, timeLimitMilliseconds, (kernel) =>
       fail(kernel, {
         on(now) {
-          if (!canFail(now) || !calls(now)) return false;
+          if (!calls(now)) return false;
           met += 1;
           if (met > mostRounds * made.length + mostCalls) throw new RunawayError(`The driver makes call after call: ${describeCall(now)}`);
           return met === index + 1;

@@ -102,6 +102,9 @@ describe('DMA', () => {
     here.device.failDma({ start: iova + 4096n, last: iova + 8191n });
     for (const at of [0n, 4080n, 4081n, 8191n - 15n]) read(here, iova + at);
     expect(here.machine.faults.slice(1).map((fault) => fault.iova - iova)).toEqual([4081n, 8176n]);
+    here.device.failDma({ start: iova, last: iova + 15n });
+    for (const at of [16n, 4096n]) read(here, iova + at);
+    expect(here.machine.faults.length).toBe(3);
     here.device.mend();
     read(here, iova + 4096n);
     expect(here.machine.faults.length).toBe(3);
@@ -129,6 +132,24 @@ describe('a silent device', () => {
     here.device.mend();
     expect([mmio.read32(0), mmio.read32(4), mmio.read32(status)]).toEqual([0x0100_00ed, 0xffff_ffff, 0]);
     expect(await raised(here, 'msi')).toBe(1);
+  });
+
+  it('tells nobody of what it was doing', async () => {
+    using here = scene();
+    const [vector] = here.opened.device.interrupt('msi').enable();
+    const { mmio } = here.opened.device.region(0);
+    const compute = (): void => {
+      mmio.write32(status, 0x80);
+      mmio.write32(8, 5);
+    };
+    compute();
+    here.device.silence();
+    here.machine.clock.advance(1000);
+    expect(await arrived(vector!)).toBe(0);
+    here.device.mend();
+    compute();
+    here.machine.clock.advance(1000);
+    expect(await arrived(vector!)).toBe(1);
   });
 
   it('cannot be reset', () => {

@@ -65,6 +65,25 @@ describe('failEach', () => {
     ]);
   });
 
+  it('does not mind timers that let the process end', async () => {
+    const timers: NodeJS.Timeout[] = [];
+    const { problems } = await run(() => void timers.push(setInterval(() => {}, 1000).unref()));
+    timers.forEach((timer) => clearInterval(timer));
+    expect(problems).toEqual([]);
+  });
+
+  it('closes what does not close, and makes no other call that fails', async () => {
+    let [closed, written] = [0, 0];
+    const { problems } = await run((kernel) => {
+      const counter = new Uint8Array(8);
+      const fd = kernel.eventfd(0, 0x800);
+      if (fd < 0) return;
+      if (kernel.write(fd, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)) < 0 && kernel.read(fd, counter) === 8) written += 1;
+      if (kernel.close(fd) < 0 && kernel.read(fd, counter) < 0) closed += 1;
+    });
+    expect([problems, closed, written]).toEqual([[], 1, 0]);
+  });
+
   it('reports errors that are mistakes of the program, and those that nobody catches', async () => {
     const { problems } = await run(async (kernel) => {
       const fd = kernel.eventfd(0, 0);
