@@ -23,7 +23,7 @@ export default defineConfig({
     isolate: false,
     maxWorkers: 2,
     // So long a test waits for what a mutant keeps from coming.
-    testTimeout: 10_000,
+    testTimeout: 5000,
     experimental: { fsModuleCache: true },
   },
 });
