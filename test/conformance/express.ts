@@ -119,6 +119,16 @@ export function express(variant: Variant): void {
       expect([first!, second!, third!].map(count)).toEqual([0, grown === '0' ? 1 : 0, signals]);
     });
 
+    it('a range past the vectors that were taken at first is refused as a whole, by kernels that add none', () => {
+      const [first, second] = [seam.eventfd(), seam.eventfd()];
+      const past = hasNodes(variant) ? '0' : 'EINVAL';
+      expect(setIrqs(MSIX, EVENTFD, 0, [first])).toBe('0');
+      expect(setIrqs(MSIX, EVENTFD, 0, [second, -1])).toBe(past);
+      expect(setIrqs(MSIX, EVENTFD, 1, [])).toBe(past);
+      expect(setIrqs(MSIX, NONE, 0, [], 1)).toBe('0');
+      expect([first, second].map(count)).toEqual(hasNodes(variant) ? [0, 1] : [1, 0]);
+    });
+
     it('excludes MSI and INTx, and a bad eventfd takes the block back', () => {
       const eventfd = seam.eventfd();
       expect(setIrqs(MSIX, EVENTFD, 0, [eventfd, 0x3fff_fff0])).toBe('EBADF');

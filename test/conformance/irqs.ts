@@ -144,6 +144,14 @@ export function irqs(variant: Variant): void {
       expect(await count(eventfd)).toBe(2);
     });
 
+    it('-2 is no eventfd, and takes none away but of a line or a vector', async () => {
+      const eventfd = seam.eventfd();
+      set(index, EVENTFD | TRIGGER, 0, 1, [eventfd]);
+      expect(set(index, EVENTFD | TRIGGER, 0, 1, [-2])).toBe(index === REQ ? 'EINVAL' : '0');
+      set(index, NONE | TRIGGER, 0, 1);
+      expect(await count(eventfd)).toBe(index === REQ ? 1 : 0);
+    });
+
     it('-1 takes the eventfd away', async () => {
       const eventfd = seam.eventfd();
       set(index, EVENTFD | TRIGGER, 0, 1, [eventfd]);

@@ -1,10 +1,27 @@
 /** What vfio-pci makes of devices that no machine of the lab has. Held to the kernel's source. */
-import { afterEach, expect, it } from 'vitest';
-import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_PM_CAP_D1, PCI_PM_CAP_D2, PCI_PM_CTRL, PCI_PM_CTRL_PME_ENABLE } from '../../lib/abi/pci.js';
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_MASTER,
+  PCI_PM_CAP_D1,
+  PCI_PM_CAP_D2,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_PME_ENABLE,
+} from '../../lib/abi/pci.js';
+import {
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_ACTION_UNMASK,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_IRQ_SET_DATA_NONE,
+  VFIO_PCI_INTX_IRQ_INDEX,
+  VFIO_PCI_MSI_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+} from '../../lib/abi/vfio/irq.js';
 import { VFIO_DEVICE_RESET } from '../../lib/abi/vfio/reset.js';
 import { VFIO_DEVICE_GET_REGION_INFO, VFIO_REGION_INFO_FLAG_MMAP, vfio_region_info } from '../../lib/abi/vfio/region.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
-import { Machine, PciFunction, powerManagement, type DeviceOptions, type PciIdentity } from '../../lib/sim/index.js';
+import { Machine, msi, msix, PciFunction, powerManagement, type DeviceOptions, type PciIdentity } from '../../lib/sim/index.js';
 import { answer, Seam } from '../support/seam.js';
 
 const config = 7 * 2 ** 40;
@@ -13,6 +30,12 @@ const place = { address: '0000:00:03.0', group: 1 };
 class Card extends PciFunction {
   constructor(identity: Partial<PciIdentity>) {
     super({ vendor: 0x1af4, device: 0x10f0, classCode: 0xff0000, bars: { 0: 4096 }, ...identity });
+  }
+  override setIntx(asserted: boolean): void {
+    super.setIntx(asserted);
+  }
+  override sendMsi(vector: number): void {
+    super.sendMsi(vector);
   }
 }
 
@@ -34,6 +57,92 @@ it('a BAR that is less than a page cannot be mapped', () => {
   });
   expect(mappable).toEqual([true, false]);
   expect(kernel.mmap(device, 4096, 3, 1, 2 ** 40)).toBe(-22);
+});
+
+describe('interrupts', () => {
+  const [trigger, unmask] = [VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK];
+  const eventfds = VFIO_IRQ_SET_DATA_EVENTFD | trigger;
+  const count = (kernel: Kernel, eventfd: number): number => {
+    const counter = new BigUint64Array(1);
+    return kernel.read(eventfd, new Uint8Array(counter.buffer)) === 8 ? Number(counter[0]) : 0;
+  };
+  /** Sets bits of the command register, as the driver sees it. */
+  const command = (kernel: Kernel, device: number, bits: number): void => {
+    expect(kernel.pwrite(device, new Uint8Array(Uint16Array.of(bits).buffer), config + PCI_COMMAND)).toBe(2);
+  };
+  const disabled = (card: Card): boolean => (card.readConfig(PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE) !== 0;
+
+  it('of a line come to nobody who asked for messages', () => {
+    const card = new Card({ intx: true, capabilities: [msi()] });
+    const { kernel, device } = open(card);
+    const eventfd = seam.eventfd();
+    expect(seam.setIrqs(device, { index: VFIO_PCI_MSI_IRQ_INDEX, flags: eventfds, data: [eventfd] })).toBe('0');
+    card.setIntx(true);
+    expect(count(kernel, eventfd)).toBe(0);
+  });
+
+  it('of a line that the driver disabled are not unmasked', () => {
+    const card = new Card({ intx: true });
+    const { kernel, device } = open(card);
+    command(kernel, device, PCI_COMMAND_INTX_DISABLE);
+    const eventfd = seam.eventfd();
+    expect(seam.setIrqs(device, { index: VFIO_PCI_INTX_IRQ_INDEX, flags: eventfds, data: [eventfd] })).toBe('0');
+    const unmasking = { index: VFIO_PCI_INTX_IRQ_INDEX, flags: VFIO_IRQ_SET_DATA_NONE | unmask, count: 1 };
+    expect(seam.setIrqs(device, unmasking)).toBe('0');
+    expect(disabled(card)).toBe(true);
+    card.setIntx(true);
+    expect(count(kernel, eventfd)).toBe(0);
+    command(kernel, device, 0);
+    expect(count(kernel, eventfd)).toBe(1);
+  });
+
+  it('of a line that nobody asked for are disabled and enabled as the driver says', () => {
+    const card = new Card({ intx: true });
+    const { kernel, device } = open(card);
+    command(kernel, device, PCI_COMMAND_INTX_DISABLE);
+    expect(disabled(card)).toBe(true);
+    command(kernel, device, 0);
+    expect(disabled(card)).toBe(false);
+  });
+
+  it('by MSI are of as many vectors as were asked for at first', () => {
+    const card = new Card({ capabilities: [msi({ vectors: 4 }), msix({ vectors: 4, bar: 0 })] });
+    const { kernel, device } = open(card);
+    const [one, two] = [seam.eventfd(), seam.eventfd()];
+    const set = (start: number, ...data: number[]): string =>
+      seam.setIrqs(device, { index: VFIO_PCI_MSI_IRQ_INDEX, flags: eventfds, start, data });
+    expect([set(0, one), set(1, two), set(1, -1)]).toEqual(['0', 'EINVAL', '0']);
+    command(kernel, device, PCI_COMMAND_MASTER);
+    card.sendMsi(0);
+    expect(count(kernel, one)).toBe(1);
+  });
+
+  it('by MSI stay enabled when the driver writes that they are', () => {
+    const card = new Card({ capabilities: [msi({ at: 0x40 })] });
+    const { kernel, device } = open(card);
+    const write = (flags: number): number => {
+      expect(kernel.pwrite(device, Uint8Array.of(flags), config + 0x42)).toBe(1);
+      return card.readConfig(0x42, 1) & 1;
+    };
+    expect(write(1)).toBe(0);
+    expect(seam.setIrqs(device, { index: VFIO_PCI_MSI_IRQ_INDEX, flags: eventfds, data: [seam.eventfd()] })).toBe('0');
+    expect([write(1), write(0)]).toEqual([1, 0]);
+  });
+
+  it.each([
+    ['MSI', VFIO_PCI_MSI_IRQ_INDEX, msi({ vectors: 2, maskable: true })],
+    ['MSI-X', VFIO_PCI_MSIX_IRQ_INDEX, msix({ vectors: 2, bar: 0 })],
+  ] as const)('by %s that nobody is told of wait until somebody is', (_name, index, capability) => {
+    const card = new Card({ capabilities: [capability] });
+    const { kernel, device } = open(card);
+    command(kernel, device, PCI_COMMAND_MASTER | 2);
+    const [one, two] = [seam.eventfd(), seam.eventfd()];
+    const set = (start: number, ...data: number[]): string => seam.setIrqs(device, { index, flags: eventfds, start, data });
+    expect([set(0, one, two), set(1, -1)]).toEqual(['0', '0']);
+    card.sendMsi(1);
+    expect(set(1, two)).toBe('0');
+    expect([count(kernel, one), count(kernel, two)]).toEqual([0, 1]);
+  });
 });
 
 it('a state that the function is in already is not set again', () => {
