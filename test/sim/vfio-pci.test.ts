@@ -18,18 +18,28 @@ import {
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_MSIX_IRQ_INDEX,
 } from '../../lib/abi/vfio/irq.js';
-import { VFIO_DEVICE_RESET } from '../../lib/abi/vfio/reset.js';
+import { VFIO_DEVICE_PCI_HOT_RESET, VFIO_DEVICE_RESET, vfio_pci_hot_reset } from '../../lib/abi/vfio/reset.js';
 import { VFIO_DEVICE_GET_REGION_INFO, VFIO_REGION_INFO_FLAG_MMAP, vfio_region_info } from '../../lib/abi/vfio/region.js';
+import {
+  VFIO_DEVICE_IOEVENTFD,
+  VFIO_DEVICE_IOEVENTFD_32,
+  VFIO_DEVICE_IOEVENTFD_64,
+  vfio_device_ioeventfd,
+} from '../../lib/abi/vfio/ioeventfd.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
-import { Machine, msi, msix, PciFunction, powerManagement, type DeviceOptions, type PciIdentity } from '../../lib/sim/index.js';
-import { answer, Seam } from '../support/seam.js';
+import { express, Machine, msi, msix, PciFunction, powerManagement, type DeviceOptions, type PciIdentity } from '../../lib/sim/index.js';
+import { answer, readAnswer, Seam } from '../support/seam.js';
 
 const config = 7 * 2 ** 40;
 const place = { address: '0000:00:03.0', group: 1 };
 
 class Card extends PciFunction {
+  resets = 0;
   constructor(identity: Partial<PciIdentity>) {
     super({ vendor: 0x1af4, device: 0x10f0, classCode: 0xff0000, bars: { 0: 4096 }, ...identity });
+  }
+  protected override resetRegisters(): void {
+    this.resets += 1;
   }
   override setIntx(asserted: boolean): void {
     super.setIntx(asserted);
@@ -143,6 +153,74 @@ describe('interrupts', () => {
     expect(set(1, two)).toBe('0');
     expect([count(kernel, one), count(kernel, two)]).toEqual([0, 1]);
   });
+});
+
+it('a ROM is read as far as its images go; past its BAR is EINVAL, even while nothing answers', () => {
+  const image = new Uint8Array(2048);
+  image.set([0x55, 0xaa]);
+  const view = new DataView(image.buffer);
+  view.setUint16(0x18, 0x20, true);
+  image.set(Buffer.from('PCIR'), 0x20);
+  view.setUint16(0x30, 2, true);
+  view.setUint8(0x35, 0x80);
+  const romRegion = 6 * 2 ** 40;
+  const reads = (rom: Uint8Array): string[] => {
+    const { kernel, device } = open(new Card({ rom }));
+    const read = (at: number): string => readAnswer(kernel, device, romRegion + at, 2);
+    const answers = [read(0), read(1024), read(rom.byteLength)];
+    expect(kernel.pwrite(device, Uint8Array.of(0, 0), config + PCI_COMMAND)).toBe(2);
+    return [...answers, read(0), read(rom.byteLength)];
+  };
+  expect(reads(image)).toEqual(['2:55aa', '2:ffff', 'EINVAL', 'ENOMEM', 'EINVAL']);
+  // Its second structure would be behind the end, as the first one's length leads there.
+  view.setUint8(0x35, 0);
+  view.setUint16(0x30, 4, true);
+  expect(reads(image)[0]).toBe('2:55aa');
+  view.setUint16(0x18, 0x7f0, true);
+  expect(reads(image)[0]).toBe('ENOMEM');
+});
+
+it('an eventfd may write beside the table of MSI-X, not into it', () => {
+  const { kernel, device } = open(new Card({ capabilities: [msix({ vectors: 2, bar: 0, table: 0x800, pendingBits: 0xc00 })] }));
+  const eventfd = seam.eventfd();
+  const set = (offset: number, flags: number): string => {
+    const request = vfio_device_ioeventfd.create();
+    Object.assign(request, { argsz: request.bytes.byteLength, flags, offset: BigInt(offset), fd: eventfd });
+    return answer(kernel.ioctl(device, VFIO_DEVICE_IOEVENTFD.number, request.bytes));
+  };
+  const [four, eight] = [VFIO_DEVICE_IOEVENTFD_32, VFIO_DEVICE_IOEVENTFD_64];
+  expect([set(0x7f8, eight), set(0x7fc, four), set(0x800, four), set(0x81c, four), set(0x820, four)]).toEqual([
+    ...['0', '0', 'EINVAL', 'EINVAL', '0'],
+  ]);
+});
+
+it('what is no group cannot be shown for a reset of the bus, though all groups are', () => {
+  const machine = new Machine({
+    devices: ['0000:02:00.0', '0000:02:00.1'].map((address) => ({ model: new Card({ capabilities: [express()] }), address, group: 5 })),
+  });
+  seam = new Seam(machine.kernel);
+  const files = seam.ready({ address: '0000:02:00.0', group: 5 });
+  const reset = (...fds: number[]): string => {
+    const request = vfio_pci_hot_reset.create(4 * fds.length);
+    Object.assign(request, { argsz: request.bytes.byteLength, count: fds.length });
+    request.group_fds.set(fds);
+    return answer(machine.kernel.ioctl(files.device, VFIO_DEVICE_PCI_HOT_RESET.number, request.bytes));
+  };
+  expect([reset(files.group), reset(files.group, files.container)]).toEqual(['0', 'EINVAL']);
+});
+
+it('a silent device is not reset when it is closed', () => {
+  const card = new Card({ capabilities: [express({ functionReset: true })] });
+  const machine = new Machine({ devices: [{ model: card, group: place.group }] });
+  seam = new Seam(machine.kernel);
+  seam.ready(place);
+  const { resets } = card;
+  machine.device(card).silence();
+  seam.closeAll();
+  expect(card.resets).toBe(resets);
+  machine.device(card).mend();
+  seam.ready(place);
+  expect(card.resets).toBe(resets + 1);
 });
 
 it('a state that the function is in already is not set again', () => {

@@ -104,6 +104,48 @@ describe('writes', () => {
     expect(card.readConfig(0x40, 2)).toBe(0x6009);
   });
 
+  it('reach what is behind a capability, which says itself how long it is', () => {
+    const all = 0xffff_ffff;
+    /** Whether a write at an offset, which the device takes, comes there. */
+    const reaches = (identity: Partial<PciIdentity>, ...offsets: number[]): boolean[] => {
+      const { write, card } = open(identity);
+      return offsets.map((at) => {
+        expect(write(at, 0xaa)).toBe('1');
+        return card.readConfig(at, 1) === 0xaa;
+      });
+    };
+    // Without a link, as it is a part of the root complex.
+    expect(reaches({ capabilities: [express({ at: 0x60 }).dword(0x28, 0, all).dword(0x2c, 0, all)] }, 0x88, 0x8c)).toEqual([false, true]);
+    const sata = (registers: number): Capability => new Capability(0x12, 16, 0xa0).dword(4, registers).dword(8, 0, all);
+    expect([reaches({ capabilities: [sata(0x4)] }, 0xa8), reaches({ capabilities: [sata(0xf)] }, 0xa8)]).toEqual([[true], [false]]);
+    const channel = (phases: number): Partial<PciIdentity> => ({
+      capabilities: [express()],
+      extendedCapabilities: [new ExtendedCapability(0x02, 1, 0x40).dword(8, phases).dword(0x24, 0, all).dword(0x34, 0, all)],
+    });
+    expect([reaches(channel(0), 0x124, 0x134), reaches(channel(2), 0x124, 0x134), reaches(channel(4), 0x124, 0x134)]).toEqual([
+      [true, true],
+      [false, true],
+      [false, false],
+    ]);
+  });
+
+  it('of what a 1 clears reach no register that is not the driver’s to write', () => {
+    const status = 0x6a;
+    const { card, write } = open({ capabilities: [express({ at: 0x60 }).word(0x0a, 0, 0, 0xf)] });
+    card.config.setUint16(status, 1, true);
+    expect(write(status, 0, 0)).toBe('2');
+    expect(card.readConfig(status, 2)).toBe(1);
+  });
+
+  it('of the command register put BARs back where the kernel had them', () => {
+    const { card, write } = open({});
+    const address = card.readConfig(0x10, 4);
+    card.writeConfig(0x10, 4, 0x5000_0000);
+    expect(card.readConfig(0x10, 4)).not.toBe(address);
+    expect(write(4, 6, 0)).toBe('2');
+    expect(card.readConfig(0x10, 4)).toBe(address);
+  });
+
   it('give MSI as many vectors as SET_IRQS enabled last, by whoever had the device open then', () => {
     const card = new Card({ capabilities: [msi({ at: 0x40, vectors: 8 })] });
     const place = { address: '0000:00:03.0', group: 1 };

@@ -1,8 +1,6 @@
 /** Which capability each byte of configuration space belongs to, and the lists as a driver sees them. */
 import {
   PCI_CAPABILITY_LIST,
-  PCI_CAP_ID_EXP,
-  PCI_CAP_ID_PCIX,
   PCI_CAP_ID_PM,
   PCI_CAP_LIST_NEXT,
   PCI_CFG_SPACE_SIZE,
@@ -37,18 +35,17 @@ export function mapCapabilities(hardware: PciFunction, copy: DataView): Uint8Arr
     for (let byte = at; byte < Math.min(at + length, copy.byteLength); byte += 1) copy.setUint8(byte, hardware.readConfig(byte, 1));
   };
   fill(0, PCI_STD_HEADER_SIZEOF);
-  const ids = mapList(hardware, copy, map, fill);
-  const extended = ids.has(PCI_CAP_ID_EXP) || ids.has(PCI_CAP_ID_PCIX);
-  if (extended && hardware.configSize > PCI_CFG_SPACE_SIZE && hardware.readConfig(PCI_CFG_SPACE_SIZE, 4) !== 0)
+  mapList(hardware, copy, map, fill);
+  if (hardware.configSize > PCI_CFG_SPACE_SIZE && hardware.readConfig(PCI_CFG_SPACE_SIZE, 4) !== 0)
     mapExtended(hardware, copy, map, fill);
   return map;
 }
 
 type Fill = (at: number, length: number) => void;
 
-function mapList(hardware: PciFunction, copy: DataView, map: Uint8Array, fill: Fill): Set<number> {
-  const ids = new Set<number>();
-  if ((hardware.readConfig(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST) === 0) return ids;
+function mapList(hardware: PciFunction, copy: DataView, map: Uint8Array, fill: Fill): void {
+  let shown = false;
+  if ((hardware.readConfig(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST) === 0) return;
   let previous = PCI_CAPABILITY_LIST;
   let at = hardware.readConfig(PCI_CAPABILITY_LIST, 1);
   for (let left = (PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / smallest; at !== 0 && left > 0; left -= 1) {
@@ -60,13 +57,12 @@ function mapList(hardware: PciFunction, copy: DataView, map: Uint8Array, fill: F
       map.fill(id, at, at + length);
       fill(at, length);
       if (id === PCI_CAP_ID_PM) hideWakeUps(copy, at);
-      ids.add(id);
+      shown = true;
       previous = at + PCI_CAP_LIST_NEXT;
     }
     at = next;
   }
-  if (ids.size === 0) copy.setUint16(PCI_STATUS, copy.getUint16(PCI_STATUS, true) & ~PCI_STATUS_CAP_LIST, true);
-  return ids;
+  if (!shown) copy.setUint16(PCI_STATUS, copy.getUint16(PCI_STATUS, true) & ~PCI_STATUS_CAP_LIST, true);
 }
 
 /** Waking the machine is the host's business. */

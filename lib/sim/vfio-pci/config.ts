@@ -7,7 +7,6 @@ import {
   PCI_AF_CTRL,
   PCI_AF_CTRL_FLR,
   PCI_BASE_ADDRESS_0,
-  PCI_BASE_ADDRESS_5,
   PCI_CAP_ID_AF,
   PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
@@ -75,8 +74,6 @@ interface Part {
   readonly start: number;
 }
 
-const isBar = (at: number): boolean =>
-  (at >= PCI_BASE_ADDRESS_0 && at < PCI_BASE_ADDRESS_5 + 4) || (at >= PCI_ROM_ADDRESS && at < PCI_ROM_ADDRESS + 4);
 const decodeBits = PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
 
 export class VirtualConfig {
@@ -179,7 +176,7 @@ export class VirtualConfig {
     const { at, width, id, start } = part;
     const hardware = this.#hardware.readConfig(at, width);
     if (id === unassigned) return hardware;
-    if (id === basic && isBar(at)) this.#sizeBars();
+    if (id === basic) this.#sizeBars();
     const permissions = this.#permissions(part);
     const virtual = permissions === undefined ? this.#listBits(part) : maskOf(width, (byte) => permissions.virtualAt(at - start + byte));
     return ((this.#copied(at, width) & virtual) | (hardware & ~virtual)) >>> 0;
@@ -201,12 +198,11 @@ export class VirtualConfig {
       return;
     }
     if (at >= PCI_CFG_SPACE_SIZE) return this.#writeDefault(part, value);
-    const wasReadRequest = id === PCI_CAP_ID_EXP ? this.#copied(start + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_READRQ : 0;
     if (id === basic && at === PCI_COMMAND) this.#beforeCommand(value);
     this.#writeDefault(part, value);
     if (id === basic && at >= PCI_COMMAND && at <= PCI_COMMAND + 1) this.#afterCommand(at, value);
     else if (id === PCI_CAP_ID_PM && at - start === PCI_PM_CTRL) this.#events.powerState(value & PCI_PM_CTRL_STATE_MASK);
-    else if (id === PCI_CAP_ID_EXP) this.#afterExpress(start, wasReadRequest);
+    else if (id === PCI_CAP_ID_EXP) this.#afterExpress(start);
     else if (id === PCI_CAP_ID_AF) this.#takeReset(start + PCI_AF_CTRL, PCI_AF_CTRL_FLR);
     else if (id === PCI_CAP_ID_VPD && at - start <= PCI_VPD_ADDR + 1 && at - start + width > PCI_VPD_ADDR + 1)
       this.#afterProductData(start);
@@ -253,12 +249,12 @@ export class VirtualConfig {
     this.#events.intxDisabled(disabled);
   }
 
-  #afterExpress(start: number, wasReadRequest: number): void {
+  #afterExpress(start: number): void {
     const hasReset = (this.#hardware.readConfig(start + PCI_EXP_DEVCAP, 4) & PCI_EXP_DEVCAP_FLR) !== 0;
     this.#takeReset(start + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR, hasReset);
     const readRequest = this.#copied(start + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_READRQ;
     // 128 bytes to 4096; the values above are reserved.
-    if (readRequest === wasReadRequest || readRequest >> 12 > 5) return;
+    if (readRequest >> 12 > 5) return;
     const control = this.#hardware.readConfig(start + PCI_EXP_DEVCTL, 2) & ~PCI_EXP_DEVCTL_READRQ;
     this.#hardware.writeConfig(start + PCI_EXP_DEVCTL, 2, control | readRequest);
   }

@@ -149,8 +149,8 @@ export class VfioPciDevice extends VfioDevice implements Registers {
 
   override mmap(length: number, protection: number, flags: number, offset: number, released: () => void): Mapping | number {
     const { index, at } = locate(offset);
-    if ((flags & MAP_SHARED) === 0 || index >= VFIO_PCI_ROM_REGION_INDEX) return -errno.EINVAL;
-    if (!this.canMap(index) || at + Math.ceil(length / pageSize) * pageSize > this.barSize(index)) return -errno.EINVAL;
+    if ((flags & MAP_SHARED) === 0 || !this.canMap(index)) return -errno.EINVAL;
+    if (at + Math.ceil(length / pageSize) * pageSize > this.barSize(index)) return -errno.EINVAL;
     return new RegisterMapping(this, index, at, length, protection, released);
   }
 
