@@ -24,6 +24,5 @@ export default defineConfig({
     maxWorkers: 2,
     // So long a test waits for what a mutant keeps from coming.
     testTimeout: 5000,
-    experimental: { fsModuleCache: true },
   },
 });
