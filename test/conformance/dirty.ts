@@ -183,9 +183,13 @@ export function dirty(variant: Variant): void {
       expect(unmapWithBitmap(base, 2n * page, data, { argsz: 47 })).toBe('EINVAL');
       expect(unmapWithBitmap(base, 2n * page, data, { pgsize: 2n * page })).toBe('EINVAL');
       expect(unmapWithBitmap(base + 0x800n, 8n * page, data)).toBe('EINVAL');
-      // Of a range that wraps, which newer kernels have a word of its own for, but look at later.
-      expect(unmapWithBitmap(0xffff_ffff_ffff_f000n, 2n * page, data, { pgsize: 1n << 40n })).toBe('EINVAL');
       expect(unmapWithBitmap(base, 2n * page, data)).toBe('0x2000 bytes');
+    });
+
+    it('UNMAP_DMA with a bitmap of no bits is EINVAL, even of a range that wraps, which newer kernels have a word of its own for', () => {
+      request(START);
+      const data = subject.kernel.addressOf(bits.buffer);
+      expect(unmapWithBitmap(0xffff_ffff_ffff_f000n, 2n * page, data, { pgsize: 1n << 40n })).toBe('EINVAL');
     });
 
     it('a bitmap whose first word holds more is read before it is written', () => {

@@ -114,8 +114,14 @@ describe('writes', () => {
         return card.readConfig(at, 1) === 0xaa;
       });
     };
-    // Without a link, as it is a part of the root complex.
-    expect(reaches({ capabilities: [express({ at: 0x60 }).dword(0x28, 0, all).dword(0x2c, 0, all)] }, 0x88, 0x8c)).toEqual([false, true]);
+    const links = (kind: 'endpoint' | 'legacy endpoint'): Partial<PciIdentity> => ({
+      capabilities: [express({ at: 0x60, kind }).dword(0x28, 0, all).dword(0x2c, 0, all)],
+    });
+    // An endpoint on the first bus is a part of the root complex, without a link.
+    expect([reaches(links('endpoint'), 0x88, 0x8c), reaches(links('legacy endpoint'), 0x88, 0x8c)]).toEqual([
+      [false, true],
+      [false, false],
+    ]);
     const sata = (registers: number): Capability => new Capability(0x12, 16, 0xa0).dword(4, registers).dword(8, 0, all);
     expect([reaches({ capabilities: [sata(0x4)] }, 0xa8), reaches({ capabilities: [sata(0xf)] }, 0xa8)]).toEqual([[true], [false]]);
     const channel = (phases: number): Partial<PciIdentity> => ({
@@ -175,6 +181,13 @@ describe('writes', () => {
       expect([card.resets - before, read(0x48, 2), read(4, 2)]).toEqual([functionReset ? 1 : 0, '0000', '0301']);
       expect(write(0x4a, 0xff, 0xff)).toBe('2');
     }
+  });
+
+  it('reset by one bit no device that can only be reset by the other', () => {
+    const { card, write } = open({ capabilities: [express({ at: 0x60 }), advancedFeatures({ at: 0xc0 })] });
+    const { resets } = card;
+    expect([write(0x69, 0x80), card.resets]).toEqual(['1', resets]);
+    expect([write(0xc4, 1), card.resets]).toEqual(['1', resets + 1]);
   });
 
   it('reset a device by the bit of conventional ones', () => {

@@ -36,8 +36,7 @@ export function mapCapabilities(hardware: PciFunction, copy: DataView): Uint8Arr
   };
   fill(0, PCI_STD_HEADER_SIZEOF);
   mapList(hardware, copy, map, fill);
-  if (hardware.configSize > PCI_CFG_SPACE_SIZE && hardware.readConfig(PCI_CFG_SPACE_SIZE, 4) !== 0)
-    mapExtended(hardware, copy, map, fill);
+  if (hardware.configSize > PCI_CFG_SPACE_SIZE && hardware.readConfig(PCI_CFG_SPACE_SIZE, 4) !== 0) mapExtended(hardware, copy, map, fill);
   return map;
 }
 
@@ -45,7 +44,6 @@ type Fill = (at: number, length: number) => void;
 
 function mapList(hardware: PciFunction, copy: DataView, map: Uint8Array, fill: Fill): void {
   let shown = false;
-  if ((hardware.readConfig(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST) === 0) return;
   let previous = PCI_CAPABILITY_LIST;
   let at = hardware.readConfig(PCI_CAPABILITY_LIST, 1);
   for (let left = (PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / smallest; at !== 0 && left > 0; left -= 1) {

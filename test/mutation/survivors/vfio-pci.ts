@@ -17,6 +17,12 @@ export const vfioPci: readonly Survivor[] = [
     replacement: 'false',
     reason: 'a dma-buf of no part is refused when it is made; the compiler does not know',
   },
+  ...['address !== 0 && hardware.readConfig(at, 4) !== address', 'address !== 0', 'hardware.readConfig(at, 4) !== address'].map((code) => ({
+    file: 'lib/sim/vfio-pci/config.ts',
+    code,
+    replacement: 'true',
+    reason: 'what is written to the registers of BARs then is what they hold',
+  })),
   { file: hotReset, code: '!argument.copyTo(info.bytes)', replacement: 'false', reason: written },
   {
     file: hotReset,
