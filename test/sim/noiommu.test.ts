@@ -1,11 +1,13 @@
 /** What the conformance suite cannot do on a real kernel: lose a capability while files are open, and DMA that goes astray. */
 import { describe, expect, it } from 'vitest';
 import { VFIO_NOIOMMU_IOMMU } from '../../lib/abi/vfio/container.js';
+import { VFIO_GROUP_UNSET_CONTAINER } from '../../lib/abi/vfio/group.js';
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { physicalAddress } from '../../lib/memory/physical-address.js';
 import { openDevice } from '../../lib/open.js';
 import { findDevice } from '../../lib/pci/index.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
+import { MediatedDevices } from '../support/mediated.js';
 import { answer, Seam } from '../support/seam.js';
 
 const address = '0000:00:03.0';
@@ -44,6 +46,24 @@ describe('a machine without an IOMMU', () => {
     expect(answer(seam.device(group, address))).toBe('EPERM');
     simulated.rawIo = true;
     expect(seam.device(group, address)).toBeGreaterThanOrEqual(0);
+  });
+
+  it('its groups and those of mediated devices do not share a container', () => {
+    const { kernel } = new Machine({ iommu: 'none', unsafeNoIommu: true, mediated: ['mtty'], devices: [{ model: new Edu() }] });
+    const seam = new Seam(kernel);
+    const groups = [seam.noIommuGroup(place), seam.group(new MediatedDevices(kernel).make('mtty-1'))] as const;
+    for (const [first, second] of [groups, groups.toReversed()] as [number, number][]) {
+      const container = seam.container();
+      expect([seam.setContainer(first, container), seam.setContainer(second, container)].map(answer)).toEqual(['0', 'EPERM']);
+      expect(answer(kernel.ioctl(first, VFIO_GROUP_UNSET_CONTAINER.number))).toBe('0');
+    }
+    seam.closeAll();
+  });
+
+  it('its devices have no nodes on Linux 6.12, though they are listed', () => {
+    const { kernel } = new Machine({ kernel: '6.12', iommu: 'none', unsafeNoIommu: true, devices: [{ model: new Edu() }] });
+    expect(kernel.files.readdir(`/sys/bus/pci/devices/${address}/vfio-dev`)).toEqual(['vfio0']);
+    expect(answer(kernel.open('/dev/vfio/devices/vfio0', 2))).toBe('ENOENT');
   });
 
   it('is not asked for where there is an IOMMU', () => {
