@@ -250,8 +250,10 @@ describe('an AMD machine', () => {
       seam.hardware({ dev_id: device.id, flags: IOMMU_HW_INFO_FLAG_INPUT_TYPE, in_data_type }),
     );
     expect(asked).toEqual([expect.stringMatching(/^type 4 /), 'EOPNOTSUPP']);
-    seam.close();
     const space = iommufd.createIoas();
+    const data = seam.alloc({ dev_id: device.id, pt_id: space.id, data_type: 1 }, new Uint8Array(8));
+    expect(data).toBe('EOPNOTSUPP');
+    seam.close();
     const parent = space.createPageTable(device, { nestParent: true, dirtyTracking: true });
     space.createPageTable(device, { pasids: true });
     expect(() => space.createPageTable(device, { pasids: true, dirtyTracking: true })).toThrow(/^EOPNOTSUPP/);

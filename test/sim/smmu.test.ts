@@ -140,11 +140,8 @@ describe('stream table entries', () => {
       'EIO',
       expect.stringMatching(/^\d+$/),
     ]);
-    expect([nest(valid, 0n, { flags: 8 }), nest(valid, 0n, { data_type: 1 }), nest(valid, 0n, { data_len: 8 })]).toEqual([
-      'EOPNOTSUPP',
-      'EINVAL',
-      'EINVAL',
-    ]);
+    const given = [{ flags: 8 }, { data_type: 1 }, { data_len: 8 }, { data_type: 0, data_len: 0 }];
+    expect(given.map((fields) => nest(valid, 0n, fields))).toEqual(['EOPNOTSUPP', 'EINVAL', 'EINVAL', 'EOPNOTSUPP']);
   });
 });
 
@@ -165,6 +162,17 @@ describe('the guest’s tables', () => {
     ['of 49 bits', (contextWord & ~0x3fn) | 15n],
   ])('a context %s translates nothing', (_name, word) => {
     set(0, 0, word);
+    attachTranslated();
+    expect(read(0x40_0000n)).toBe(undefined);
+  });
+
+  it.each([
+    ['of 24 bits', 40n, 3],
+    ['of 49 bits', 15n, 7],
+  ])('a context %s translates nothing, where the walk would come to an end', (_name, unused, root) => {
+    set(7, 0, guest(1) | table);
+    set(0, 0, (contextWord & ~0x3fn) | unused);
+    set(0, 1, guest(root));
     attachTranslated();
     expect(read(0x40_0000n)).toBe(undefined);
   });
