@@ -98,7 +98,7 @@ describe('DMA', () => {
     here.device.failDma({ count: 1 });
     read(here, iova);
     read(here, iova);
-    expect(here.machine.faults).toEqual([{ device: address, iova, size: 16, direction: 'read', reason: 'failed on purpose' }]);
+    expect(here.machine.faults).toStrictEqual([{ device: address, iova, size: 16, direction: 'read', reason: 'failed on purpose' }]);
     here.device.failDma({ start: iova + 4096n, last: iova + 8191n });
     for (const at of [0n, 4080n, 4081n, 8191n - 15n]) read(here, iova + at);
     expect(here.machine.faults.slice(1).map((fault) => fault.iova - iova)).toEqual([4081n, 8176n]);
