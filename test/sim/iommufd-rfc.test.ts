@@ -120,16 +120,16 @@ describe('requests', () => {
   it('UNMAP and COPY take the very range of one MAP', () => {
     const [first, second] = [alloc(), alloc()];
     expect([map(first, base, 2n * page), map(first, base + 2n * page), map(first, base)]).toEqual(['0', '0', 'EEXIST']);
-    const copy = (length: bigint): string =>
+    const copy = (length: bigint, src_iova = base): string =>
       ask(rfc.IOMMU_IOAS_COPY, iommu_ioas_copy, {
         flags: 7,
         dst_ioas_id: second,
         src_ioas_id: first,
         length,
-        src_iova: base,
+        src_iova,
         dst_iova: base,
       })[0];
-    expect([copy(page), copy(3n * page), copy(2n * page)]).toEqual(['ENOENT', 'ENOENT', '0']);
+    expect([copy(page), copy(page, base + page), copy(3n * page), copy(2n * page)]).toEqual(['ENOENT', 'ENOENT', 'ENOENT', '0']);
     expect([unmap(second, base, page), unmap(second, base, 4n * page), unmap(second, base, 2n * page)]).toEqual(['ENOENT', 'ENOENT', '0']);
     expect([unmap(first, 0n, top), unmap(first, base, page), unmap(first, base, 0n)]).toEqual(['0', 'ENOENT', 'EINVAL']);
     expect([unmap(first, top, 1n), unmap(77, base, page)]).toEqual(['EOVERFLOW', 'ENOENT']);

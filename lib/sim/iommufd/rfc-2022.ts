@@ -36,9 +36,10 @@ const ranges: Operation = {
   run({ objects }, argument, size) {
     const type = rfc.iommu_ioas_iova_ranges;
     if (size < type.size) return -errno.EINVAL;
-    const tail = argument.copyFrom(size - type.size, type.size);
-    const asked = argument.struct(type, type.size);
-    if (tail === undefined || asked === undefined) return -errno.EFAULT;
+    const given = argument.copyFrom(size);
+    if (given === undefined) return -errno.EFAULT;
+    const asked = type.copy(given.subarray(0, type.size));
+    const tail = given.subarray(type.size);
     if (tail.some((byte) => byte !== 0)) return -errno.E2BIG;
     if (asked.__reserved !== 0) return -errno.EOPNOTSUPP;
     const found = objects.find(asked.ioas_id, Ioas)?.ranges();
@@ -66,9 +67,9 @@ const copy: Operation = {
   ...copyParts,
   run(context, argument, size) {
     const asked = argument.struct(iommu_ioas_copy, copyParts.request.minimum);
-    const source = asked === undefined ? undefined : context.objects.find(asked.src_ioas_id, Ioas);
-    const exact = asked === undefined || source === undefined || source.maps(asked.src_iova, asked.length);
-    return exact || size < copyParts.request.minimum ? copyParts.run(context, argument, size) : -errno.ENOENT;
+    if (asked === undefined || size < copyParts.request.minimum) return copyParts.run(context, argument, size);
+    const source = context.objects.find(asked.src_ioas_id, Ioas);
+    return source === undefined || source.maps(asked.src_iova, asked.length) ? copyParts.run(context, argument, size) : -errno.ENOENT;
   },
 };
 
