@@ -95,7 +95,7 @@ export class GroupFile extends OpenFile {
   /** /dev/iommu lets a group go while its devices are open. */
   #unsetContainer(): number {
     if (!this.#hasContainer) return -errno.EINVAL;
-    if (this.#container !== undefined && this.#devicesOpen > 0) return -errno.EBUSY;
+    if (this.#devicesOpen > 0) return -errno.EBUSY;
     this.#leaveContainer();
     this.#leaveIommufd();
     return 0;
