@@ -7,12 +7,15 @@ import {
   IOMMU_VFIO_IOAS_SET,
   iommu_vfio_ioas,
 } from '../../lib/abi/iommufd/object.js';
+import { IOMMU_VIOMMU_TYPE_ARM_SMMUV3 } from '../../lib/abi/iommufd/viommu.js';
+import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from '../../lib/abi/vfio/cdev.js';
 import { Cdev, findDevice, Iommufd } from '../../lib/index.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
 import { IoasSeam } from '../support/ioas-seam.js';
 import * as mock from '../support/mock/abi.js';
 import { mockKernel } from '../support/mock/kernel.js';
 import { MockSeam } from '../support/mock/seam.js';
+import { answer } from '../support/seam.js';
 import { Type1Seam } from '../support/type1-seam.js';
 import { ViommuSeam } from '../support/viommu-seam.js';
 
@@ -94,4 +97,31 @@ describe('devices of two IOMMUs', () => {
     viommus.close();
     spaces.close();
   });
+
+  it('have no virtual IOMMU of an SMMU on a page table of another', () => {
+    const { kernel } = new Machine({ iommu: 'smmuv3', iommuFeatures: ['nesting'], devices: [{ model: new Edu() }] }, mockKernel);
+    using iommufd = Iommufd.open(kernel);
+    const { id: device } = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+    const [spaces, viommus, mocks] = [
+      new IoasSeam(kernel, iommufd.fd),
+      new ViommuSeam(kernel, iommufd.fd),
+      new MockSeam(kernel, iommufd.fd),
+    ];
+    const { device: mocked } = mocks.device(spaces.alloc());
+    const [parent, mockParent] = [Number(viommus.table(device, spaces.alloc())), Number(viommus.table(mocked, spaces.alloc()))];
+    const smmu = { type: IOMMU_VIOMMU_TYPE_ARM_SMMUV3 };
+    expect(viommus.alloc(device, mockParent, smmu)).toBe('EINVAL');
+    expect(Number(viommus.alloc(device, parent, smmu))).toBeGreaterThan(0);
+    viommus.close();
+    spaces.close();
+  });
+});
+
+it('a device that is bound is bound to nothing else, whatever that is', () => {
+  const { kernel } = new Machine({ devices: [{ model: new Edu() }] });
+  using iommufd = Iommufd.open(kernel);
+  const device = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+  const request = vfio_device_bind_iommufd.create();
+  Object.assign(request, { argsz: 16, iommufd: 999 });
+  expect(answer(kernel.ioctl(device.fd, VFIO_DEVICE_BIND_IOMMUFD.number, request.bytes))).toBe('EINVAL');
 });

@@ -44,12 +44,6 @@ export const iommufd: readonly Survivor[] = [
     reason: 'the room for the ranges was read before, and the simulated process can write to all memory that it can read',
   },
   {
-    file: 'lib/sim/iommufd/smmu/iommu.ts',
-    code: 'parent.domain.driver === this.driver',
-    replacement: 'true',
-    reason: 'a machine has one kind of IOMMU, and the driver of all its devices is the machine’s',
-  },
-  {
     file: 'lib/sim/iommufd/smmu/nested.ts',
     code: 'this.stream === undefined',
     replacement: 'false',
