@@ -70,6 +70,7 @@ describe('registers', () => {
     expect([card.busRead(0, 0x10, 4), card.busRead(0, 0x10, 4)]).toEqual([1n, 2n]);
     card.busWrite(0, 0x10, 4, 77n);
     expect(card.busRead(0, 0x10, 4)).toBe(3n);
+    expect(card.writes.length).toBe(1);
   });
 
   it('are read and written in parts, and several at once', () => {
@@ -104,8 +105,9 @@ describe('registers', () => {
     const block = (value: number): RegisterBlock => new RegisterBlock(registers({ ID: reg32(0) }), { ID: { reset: value } });
     card.attach(2, block(1), 0x100);
     card.attach(2, block(2), 0x80, 0x90);
+    card.attach(2, block(4), 0x90, 0x94);
     card.attach(4, block(3));
-    expect([0x0, 0x80, 0x90, 0x100].map((at) => card.busRead(2, at, 4))).toEqual([0n, 2n, 0n, 1n]);
+    expect([0x0, 0x80, 0x90, 0x94, 0x100].map((at) => card.busRead(2, at, 4))).toEqual([0n, 2n, 4n, 0n, 1n]);
     expect([0x0, 0x80, 0x100].map((at) => card.busRead(4, at, 4))).toEqual([3n, 0n, 0n]);
   });
 
@@ -219,6 +221,7 @@ describe('capabilities', () => {
     expect(() => msi({ vectors: 3 })).toThrow('a power of two up to 32');
     for (const vectors of [0, 1.5, 2049]) expect(() => msix({ vectors, bar: 0 })).toThrow('an integer from 1 to 2048');
     expect(() => msix({ vectors: 1, bar: 0, table: 4 })).toThrow('a multiple of 8');
+    expect(() => msix({ vectors: 1, bar: 0, table: 4, pendingBits: 64 })).toThrow('a multiple of 8');
     expect(() => msix({ vectors: 1, bar: 0, pendingBits: 4 })).toThrow('a multiple of 8');
   });
 
@@ -316,6 +319,13 @@ describe('resets', () => {
     card.writeConfig(0x48, 2, 0x8000);
     expect([card.readConfig(0x48, 2), card.readConfig(0x82, 2), card.readConfig(4, 2), card.readConfig(0x10, 4)]).toEqual([0, 0, 0, 0]);
     expect([card.busRead(0, 0x80c, 4), card.busRead(0, 4, 2)]).toEqual([1n, 0xf00fn]);
+  });
+
+  it('come by no bit of a function without such capabilities, whatever its numbers are', () => {
+    const card = new Card({ vendor: 0x9001 });
+    card.busWrite(0, 0x00, 4, 0x1n);
+    card.writeConfig(4, 2, 0x6);
+    expect(card.busRead(0, 0x00, 4)).toBe(0x1n);
   });
 
   it('come by the bit of conventional devices', () => {

@@ -10,7 +10,7 @@ import {
 import { IOMMU_VIOMMU_TYPE_ARM_SMMUV3 } from '../../lib/abi/iommufd/viommu.js';
 import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from '../../lib/abi/vfio/cdev.js';
 import { Cdev, findDevice, Iommufd } from '../../lib/index.js';
-import { Edu, Machine } from '../../lib/sim/index.js';
+import { Edu, Machine, PciFunction } from '../../lib/sim/index.js';
 import { IoasSeam } from '../support/ioas-seam.js';
 import * as mock from '../support/mock/abi.js';
 import { mockKernel } from '../support/mock/kernel.js';
@@ -71,6 +71,59 @@ it('memory of a device is not cut in two', () => {
   const type1 = new Type1Seam(kernel, iommufd.fd, 0n);
   expect([type1.unmap(iova, 0x1000n), type1.unmap(iova, 0x4000n)]).toEqual(['EOPNOTSUPP', '0x4000 bytes']);
   calls.close();
+});
+
+it('memory of a device is mapped in one piece, while the device decodes it', () => {
+  const { kernel } = new Machine({ devices: [{ model: new Edu() }] });
+  using iommufd = Iommufd.open(kernel);
+  const device = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+  const space = iommufd.createIoas();
+  device.attach(space);
+  using whole = device.exportBar(0);
+  using parts = device.exportBar(0, [
+    { offset: 0n, size: 0x1000n },
+    { offset: 0x2000n, size: 0x1000n },
+  ]);
+  expect(() => space.mapFile({ fd: parts.fd, size: 0x2000n })).toThrow(/^EOPNOTSUPP/);
+  expect(space.mapFile({ fd: whole.fd, size: 0x1000n, iova: 0x10_0000n })).toBe(0x10_0000n);
+  space.unmapAll();
+  device.config.write16(4, 0);
+  expect(() => space.mapFile({ fd: whole.fd, size: 0x1000n })).toThrow(/^ENODEV/);
+  device.config.write16(4, 2);
+  expect(space.mapFile({ fd: whole.fd, size: 0x1000n, iova: 0x10_0000n })).toBe(0x10_0000n);
+});
+
+it('registers of a device are reached by another as wide as they can be, each at a multiple of its width', () => {
+  const accesses: string[] = [];
+  class Watched extends PciFunction {
+    constructor() {
+      super({ vendor: 0x1af4, device: 0x10f0, classCode: 0xff0000, bars: { 0: 4096 } });
+    }
+    override readBar(_bar: number, offset: number, width: number): bigint {
+      accesses.push(`${width} at ${offset}`);
+      return 0n;
+    }
+  }
+  class Reader extends PciFunction {
+    constructor() {
+      super({ vendor: 0x1af4, device: 0x10f1, classCode: 0xff0000, bars: { 0: 4096 } });
+    }
+    read(iova: bigint, length: number): boolean {
+      return this.dma.read(iova, new Uint8Array(length));
+    }
+  }
+  const reader = new Reader();
+  const { kernel } = new Machine({ devices: [{ model: new Watched() }, { model: reader }] });
+  using iommufd = Iommufd.open(kernel);
+  const [watched, reading] = ['0000:00:03.0', '0000:00:04.0'].map((address) => Cdev.open(iommufd, findDevice(kernel, address)));
+  const space = iommufd.createIoas();
+  watched!.attach(space);
+  reading!.attach(space);
+  reading!.enableBusMaster();
+  using bar = watched!.exportBar(0);
+  const iova = space.mapFile({ fd: bar.fd, size: 0x1000n });
+  expect(reader.read(iova + 1n, 22)).toBe(true);
+  expect(accesses).toEqual(['1 at 1', '2 at 2', '4 at 4', '8 at 8', '4 at 16', '2 at 20', '1 at 22']);
 });
 
 describe('devices of two IOMMUs', () => {

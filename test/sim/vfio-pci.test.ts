@@ -4,12 +4,14 @@ import {
   PCI_COMMAND,
   PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_MASTER,
+  PCI_INTERRUPT_LINE,
   PCI_PM_CAP_D1,
   PCI_PM_CAP_D2,
   PCI_PM_CTRL,
   PCI_PM_CTRL_PME_ENABLE,
 } from '../../lib/abi/pci.js';
 import {
+  VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_ACTION_UNMASK,
   VFIO_IRQ_SET_DATA_EVENTFD,
@@ -17,9 +19,19 @@ import {
   VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_MSIX_IRQ_INDEX,
+  vfio_irq_info,
 } from '../../lib/abi/vfio/irq.js';
-import { VFIO_DEVICE_PCI_HOT_RESET, VFIO_DEVICE_RESET, vfio_pci_hot_reset } from '../../lib/abi/vfio/reset.js';
+import {
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+  VFIO_DEVICE_PCI_HOT_RESET,
+  VFIO_DEVICE_RESET,
+  vfio_pci_dependent_device,
+  vfio_pci_hot_reset,
+  vfio_pci_hot_reset_info,
+} from '../../lib/abi/vfio/reset.js';
 import { VFIO_DEVICE_GET_REGION_INFO, VFIO_REGION_INFO_FLAG_MMAP, vfio_region_info } from '../../lib/abi/vfio/region.js';
+import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from '../../lib/abi/vfio/cdev.js';
+import { VFIO_NOIOMMU_IOMMU } from '../../lib/abi/vfio/container.js';
 import {
   VFIO_DEVICE_IOEVENTFD,
   VFIO_DEVICE_IOEVENTFD_32,
@@ -81,6 +93,16 @@ describe('interrupts', () => {
     expect(kernel.pwrite(device, new Uint8Array(Uint16Array.of(bits).buffer), config + PCI_COMMAND)).toBe(2);
   };
   const disabled = (card: Card): boolean => (card.readConfig(PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE) !== 0;
+
+  it('are of the kinds that the card has', () => {
+    const { kernel, device } = open(new Card({ capabilities: [msix({ vectors: 3, bar: 0 })] }));
+    const counts = [VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX].map((index) => {
+      const info = Object.assign(vfio_irq_info.create(), { argsz: vfio_irq_info.size, index });
+      expect(answer(kernel.ioctl(device, VFIO_DEVICE_GET_IRQ_INFO.number, info.bytes))).toBe('0');
+      return info.count;
+    });
+    expect(counts).toEqual([0, 0, 3]);
+  });
 
   it('of a line come to nobody who asked for messages', () => {
     const card = new Card({ intx: true, capabilities: [msi()] });
@@ -214,16 +236,45 @@ it('what is no group cannot be shown for a reset of the bus, though all groups a
   expect([reset(files.group), reset(files.group, files.container)]).toEqual(['0', 'EINVAL']);
 });
 
-it('a silent device is not reset when it is closed', () => {
+it('a device in no group keeps others from being told of their bus, but by /dev/iommu', () => {
+  const machine = new Machine({
+    iommu: 'none',
+    unsafeNoIommu: true,
+    devices: [
+      { model: new Card({ capabilities: [express()] }), address: '0000:02:00.0' },
+      { model: new Card({ capabilities: [express()] }), address: '0000:02:00.1', driver: 'host' },
+    ],
+  });
+  seam = new Seam(machine.kernel);
+  const info = (device: number): string => {
+    const request = vfio_pci_hot_reset_info.create(2 * vfio_pci_dependent_device.size);
+    request.argsz = request.bytes.byteLength;
+    const result = answer(machine.kernel.ioctl(device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO.number, request.bytes));
+    return `${result}, ${request.count} devices`;
+  };
+  const [container, group] = [seam.container(), seam.open('/dev/vfio/noiommu-0')];
+  expect([answer(seam.setContainer(group, container)), answer(seam.setIommu(container, VFIO_NOIOMMU_IOMMU))]).toEqual(['0', '0']);
+  expect(info(seam.device(group, '0000:02:00.0'))).toBe('EPERM, 0 devices');
+  seam.closeAll();
+  const iommufd = seam.open('/dev/iommu');
+  const device = seam.open('/dev/vfio/devices/noiommu-vfio0');
+  const bind = Object.assign(vfio_device_bind_iommufd.create(), { argsz: 16, iommufd });
+  expect(answer(machine.kernel.ioctl(device, VFIO_DEVICE_BIND_IOMMUFD.number, bind.bytes))).toBe('0');
+  expect(info(device)).toBe('0, 2 devices');
+});
+
+it('a silent device takes no writes, and is not reset when it is closed', () => {
   const card = new Card({ capabilities: [express({ functionReset: true })] });
   const machine = new Machine({ devices: [{ model: card, group: place.group }] });
   seam = new Seam(machine.kernel);
   seam.ready(place);
   const { resets } = card;
   machine.device(card).silence();
+  card.writeConfig(PCI_INTERRUPT_LINE, 1, 0x55);
   seam.closeAll();
   expect(card.resets).toBe(resets);
   machine.device(card).mend();
+  expect(card.readConfig(PCI_INTERRUPT_LINE, 1)).not.toBe(0x55);
   seam.ready(place);
   expect(card.resets).toBe(resets + 1);
 });
