@@ -96,8 +96,8 @@ export class ReceiveQueue {
     if (total > this.#ring.count * this.#shape.bufferSize) return undefined;
     const layers = layersOf(frame);
     const acknowledges = this.#acknowledges(frame, layers);
-    this.#store(frame, total, dma, this.#describe(frame, layers, acknowledges, stripped?.tag));
-    countFrame(registers, receivedCounters, { destination, size: total, bytes: frame.byteLength + checksumSize });
+    const whole = this.#store(frame, total, dma, this.#describe(frame, layers, acknowledges, stripped?.tag));
+    if (whole) countFrame(registers, receivedCounters, { destination, size: total, bytes: frame.byteLength + checksumSize });
     const few = this.#ring.count === this.#ring.size >> this.#shape.thresholdShift;
     return (
       (total < registers.get(RSRPD) ? smallPacket : 0) |
@@ -140,9 +140,10 @@ export class ReceiveQueue {
     return { status, identification, tag: tag ?? 0 };
   }
 
-  #store(frame: Uint8Array, total: number, dma: DmaPort, metadata: Metadata): void {
+  /** False: the ring ended before, since descriptors without a buffer are passed over. */
+  #store(frame: Uint8Array, total: number, dma: DmaPort, metadata: Metadata): boolean {
     for (let done = 0; done < total;) {
-      if (this.#ring.empty) return;
+      if (this.#ring.empty) return false;
       const at = this.#ring.next;
       if (!dma.read(at, this.#bytes)) this.#bytes.fill(0);
       const buffer = this.#descriptor.getBigUint64(0, true);
@@ -157,6 +158,7 @@ export class ReceiveQueue {
       this.#writeBack(at, size, done >= total ? metadata : notTheLast, dma);
       this.#ring.advance();
     }
+    return true;
   }
 
   #writeBack(at: bigint, size: number, { status, identification, tag }: Metadata, dma: DmaPort): void {
