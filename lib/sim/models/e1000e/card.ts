@@ -100,7 +100,7 @@ export class E1000e extends PciFunction implements WireEnd {
     this.#plugged = plugged;
     const before = this.#registers.get(r.STATUS);
     if (!plugged) this.#linkIsDown();
-    else if (this.#phy.negotiates && !this.#phy.negotiated) this.#renegotiate();
+    else if (this.#phy.negotiates) this.#renegotiate();
     else this.#linkIsUp(false);
     if (this.#registers.get(r.STATUS) !== before) this.#interrupts.cause(linkChanged);
   }

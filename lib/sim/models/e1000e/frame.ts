@@ -36,7 +36,7 @@ export function layersOf(frame: Uint8Array): Layers | undefined {
   const room = frame.byteLength - networkAt;
   if (type === ipv4) {
     const length = ((frame[networkAt] ?? 0) & 0xf) * 4;
-    if (room < minimum.ipv4 || length < minimum.ipv4 || room < length) return undefined;
+    if (length < minimum.ipv4 || room < length) return undefined;
     const protocol = (frame[networkAt] ?? 0) >> 4 === 4 ? frame[networkAt + 9] : undefined;
     const fragment = (word(frame, networkAt + 6) & 0x3fff) !== 0;
     return { network: 'ipv4', networkAt, fragment, ...transportOf(frame, networkAt + length, protocol, fragment) };
@@ -55,8 +55,8 @@ function transportOf(
   fragment: boolean,
 ): Pick<Layers, 'transport' | 'transportAt'> {
   const transport = protocol === tcp ? 'tcp' : protocol === udp ? 'udp' : undefined;
-  const cutOff = transport !== undefined && !fragment && frame.byteLength - transportAt < minimum[transport];
-  return { transport: cutOff ? undefined : transport, transportAt };
+  const whole = frame.byteLength - transportAt >= (transport === 'udp' ? minimum.udp : minimum.tcp);
+  return { transport: fragment || whole ? transport : undefined, transportAt };
 }
 
 /** The sum of 16-bit words in ones' complement, of an odd last byte as the upper half of one. */

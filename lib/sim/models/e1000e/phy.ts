@@ -96,10 +96,6 @@ export class Phy {
     return (this.#get(control) & negotiates) !== 0;
   }
 
-  get negotiated(): boolean {
-    return (this.#get(status) & negotiated) !== 0;
-  }
-
   linkIsUp(afterNegotiation: boolean): void {
     this.#registers[status] = this.#get(status) | linkUp | (afterNegotiation ? negotiated : 0);
     if (afterNegotiation) this.#registers[partner] = this.#get(partner) | acknowledged;
