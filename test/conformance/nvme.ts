@@ -108,8 +108,8 @@ export function nvme(variant: Variant): void {
       note(`# ${name}`);
       registers.write32(0x14, 0);
       registers.write32(0x24, attributes);
-      // On a boundary of 64 KiB, which no page is larger than.
-      const base = (data.iova + 0xffffn) & ~0xffffn;
+      // On a boundary of 128 KiB, as large as the largest page here.
+      const base = (data.iova + 0x1_ffffn) & ~0x1_ffffn;
       opened.device.region(0).mmio.write64(0x28, base + offset);
       opened.device.region(0).mmio.write64(0x30, base + offset);
       registers.write32(0x14, configuration);

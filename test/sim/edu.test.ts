@@ -12,6 +12,9 @@ it('edu: a register takes no write of another width than its own', () => {
   for (const bytes of [1, 2, 8]) region.write(liveness & ~(bytes - 1), new Uint8Array(bytes).fill(0xff));
   region.mmio.write64(0, 0x1234_5678_0000_0000n);
   expect(region.mmio.read32(liveness)).toBe(1);
+  // That would begin to compute.
+  region.mmio.write64(factorial, 5n);
+  expect([region.mmio.read32(factorial), region.mmio.read32(status) & 1]).toEqual([0, 0]);
   region.mmio.write32(dmaSource, 0x1234);
   for (const bytes of [1, 2]) region.write(dmaSource, new Uint8Array(bytes).fill(0xff));
   expect(region.mmio.read32(dmaSource)).toBe(0x1234);

@@ -2,10 +2,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openDevice, type DmaBuffer, type OpenDevice } from '../../lib/index.js';
 import { Machine, Nvme } from '../../lib/sim/index.js';
-import { NvmeDriver, type NvmeCommand, type NvmeCompletion, type QueuePair } from '../support/models/nvme-driver.js';
+import { enabled, NvmeDriver, type NvmeCommand, type NvmeCompletion, type QueuePair } from '../support/models/nvme-driver.js';
 
-const [deleteSubmissions, getLog, identify, setFeatures, requestEvent, attachNamespace] = [0x00, 0x02, 0x06, 0x09, 0x0c, 0x15];
-const flush = 0;
+const [deleteSubmissions, createSubmissions, getLog, identify, setFeatures, requestEvent, attachNamespace] = [
+  ...[0x00, 0x01, 0x02, 0x06, 0x09, 0x0c, 0x15],
+] as [number, number, number, number, number, number, number];
+const [flush, read] = [0, 2];
 const errorLog = 1;
 const everything = 0xffff_ffff;
 
@@ -93,6 +95,46 @@ describe('a controller', () => {
     expect(told).toBe(65);
   });
 
+  it('does not start with pages larger than it can have', async () => {
+    const { registers } = driver;
+    registers.write32(0x14, 0);
+    for (const queues of [0x28, 0x30]) registers.write64(queues, 1n << 20n);
+    registers.write32(0x14, enabled | (4 << 7));
+    expect(registers.read32(0x1c) & 3).toBe(1);
+    registers.write32(0x14, 0);
+    registers.write32(0x14, enabled | (5 << 7));
+    expect(registers.read32(0x1c) & 3).toBe(2);
+  });
+
+  it('fetches no command while as many as its queue has entries are not completed', async () => {
+    const pair = await driver.createPair(1, 2);
+    data.bytes.fill(0xee);
+    // There is room for one completion: that of the first.
+    for (let command = 0; command < 3; command += 1) {
+      pair.put({ opcode: flush, namespace: 1 });
+      pair.ring();
+    }
+    pair.put({ opcode: read, namespace: 1, prp1: data.iova });
+    pair.ring();
+    expect(data.bytes[0]).toBe(0xee);
+    const identifiers = [(await driver.wait(pair)).identifier];
+    expect(data.bytes[0]).toBe(0);
+    while (pair.waiting) identifiers.push((await driver.wait(pair)).identifier);
+    expect(identifiers).toEqual([1, 2, 3, 4]);
+  });
+
+  it('forgets the completions of a queue that is deleted, and not those of others', async () => {
+    const first = await driver.createPair(1, 2);
+    const second = driver.pair(2, 2);
+    await run({ opcode: createSubmissions, prp1: second.submissions.iova, words: [(1 << 16) | 2, (1 << 16) | 1] });
+    for (const queue of [first, first, second]) {
+      queue.put({ opcode: flush, namespace: 1 });
+      queue.ring();
+    }
+    await run({ opcode: deleteSubmissions, words: [1] });
+    expect([(await driver.wait(first)).queue, (await driver.wait(first)).queue, first.waiting]).toEqual([1, 2, false]);
+  });
+
   it('is too cold below a threshold that is above its temperature', async () => {
     const warning = async (): Promise<number | undefined> => {
       await run({ opcode: getLog, namespace: everything, prp1: data.iova, words: [2 | (127 << 16)] });
@@ -176,6 +218,17 @@ describe('a controller', () => {
       expect(line()).toBe(0);
       driver.admin.put({ opcode: identify, prp1: data.iova, words: [1] });
       driver.admin.ring();
+      expect(line()).toBe(1);
+    });
+
+    it('what was taken by message stays on the line, and is seen when the mask is written', async () => {
+      driver.admin.put({ opcode: identify, prp1: data.iova, words: [1] });
+      driver.admin.ring();
+      opened.device.interrupt('msix').enable(1);
+      await driver.wait();
+      opened.device.interrupt('msix').disable();
+      expect(line()).toBe(0);
+      driver.registers.write32(0x10, 0);
       expect(line()).toBe(1);
     });
   });
