@@ -35,13 +35,13 @@ export class DispiRegisters {
   /** What is not a register, or not its width, reads as zero. */
   read(offset: number, piece: Uint8Array): void {
     piece.fill(0);
-    if (!isRegister(offset, piece)) return;
+    if (!isRegister(piece)) return;
     const value = this.#values[(offset - start) >> 1] ?? 0;
     piece.set([value & 0xff, value >> 8]);
   }
 
   write(offset: number, piece: Uint8Array): void {
-    if (isRegister(offset, piece)) this.#values[(offset - start) >> 1] = (piece[0] ?? 0) | ((piece[1] ?? 0) << 8);
+    if (isRegister(piece)) this.#values[(offset - start) >> 1] = (piece[0] ?? 0) | ((piece[1] ?? 0) << 8);
   }
 
   /** Undefined while nothing can be shown. */
@@ -57,6 +57,7 @@ export class DispiRegisters {
   }
 }
 
-function isRegister(offset: number, piece: Uint8Array): boolean {
-  return offset >= start && offset < end && piece.byteLength === 2;
+/** By its width. Behind the registers and before them there is no value that could be read or written. */
+function isRegister(piece: Uint8Array): boolean {
+  return piece.byteLength === 2;
 }

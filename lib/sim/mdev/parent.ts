@@ -145,7 +145,7 @@ export class MdevBus {
 
   #create(parent: MdevDriver, type: MdevType, text: string): number {
     // What comes after the UUID is one character at most, and any.
-    if (text.length < uuidLength || text.length > uuidLength + 1) return -errno.EINVAL;
+    if (text.length > uuidLength + 1) return -errno.EINVAL;
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/i.test(text)) return -errno.EINVAL;
     const uuid = text.slice(0, uuidLength).toLowerCase();
     if (this.#devices.has(uuid)) return -errno.EEXIST;
