@@ -43,7 +43,6 @@ export class PhysicalMemory {
   /** What a device finds there: the part of a page that one buffer has. */
   at(address: bigint): DmaMapping | undefined {
     const frame = address / pageSize - firstFrame;
-    if (frame < 0n) return undefined;
     const huge = this.#memory.around(firstAddress + frame * pageSize)?.huge === true;
     const virtual = firstAddress + (huge ? frame : frame ^ 1n) * pageSize;
     const found = this.#memory.around(virtual + (address % pageSize));
