@@ -64,6 +64,9 @@ export function mediated(variant: Variant): void {
       expect(files.readlink(`/sys/bus/mdev/devices/${address}`)).toBe(`../../../devices/virtual/mtty/mtty/${address}`);
       expect(files.readlink(`/sys/bus/mdev/drivers/mtty/${address}`)).toBe(`../../../../devices/virtual/mtty/mtty/${address}`);
       expect(files.readlink(`${MediatedDevices.path('mtty-2')}/devices/${address}`)).toBe(`../../../${address}`);
+      expect(exists(`/sys/bus/mdev/drivers/mdpy/${address}`)).toBe(false);
+      expect(exists(`${MediatedDevices.path('mtty-1')}/devices/${address}`)).toBe(false);
+      expect(exists(`${MediatedDevices.path('mdpy')}/${address}`)).toBe(false);
       expect(files.readlink(`${folder}/mdev_type`)).toBe('../mdev_supported_types/mtty-2');
       expect(files.readlink(`${folder}/driver`)).toBe('../../../../../bus/mdev/drivers/mtty');
       expect(files.readlink(`${folder}/subsystem`)).toBe('../../../../../bus/mdev');
@@ -225,6 +228,11 @@ export function mediated(variant: Variant): void {
         ]);
         if (none !== undefined) expect([request.name, ask(request, sized(struct.size, none))]).toEqual([request.name, 'EINVAL']);
       }
+    });
+
+    it.each(['mtty-1', 'mdpy-vga', 'mbochs-small'])('%s knows no other requests', (type) => {
+      const { device } = seam.ready(devices.make(type));
+      expect([0x3b00, 0x3b7f].map((request) => answer(subject.kernel.ioctl(device, request)))).toEqual(['ENOTTY', 'ENOTTY']);
     });
 
     it('one that goes while its group is open leaves a file that leads nowhere', () => {

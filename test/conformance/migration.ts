@@ -161,6 +161,15 @@ export function migration(variant: Variant): void {
       }
     });
 
+    it('end, and their files with them, when the device runs on', () => {
+      const fd = device();
+      const { file } = setState(fd, PRE_COPY);
+      setState(fd, RUNNING);
+      const rest = answer(subject.kernel.read(file, new Uint8Array(4)));
+      subject.kernel.close(file);
+      expect(rest).toBe('ENODEV');
+    });
+
     it('outlast who set them, and their files do not', () => {
       const place = devices.make('mtty-1');
       const { file } = setState(seam.ready(place).device, PRE_COPY);

@@ -119,6 +119,11 @@ export function serial(variant: Variant): void {
       expect(read(IIR)).toBe(0xc1);
     });
 
+    it('without flow control, a full buffer is clear to send', () => {
+      send('0123456789abcdef');
+      expect(read(MSR)).toBe(0xb3);
+    });
+
     it('with flow control, clear-to-send goes when the buffer is full', () => {
       write(MCR, 0x20);
       expect(read(MSR)).toBe(0xb3);
