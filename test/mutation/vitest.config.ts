@@ -1,9 +1,17 @@
 import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import config from '../../vitest.config.js';
 import { load } from './mutants.js';
 
 const sources = new Map(Object.entries(load()!.sources).map(([path, source]) => [resolve(path), source]));
+
+/** Small files first: their tests are about little, and the mutants that they notice need not be tried in those of all kernels. */
+class SmallFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return (await super.sort(files)).reverse();
+  }
+}
 
 /**
  * The tests that the simulated kernel answers in, without those that compare one with another, which are both mutated, and
@@ -22,6 +30,7 @@ export default defineConfig({
     onUnhandledError: ({ message }) => message.includes('Worker'),
     isolate: false,
     maxWorkers: 2,
+    sequence: { sequencer: SmallFirst },
     // So long a test waits for what a mutant keeps from coming.
     testTimeout: 5000,
   },
