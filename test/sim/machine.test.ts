@@ -196,3 +196,23 @@ describe('memory of a simulated process', () => {
     kernel.close(fd);
   });
 });
+
+it('a watch calls back once a turn, however often something came, and only while there is something to read', async () => {
+  const { kernel } = new Machine();
+  const counter = kernel.eventfd(0, 0x800);
+  let calls = 0;
+  const watch = kernel.watch(counter, () => (calls += 1)) as Watch;
+  await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  expect(calls).toBe(0);
+  for (let i = 0; i < 3; i += 1) kernel.write(counter, new Uint8Array(BigUint64Array.of(1n).buffer));
+  await new Promise(setImmediate);
+  expect(calls).toBe(1);
+  await new Promise(setImmediate);
+  expect(calls).toBe(2);
+  kernel.read(counter, new Uint8Array(8));
+  await new Promise(setImmediate);
+  expect(calls).toBe(2);
+  watch.stop();
+  kernel.close(counter);
+});
