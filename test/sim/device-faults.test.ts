@@ -217,3 +217,15 @@ it('an error of the bus comes as the ERR interrupt', async () => {
   here.device.reportError();
   expect(await told).toBe(1);
 });
+
+it('a device is known by its address and by its model', () => {
+  const models = [new Edu(), new Edu()] as const;
+  const machine = new Machine({ devices: models.map((model) => ({ model })) });
+  for (const [index, known] of ['0000:00:03.0', '0000:00:04.0'].entries()) {
+    const model = models[index]!;
+    for (const which of [known, model]) {
+      const device = machine.device(which);
+      expect([device.address, device.model === model]).toEqual([known, true]);
+    }
+  }
+});

@@ -173,3 +173,10 @@ describe('with locked memory limited', () => {
     memory.unmap();
   });
 });
+
+it('memory that is mapped begins at pages of 64 KiB', () => {
+  const { kernel } = new Machine({ iommu: 'spapr' });
+  const mappings = [0, 1].map(() => kernel.mmap(-1, 4096, 3, 0x22, 0) as Mapping);
+  expect(mappings.map(({ memory }) => kernel.addressOf(memory!) % 0x1_0000n)).toEqual([0n, 0n]);
+  for (const mapping of mappings) mapping.unmap();
+});
