@@ -92,6 +92,10 @@ describe('files of the machine that take orders', () => {
     const container = kernel.open('/dev/vfio/vfio', 2);
     expect(kernel.ioctl(group, VFIO_GROUP_SET_CONTAINER.number, new Uint8Array(Int32Array.of(container).buffer))).toBe(0);
     expect([write('drivers_probe', address), write('drivers/nvme/bind', address)]).toEqual([EBUSY, EBUSY]);
+    // vfio-pci may have all devices of the group.
+    write(`devices/${address}/driver_override`, 'vfio-pci');
+    expect([write('drivers/vfio-pci/bind', address), write('drivers/vfio-pci/unbind', address)]).toEqual([12, 12]);
+    write(`devices/${address}/driver_override`, '\n');
     kernel.close(group);
     expect(write('drivers/nvme/bind', address)).toBe(12);
     expect(kernel.files.readlink(`/sys/bus/pci/devices/${address}/driver`)).toBe('../../../bus/pci/drivers/nvme');
