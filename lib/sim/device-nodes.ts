@@ -14,7 +14,7 @@ export class DeviceNodes {
   readonly #owners = new Map<string, NodeOwner>();
 
   /** The name: the lowest number that is free, and whether it has no IOMMU. */
-  add(vfio: VfioDevice, group: IommuGroup, hasNode = true): string {
+  add(vfio: VfioDevice, group: IommuGroup, hasNode: boolean): string {
     const free = (name: string): boolean => !this.#owners.has(name) && !this.#owners.has(`noiommu-${name}`);
     let number = 0;
     while (!free(`vfio${number}`)) number += 1;
@@ -38,7 +38,7 @@ export class DeviceNodes {
 }
 
 /** What the device's folder has of it. */
-export function nodeEntries(name: string, hasNode = true): Record<string, FileNode> {
+export function nodeEntries(name: string, hasNode: boolean): Record<string, FileNode> {
   const dev = line(() => `511:${name.replace(/\D/g, '')}`);
   return { 'vfio-dev': directory(() => ({ [name]: directory(() => (hasNode ? { dev } : {})) })) };
 }

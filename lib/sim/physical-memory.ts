@@ -14,6 +14,10 @@ const lastEntry = 2 ** 35;
 const present = 1n << 63n;
 const exclusive = 1n << 56n;
 
+function frameOf(page: bigint, huge: boolean): bigint {
+  return ((page - firstAddress / pageSize) ^ (huge ? 0n : 1n)) + firstFrame;
+}
+
 /**
  * Each page of the process has a page frame. As on a real machine, neighbours of a mapping are not neighbours in physical
  * memory, but for those of a huge page; what the process does not have is nobody's.
@@ -30,14 +34,13 @@ export class PhysicalMemory {
     // A buffer may begin behind the start of its page.
     const address = page * pageSize;
     const found = this.#memory.around(address) ?? this.#memory.around(address + 16n);
-    if (found === undefined) return undefined;
-    return ((page - firstAddress / pageSize) ^ (found.huge ? 0n : 1n)) + firstFrame;
+    return found === undefined ? undefined : frameOf(page, found.huge);
   }
 
-  /** Where the byte at an address of the process lies. */
-  addressOf(address: bigint): bigint | undefined {
-    const frame = this.frame(address / pageSize);
-    return frame === undefined ? undefined : frame * pageSize + (address % pageSize);
+  /** Where the byte at an address of the process lies, or lay: what is mapped for devices stays when the process unmaps it. */
+  addressOf(address: bigint): bigint {
+    const page = address / pageSize;
+    return (this.frame(page) ?? frameOf(page, false)) * pageSize + (address % pageSize);
   }
 
   /** What a device finds there: the part of a page that one buffer has. */

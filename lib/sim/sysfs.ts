@@ -184,7 +184,7 @@ function matching(slot: PciSlot): string | undefined {
 
 function probe(slots: readonly PciSlot[], text: string): number {
   const slot = slots.find(({ address }) => address === text.trim());
-  if (slot === undefined) return -errno.EINVAL;
+  if (slot === undefined) return -errno.ENODEV;
   const driver = matching(slot);
   if (slot.driver !== undefined || driver === undefined) return 0;
   if (heldByVfio(slot, driver)) return -errno.EBUSY;
@@ -195,8 +195,9 @@ function probe(slots: readonly PciSlot[], text: string): number {
 
 function bind(slots: readonly PciSlot[], driver: string, text: string): number {
   const slot = slots.find(({ address }) => address === text.trim());
-  if (slot === undefined || slot.driver !== undefined || matching(slot) !== driver) return -errno.ENODEV;
-  return heldByVfio(slot, driver) ? -errno.EBUSY : slot.bind(driver);
+  // The driver that has it matches it, by whatever it did when it took it.
+  if (slot === undefined || (slot.driver !== driver && matching(slot) !== driver)) return -errno.ENODEV;
+  return slot.driver !== undefined || heldByVfio(slot, driver) ? -errno.EBUSY : slot.bind(driver);
 }
 
 /** A host driver cannot take a device whose group VFIO owns. */

@@ -152,6 +152,14 @@ export function lifecycle(variant: Variant): void {
       expect(ioctl(seam.group(subject.edu), VFIO_GROUP_UNSET_CONTAINER)).toBe('EINVAL');
     });
 
+    it('vfio-pci takes no device that has a driver, and none that is not there', () => {
+      const write = (file: string, text: string): string =>
+        answer(subject.kernel.files.writeFile(`/sys/bus/pci/${file}`, new TextEncoder().encode(text)));
+      const nowhere = '0000:99:1f.7';
+      expect([write('drivers/vfio-pci/bind', subject.edu.address), write('drivers/vfio-pci/bind', nowhere)]).toEqual(['EBUSY', 'ENODEV']);
+      expect([write('drivers_probe', subject.edu.address), write('drivers_probe', nowhere)]).toEqual(['12', 'ENODEV']);
+    });
+
     it('the group of a device that was unbound is gone for who has it open, and a new one opens', () => {
       const { kernel, edu } = subject;
       const container = seam.container();

@@ -67,6 +67,7 @@ export function mediated(variant: Variant): void {
       expect(exists(`/sys/bus/mdev/drivers/mdpy/${address}`)).toBe(false);
       expect(exists(`${MediatedDevices.path('mtty-1')}/devices/${address}`)).toBe(false);
       expect(exists(`${MediatedDevices.path('mdpy')}/${address}`)).toBe(false);
+      expect(files.readdir(`${folder}/vfio-dev`)).toEqual([expect.stringMatching(/^vfio\d+$/)]);
       expect(files.readlink(`${folder}/mdev_type`)).toBe('../mdev_supported_types/mtty-2');
       expect(files.readlink(`${folder}/driver`)).toBe('../../../../../bus/mdev/drivers/mtty');
       expect(files.readlink(`${folder}/subsystem`)).toBe('../../../../../bus/mdev');

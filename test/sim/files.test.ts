@@ -82,11 +82,11 @@ describe('files of the machine that take orders', () => {
       ],
     });
     const write = (path: string, text: string): number => kernel.files.writeFile(`/sys/bus/pci/${path}`, bytes(text));
-    expect([write('drivers_probe', '0000:00:1f.0'), write('drivers/nvme/bind', '0000:00:1f.0')]).toEqual([EINVAL, ENODEV]);
+    expect([write('drivers_probe', '0000:00:1f.0'), write('drivers/nvme/bind', '0000:00:1f.0')]).toEqual([ENODEV, ENODEV]);
     expect(kernel.files.readdir('/sys/bus/pci/devices/0000:00:05.0')).not.toContain('vfio-dev');
     // One that has no driver's name is left alone, and one that has a driver too.
     expect([write('drivers_probe', '0000:00:05.0'), write('drivers_probe', other)]).toEqual([12, 12]);
-    expect([write('drivers/vfio-pci/bind', address), write('drivers/vfio-pci/bind', other)]).toEqual([ENODEV, ENODEV]);
+    expect([write('drivers/vfio-pci/bind', address), write('drivers/vfio-pci/bind', other)]).toEqual([ENODEV, EBUSY]);
     expect([write('drivers/vfio-pci/unbind', address), write('drivers/nvme/unbind', address)]).toEqual([ENODEV, ENODEV]);
     const group = kernel.open('/dev/vfio/1', 2);
     const container = kernel.open('/dev/vfio/vfio', 2);

@@ -10,6 +10,7 @@ import {
   VFIO_UNMAP_ALL,
 } from '../../lib/abi/vfio/container.js';
 import { Cdev, createMediatedDevice, findDevice, Iommufd } from '../../lib/index.js';
+import type { Mapping } from '../../lib/kernel/kernel.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
 import { IoasSeam, type Fields } from '../support/ioas-seam.js';
 import { PageTableSeam } from '../support/page-table-seam.js';
@@ -96,5 +97,17 @@ describe('a group without an IOMMU in /dev/iommu', () => {
     device.config.write16(4, 0);
     expect(() => space.physicalAddress({ iova: 0x20_0000n, size: 4096n })).toThrow(/^EINVAL/);
     bar.close();
+  });
+
+  it('tells where memory lies also when the process has unmapped it, as it stays for devices', () => {
+    seam.close(group);
+    using iommufd = Iommufd.open(simulated.kernel);
+    const space = iommufd.createIoas();
+    Cdev.open(iommufd, findDevice(simulated.kernel, address)).attach(space);
+    const mapping = simulated.kernel.mmap(-1, 4096, 3, 0x22, 0) as Mapping;
+    const iova = space.map({ address: simulated.kernel.addressOf(mapping.memory!), size: 4096n });
+    const before = space.physicalAddress({ iova, size: 4096n });
+    mapping.unmap();
+    expect(space.physicalAddress({ iova, size: 4096n })).toEqual(before);
   });
 });

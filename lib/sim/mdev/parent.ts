@@ -38,8 +38,9 @@ interface Mediated {
   readonly parent: MdevDriver;
   readonly type: MdevType;
   readonly group: IommuGroup;
-  /** What its own node is called. */
-  readonly node: string | undefined;
+  /** What it is called among the devices that VFIO has, and its own node, if it has one. */
+  readonly vfioName: string;
+  readonly hasNode: boolean;
 }
 
 const uuidLength = 36;
@@ -66,7 +67,7 @@ export class MdevBus {
     if (device === undefined) return;
     this.#devices.delete(uuid);
     device.group.opened?.revoke();
-    if (device.node !== undefined) this.#groups.nodes.remove(device.node);
+    this.#groups.nodes.remove(device.vfioName);
     this.#groups.remove(device.group);
     device.type.removed();
   }
@@ -130,7 +131,7 @@ export class MdevBus {
     };
   }
 
-  #deviceEntries({ address, parent, type, group, node }: Mediated): Record<string, FileNode> {
+  #deviceEntries({ address, parent, type, group, vfioName, hasNode }: Mediated): Record<string, FileNode> {
     const attributes = Object.entries(type.attributes(address)).map(([name, text]) => [name, line(() => text)]);
     return {
       remove: command((text) => this.#remove(address, text)),
@@ -138,7 +139,7 @@ export class MdevBus {
       iommu_group: link(() => `../../../../../kernel/iommu_groups/${group.number}`),
       driver: link(() => `../../../../../bus/mdev/drivers/${parent.name}`),
       subsystem: link(() => '../../../../../bus/mdev'),
-      ...(node !== undefined && nodeEntries(node)),
+      ...nodeEntries(vfioName, hasNode),
       vendor: directory(() => Object.fromEntries(attributes) as Record<string, FileNode>),
     };
   }
@@ -153,8 +154,9 @@ export class MdevBus {
     if (typeof vfio === 'number') return vfio;
     const group = this.#groups.makeEmulated();
     const path = `devices/virtual/${parent.name}/${parent.name}/${uuid}`;
-    const node = this.#groups.givesNodes(group) ? this.#groups.nodes.add(vfio, group) : undefined;
-    const device: Mediated = { address: uuid, path, driver: parent.name, vfio, parent, type, group, node };
+    const hasNode = this.#groups.givesNodes(group);
+    const vfioName = this.#groups.nodes.add(vfio, group, hasNode);
+    const device: Mediated = { address: uuid, path, driver: parent.name, vfio, parent, type, group, vfioName, hasNode };
     group.slots.push(device);
     this.#devices.set(uuid, device);
     return 0;
