@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -17,14 +18,16 @@ const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `do
 const blocks = pages.flatMap((page) =>
   [...readFileSync(join(root, page), 'utf8').matchAll(/^ *```ts\n([\s\S]*?)^ *```$/gm)].map(([, code], index) => ({
     name: `${page} block ${index + 1}`,
-    file: `${page.replaceAll(/\W/g, '-')}-${index + 1}.ts`,
+    file: `${page.replaceAll(/\W/g, '-')}-${index + 1}`,
     code: code ?? '',
   })),
 );
 
-beforeAll(() => {
+beforeAll(async () => {
   mkdirSync(folder, { recursive: true });
-  for (const { file, code } of blocks) writeFileSync(join(folder, file), code);
+  const entryPoints = blocks.map(({ file }) => join(folder, `${file}.ts`));
+  for (const [index, { code }] of blocks.entries()) writeFileSync(entryPoints[index]!, code);
+  await build({ entryPoints, outdir: folder, format: 'esm', target: 'node20', platform: 'node' });
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -48,11 +51,11 @@ it('all of them compile', () => {
   expect(compile).not.toThrow();
 }, 60_000);
 
-// Each is a process of its own, with a compiler in it.
+// Each is a process of its own.
 describe('runs', { timeout: 60_000 }, () => {
   const runnable = blocks.filter(({ code }) => !/^[^/\n]*\bnative\(\)/m.test(code));
   it.each(runnable.map((block) => [block.name, block] as const))('%s', async (_name, { file, code }) => {
-    const { stdout } = await promisify(execFile)('npx', ['tsx', join(folder, file)], { cwd: root });
+    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, `${file}.js`)], { cwd: root });
     const promised = [...code.matchAll(/console\.log\(.*\); \/\/ (.+)$/gm)].map(([, text]) => text);
     expect(stdout.split('\n')).toEqual(expect.arrayContaining(promised));
   });
