@@ -27,7 +27,7 @@ export function noteTrial(mutant: string | undefined, test: string): void {
   else writeFileSync(trialOf(process.pid), `${mutant}\t${test}`);
 }
 
-/** Notes the mutants whose process did not live to the end of the test as killed, and returns how many those are. */
+/** Notes the mutants whose process did not live to the end of a test as killed, and returns how many those are. */
 export function noteDeaths(): number {
   const dead = trials();
   for (const trial of dead) {

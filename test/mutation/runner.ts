@@ -3,6 +3,7 @@
  * tries of the same test, which Vitest repeats with all that goes before and after each.
  */
 import { setMaxListeners } from 'node:events';
+import { writeSync } from 'node:fs';
 import { TestRunner, type RunnerTestCase } from 'vitest';
 import { Conditions } from './conditions.js';
 import { load } from './mutants.js';
@@ -54,10 +55,10 @@ export default class extends TestRunner {
     const failed = result.state === 'fail';
     const { active } = conditions;
     if (active === undefined && failed) {
-      // A test that fails as it is says nothing of mutants, and fails the run.
-      test.retry = 0;
-      if (this.#failedWith !== undefined) result.errors?.unshift({ message: `It fails ever since mutant ${this.#failedWith}` });
-      return;
+      // Ever since a mutant, which is so noticed, or as it is, which fails the run. Another process has to go on.
+      noteTrial(this.#failedWith, nameOf(test));
+      writeSync(2, `${nameOf(test)} fails without a mutant: ${result.errors?.[0]?.message}\n`);
+      process.kill(process.pid, 'SIGKILL');
     }
     if (active === undefined) this.#passed(test);
     else if (failed) this.#failedWith = active;
