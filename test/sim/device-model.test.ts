@@ -325,7 +325,7 @@ describe('resets', () => {
     const card = new Card({ vendor: 0x9001 });
     card.busWrite(0, 0x00, 4, 0x1n);
     card.writeConfig(4, 2, 0x6);
-    expect(card.busRead(0, 0x00, 4)).toBe(0x1n);
+    expect([card.busRead(0, 0x00, 4), card.readConfig(0, 2)]).toEqual([0x1n, 0x9001]);
   });
 
   it('come by the bit of conventional devices', () => {

@@ -128,6 +128,17 @@ describe('failEach', () => {
       ['open("/dev/iommu", RDWR)', 'EPERM'],
       ['open("/dev/vfio/devices/vfio0", RDWR)', 'EPERM'],
     ]);
+    const failed: string[] = [];
+    await run(
+      (kernel) => {
+        if (kernel.files.access('/sys') < 0) failed.push('access');
+        const fd = kernel.eventfd(0, 0);
+        if (fd < 0) failed.push('eventfd');
+        else kernel.close(fd);
+      },
+      { calls: ({ name }) => name === 'eventfd' },
+    );
+    expect(failed).toEqual(['eventfd']);
   });
 
   it('throws what a driver throws where nothing fails', async () => {

@@ -4,7 +4,7 @@ import {
   PCI_COMMAND,
   PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_MASTER,
-  PCI_INTERRUPT_LINE,
+  PCI_INTERRUPT_PIN,
   PCI_PM_CAP_D1,
   PCI_PM_CAP_D2,
   PCI_PM_CTRL,
@@ -270,11 +270,11 @@ it('a silent device takes no writes, and is not reset when it is closed', () => 
   seam.ready(place);
   const { resets } = card;
   machine.device(card).silence();
-  card.writeConfig(PCI_INTERRUPT_LINE, 1, 0x55);
+  card.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+  expect(card.config.getUint16(PCI_COMMAND, true) & PCI_COMMAND_MASTER).toBe(0);
   seam.closeAll();
   expect(card.resets).toBe(resets);
   machine.device(card).mend();
-  expect(card.readConfig(PCI_INTERRUPT_LINE, 1)).not.toBe(0x55);
   seam.ready(place);
   expect(card.resets).toBe(resets + 1);
 });
@@ -363,6 +363,18 @@ it('a virtual function is not reset with its bus, even where it is alone there',
   expect(answer(kernel.ioctl(single, VFIO_DEVICE_RESET.number))).toBe('0');
   const virtual = seam.ready({ address: '0000:01:00.0', group: 4 }).device;
   expect(answer(kernel.ioctl(virtual, VFIO_DEVICE_RESET.number))).toBe('EINVAL');
+});
+
+it('a virtual function has no pin', () => {
+  const { kernel } = new Machine({
+    devices: [
+      { model: new Card({}) },
+      { model: new Card({ intx: true }), address: '0000:01:00.0', group: 4, physicalFunction: place.address },
+    ],
+  });
+  seam = new Seam(kernel);
+  const { device } = seam.ready({ address: '0000:01:00.0', group: 4 });
+  expect(readAnswer(kernel, device, config + PCI_INTERRUPT_PIN, 1)).toBe('1:00');
 });
 
 it('a second open finds the device as it is', () => {

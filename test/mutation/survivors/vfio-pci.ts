@@ -23,6 +23,12 @@ export const vfioPci: readonly Survivor[] = [
     replacement: 'true',
     reason: 'what is written to the registers of BARs then is what they hold',
   })),
+  {
+    file: hotReset,
+    code: 'each.vfio === caller',
+    replacement: 'true',
+    reason: 'a virtual function on the bus is in no set but its own, so that the reset is refused whatever the others are in',
+  },
   { file: hotReset, code: '!argument.copyTo(info.bytes)', replacement: 'false', reason: written },
   {
     file: hotReset,
