@@ -32,6 +32,8 @@ export interface KernelProfile {
   readonly widestVgaAccess: 4 | 8;
   /** MSI-X vectors can be added while others are enabled, since 6.5. */
   readonly growsMsix: boolean;
+  /** A negative fd other than -1 is EINVAL for ERR and REQ. Before: it changes nothing. */
+  readonly refusesNegativeEventfds: boolean;
   /** The device feature DMA_BUF, of 6.19. */
   readonly exportsDmaBufs: boolean;
   /** The requests of abi/vfio/vsva-2020.ts are answered; UNMAP_ALL and the migration capability, whose numbers they have, are not. */
@@ -84,6 +86,7 @@ const linux612: KernelProfile = {
   checksOverflow: false,
   errorInterruptWithoutExpress: false,
   growsMsix: true,
+  refusesNegativeEventfds: true,
   widestAccess: 8,
   widestVgaAccess: 8,
   exportsDmaBufs: false,
@@ -116,6 +119,7 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     capabilityAlignment: 4,
     mttyMigrates: false,
     growsMsix: false,
+    refusesNegativeEventfds: false,
     widestAccess: 4,
     widestVgaAccess: 4,
   },
@@ -129,6 +133,7 @@ export const kernels: Readonly<Record<KernelVersion, KernelProfile>> = {
     checksOverflow: true,
     errorInterruptWithoutExpress: true,
     growsMsix: true,
+    refusesNegativeEventfds: true,
     widestAccess: 8,
     widestVgaAccess: 4,
     exportsDmaBufs: true,

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../../lib/abi/pci.js';
 import { expectGolden } from '../support/golden.js';
 import { Seam } from '../support/seam.js';
-import type { Subject, Variant } from '../support/subject.js';
+import { hasNodes, type Subject, type Variant } from '../support/subject.js';
 
 const NONE = 1;
 const BOOL = 2;
@@ -144,10 +144,10 @@ export function irqs(variant: Variant): void {
       expect(await count(eventfd)).toBe(2);
     });
 
-    it('-2 is no eventfd, and takes none away but of a line or a vector', async () => {
+    it('-2 is no eventfd, and takes none away but of a line or a vector; newer kernels refuse it otherwise', async () => {
       const eventfd = seam.eventfd();
       set(index, EVENTFD | TRIGGER, 0, 1, [eventfd]);
-      expect(set(index, EVENTFD | TRIGGER, 0, 1, [-2])).toBe(index === REQ ? 'EINVAL' : '0');
+      expect(set(index, EVENTFD | TRIGGER, 0, 1, [-2])).toBe(index === REQ && hasNodes(variant) ? 'EINVAL' : '0');
       set(index, NONE | TRIGGER, 0, 1);
       expect(await count(eventfd)).toBe(index === REQ ? 1 : 0);
     });

@@ -163,7 +163,7 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     hardware.command &= ~PCI_COMMAND_INTX_DISABLE;
     // What it answers does not matter to the kernel: the device opens frozen where it cannot be thawed.
     this.#place.group?.endpoint?.takeOver();
-    const irqs = new Irqs(hardware, this.kernel.growsMsix, this.#msiQueue);
+    const irqs = new Irqs(hardware, this.kernel, this.#msiQueue);
     const powerState = new PowerState(hardware, () => this.#place.hasVirtualFunctions);
     const events: ConfigEvents = {
       intxDisabled: (disabled) => irqs.virtuallyDisable(disabled),

@@ -19,6 +19,7 @@ import type { Eventfd } from '../eventfd.js';
 import { holdEventfd, type IrqSet } from '../irq-set.js';
 import type { FdTable } from '../open-file.js';
 import { D0, type PciFunction } from '../pci/function.js';
+import type { KernelProfile } from '../profile.js';
 
 /** What the driver keeps of MSI while nobody has the device open. */
 export interface MsiQueue {
@@ -44,11 +45,17 @@ export class Irqs {
   readonly growsMsix: boolean;
   /** Kernels that add none refuse a range past those that were taken at first, as a whole. */
   readonly #rangeIsChecked: boolean;
+  readonly #refusesNegativeEventfds: boolean;
 
-  constructor(hardware: PciFunction, growsMsix: boolean, msiQueue: MsiQueue) {
+  constructor(
+    hardware: PciFunction,
+    { growsMsix, refusesNegativeEventfds }: Pick<KernelProfile, 'growsMsix' | 'refusesNegativeEventfds'>,
+    msiQueue: MsiQueue,
+  ) {
     this.#hardware = hardware;
     this.#msiQueue = msiQueue;
     this.#rangeIsChecked = !growsMsix;
+    this.#refusesNegativeEventfds = refusesNegativeEventfds;
     this.growsMsix = growsMsix && hardware.msix !== undefined;
     hardware.sink = {
       msi: (vector) => this.#vectors.get(vector)?.signal(),
@@ -252,7 +259,7 @@ export class Irqs {
     }
     const fd = int32s(data)[0] ?? -1;
     if (fd === -1) return replace(undefined);
-    if (fd < 0) return -errno.EINVAL;
+    if (fd < 0) return this.#refusesNegativeEventfds ? -errno.EINVAL : 0;
     const eventfd = holdEventfd(fds, fd);
     return typeof eventfd === 'number' ? eventfd : replace(eventfd);
   }
