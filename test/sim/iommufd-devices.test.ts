@@ -10,7 +10,7 @@ import {
 import { IOMMU_VIOMMU_TYPE_ARM_SMMUV3 } from '../../lib/abi/iommufd/viommu.js';
 import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from '../../lib/abi/vfio/cdev.js';
 import { Cdev, findDevice, Iommufd } from '../../lib/index.js';
-import { Edu, Machine, PciFunction } from '../../lib/sim/index.js';
+import { Edu, Machine, PciFunction, type MachineOptions } from '../../lib/sim/index.js';
 import { IoasSeam } from '../support/ioas-seam.js';
 import * as mock from '../support/mock/abi.js';
 import { mockKernel } from '../support/mock/kernel.js';
@@ -18,6 +18,14 @@ import { MockSeam } from '../support/mock/seam.js';
 import { answer } from '../support/seam.js';
 import { Type1Seam } from '../support/type1-seam.js';
 import { ViommuSeam } from '../support/viommu-seam.js';
+
+/** An edu on a machine of its own, bound to /dev/iommu. */
+function bind(options: MachineOptions = {}, test?: ConstructorParameters<typeof Machine>[1]) {
+  const { kernel } = new Machine({ ...options, devices: [{ model: new Edu() }] }, test);
+  const iommufd = Iommufd.open(kernel);
+  const device = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+  return { kernel, iommufd, device, [Symbol.dispose]: () => iommufd.close() };
+}
 
 describe('devices of one group', () => {
   const addresses = ['0000:01:01.0', '0000:01:02.0'] as const;
@@ -57,9 +65,8 @@ describe('devices of one group', () => {
 });
 
 it('memory of a device is not cut in two', () => {
-  const { kernel } = new Machine({ devices: [{ model: new Edu() }] });
-  using iommufd = Iommufd.open(kernel);
-  const device = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+  using here = bind();
+  const { kernel, iommufd, device } = here;
   const space = iommufd.createIoas();
   const calls = new IoasSeam(kernel, iommufd.fd);
   const chosen = iommu_vfio_ioas.create();
@@ -74,9 +81,8 @@ it('memory of a device is not cut in two', () => {
 });
 
 it('memory of a device is mapped in one piece, while the device decodes it', () => {
-  const { kernel } = new Machine({ devices: [{ model: new Edu() }] });
-  using iommufd = Iommufd.open(kernel);
-  const device = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+  using here = bind();
+  const { iommufd, device } = here;
   const space = iommufd.createIoas();
   device.attach(space);
   using whole = device.exportBar(0);
@@ -127,16 +133,22 @@ it('registers of a device are reached by another as wide as they can be, each at
 });
 
 describe('devices of two IOMMUs', () => {
+  /** The ids of an edu and of a mock device, on the machine's IOMMU and the mocks'. */
+  const bindBesideMock = (options: MachineOptions) => {
+    const { kernel, iommufd, device, ...bound } = bind(options, mockKernel);
+    const [spaces, viommus] = [new IoasSeam(kernel, iommufd.fd), new ViommuSeam(kernel, iommufd.fd)];
+    const { device: mocked } = new MockSeam(kernel, iommufd.fd).device(spaces.alloc());
+    const close = (): void => {
+      viommus.close();
+      spaces.close();
+      bound[Symbol.dispose]();
+    };
+    return { spaces, viommus, device: device.id, mocked, [Symbol.dispose]: close };
+  };
+
   it('have no page tables, virtual IOMMUs and names on them in common', () => {
-    const { kernel } = new Machine({ iommuFeatures: ['nesting'], devices: [{ model: new Edu() }] }, mockKernel);
-    using iommufd = Iommufd.open(kernel);
-    const { id: device } = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
-    const [spaces, viommus, mocks] = [
-      new IoasSeam(kernel, iommufd.fd),
-      new ViommuSeam(kernel, iommufd.fd),
-      new MockSeam(kernel, iommufd.fd),
-    ];
-    const { device: mocked } = mocks.device(spaces.alloc());
+    using here = bindBesideMock({ iommuFeatures: ['nesting'] });
+    const { spaces, viommus, device, mocked } = here;
     const [space, mockSpace] = [spaces.alloc(), spaces.alloc()];
     const [parent, mockParent] = [Number(viommus.table(device, space)), Number(viommus.table(mocked, mockSpace))];
     const data = { data_type: 1, data_len: 24, data_uptr: viommus.address };
@@ -147,33 +159,21 @@ describe('devices of two IOMMUs', () => {
     expect(viommus.table(device, viommu, { flags: 0, data_type: mock.IOMMU_HWPT_DATA_SELFTEST, data_len: 4 })).toBe('EINVAL');
     expect(viommus.device(viommu, device, 1n)).toBe('EINVAL');
     expect(Number(viommus.device(viommu, mocked, 1n))).toBeGreaterThan(0);
-    viommus.close();
-    spaces.close();
   });
 
   it('have no virtual IOMMU of an SMMU on a page table of another', () => {
-    const { kernel } = new Machine({ iommu: 'smmuv3', iommuFeatures: ['nesting'], devices: [{ model: new Edu() }] }, mockKernel);
-    using iommufd = Iommufd.open(kernel);
-    const { id: device } = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
-    const [spaces, viommus, mocks] = [
-      new IoasSeam(kernel, iommufd.fd),
-      new ViommuSeam(kernel, iommufd.fd),
-      new MockSeam(kernel, iommufd.fd),
-    ];
-    const { device: mocked } = mocks.device(spaces.alloc());
+    using here = bindBesideMock({ iommu: 'smmuv3', iommuFeatures: ['nesting'] });
+    const { spaces, viommus, device, mocked } = here;
     const [parent, mockParent] = [Number(viommus.table(device, spaces.alloc())), Number(viommus.table(mocked, spaces.alloc()))];
     const smmu = { type: IOMMU_VIOMMU_TYPE_ARM_SMMUV3 };
     expect(viommus.alloc(device, mockParent, smmu)).toBe('EINVAL');
     expect(Number(viommus.alloc(device, parent, smmu))).toBeGreaterThan(0);
-    viommus.close();
-    spaces.close();
   });
 });
 
 it('a device that is bound is bound to nothing else, whatever that is', () => {
-  const { kernel } = new Machine({ devices: [{ model: new Edu() }] });
-  using iommufd = Iommufd.open(kernel);
-  const device = Cdev.open(iommufd, findDevice(kernel, '0000:00:03.0'));
+  using here = bind();
+  const { kernel, device } = here;
   const request = vfio_device_bind_iommufd.create();
   Object.assign(request, { argsz: 16, iommufd: 999 });
   expect(answer(kernel.ioctl(device.fd, VFIO_DEVICE_BIND_IOMMUFD.number, request.bytes))).toBe('EINVAL');

@@ -39,27 +39,12 @@ import {
   vfio_device_ioeventfd,
 } from '../../lib/abi/vfio/ioeventfd.js';
 import type { Kernel } from '../../lib/kernel/kernel.js';
-import { express, Machine, msi, msix, PciFunction, powerManagement, type DeviceOptions, type PciIdentity } from '../../lib/sim/index.js';
+import { express, Machine, msi, msix, powerManagement, type DeviceOptions } from '../../lib/sim/index.js';
+import { Card } from '../support/card.js';
 import { answer, readAnswer, Seam } from '../support/seam.js';
 
 const config = 7 * 2 ** 40;
 const place = { address: '0000:00:03.0', group: 1 };
-
-class Card extends PciFunction {
-  resets = 0;
-  constructor(identity: Partial<PciIdentity>) {
-    super({ vendor: 0x1af4, device: 0x10f0, classCode: 0xff0000, bars: { 0: 4096 }, ...identity });
-  }
-  protected override resetRegisters(): void {
-    this.resets += 1;
-  }
-  override setIntx(asserted: boolean): void {
-    super.setIntx(asserted);
-  }
-  override sendMsi(vector: number): void {
-    super.sendMsi(vector);
-  }
-}
 
 let seam: Seam;
 afterEach(() => seam.closeAll());
@@ -84,10 +69,6 @@ it('a BAR that is less than a page cannot be mapped', () => {
 describe('interrupts', () => {
   const [trigger, unmask] = [VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK];
   const eventfds = VFIO_IRQ_SET_DATA_EVENTFD | trigger;
-  const count = (kernel: Kernel, eventfd: number): number => {
-    const counter = new BigUint64Array(1);
-    return kernel.read(eventfd, new Uint8Array(counter.buffer)) === 8 ? Number(counter[0]) : 0;
-  };
   /** Sets bits of the command register, as the driver sees it. */
   const command = (kernel: Kernel, device: number, bits: number): void => {
     expect(kernel.pwrite(device, new Uint8Array(Uint16Array.of(bits).buffer), config + PCI_COMMAND)).toBe(2);
@@ -106,11 +87,11 @@ describe('interrupts', () => {
 
   it('of a line come to nobody who asked for messages', () => {
     const card = new Card({ intx: true, capabilities: [msi()] });
-    const { kernel, device } = open(card);
+    const { device } = open(card);
     const eventfd = seam.eventfd();
     expect(seam.setIrqs(device, { index: VFIO_PCI_MSI_IRQ_INDEX, flags: eventfds, data: [eventfd] })).toBe('0');
     card.setIntx(true);
-    expect(count(kernel, eventfd)).toBe(0);
+    expect(seam.count(eventfd)).toBe(0);
   });
 
   it('of a line that the driver disabled are not unmasked', () => {
@@ -123,12 +104,12 @@ describe('interrupts', () => {
     expect(seam.setIrqs(device, unmasking)).toBe('0');
     expect(disabled(card)).toBe(true);
     card.setIntx(true);
-    expect(count(kernel, eventfd)).toBe(0);
+    expect(seam.count(eventfd)).toBe(0);
     command(kernel, device, 0);
-    expect(count(kernel, eventfd)).toBe(1);
+    expect(seam.count(eventfd)).toBe(1);
     // Masked, as it was delivered: another bit changes nothing of that.
     command(kernel, device, PCI_COMMAND_MASTER);
-    expect(count(kernel, eventfd)).toBe(0);
+    expect(seam.count(eventfd)).toBe(0);
   });
 
   it('of a line that nobody asked for are disabled and enabled as the driver says', () => {
@@ -149,7 +130,7 @@ describe('interrupts', () => {
     expect([set(0, one), set(1, two), set(1, -1)]).toEqual(['0', 'EINVAL', '0']);
     command(kernel, device, PCI_COMMAND_MASTER);
     card.sendMsi(0);
-    expect(count(kernel, one)).toBe(1);
+    expect(seam.count(one)).toBe(1);
   });
 
   it('by MSI stay enabled when the driver writes that they are', () => {
@@ -176,7 +157,7 @@ describe('interrupts', () => {
     expect([set(0, one, two), set(1, -1)]).toEqual(['0', '0']);
     card.sendMsi(1);
     expect(set(1, two)).toBe('0');
-    expect([count(kernel, one), count(kernel, two)]).toEqual([0, 1]);
+    expect([seam.count(one), seam.count(two)]).toEqual([0, 1]);
   });
 });
 

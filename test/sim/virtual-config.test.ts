@@ -12,26 +12,16 @@ import {
   ExtendedCapability,
   Machine,
   msi,
-  PciFunction,
   powerManagement,
   serialNumber,
   vendorSpecific,
   vitalProductData,
   type PciIdentity,
 } from '../../lib/sim/index.js';
+import { Card } from '../support/card.js';
 import { answer, Seam } from '../support/seam.js';
 
 const config = 7 * 2 ** 40;
-
-class Card extends PciFunction {
-  resets = 0;
-  constructor(identity: Partial<PciIdentity>) {
-    super({ vendor: 0x1af4, device: 0x10f0, classCode: 0xff0000, bars: { 0: 4096 }, ...identity });
-  }
-  protected override resetRegisters(): void {
-    this.resets += 1;
-  }
-}
 
 let seam: Seam;
 afterEach(() => seam.closeAll());

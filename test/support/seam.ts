@@ -59,6 +59,12 @@ export class Seam {
     return this.#keep(this.kernel.eventfd(0, flags));
   }
 
+  /** How often an eventfd was signalled since the last look. */
+  count(eventfd: number): number {
+    const counter = new BigUint64Array(1);
+    return this.kernel.read(eventfd, new Uint8Array(counter.buffer)) === 8 ? Number(counter[0]) : 0;
+  }
+
   memfd(size: number): number {
     return this.#keep(this.kernel.memfd('test', size, 0));
   }
