@@ -5,8 +5,10 @@
       ['OS == "linux"', {
         'sources': [
           'native/addon.cc',
+          'native/bus-fault.cc',
           'native/eventfd.cc',
           'native/memory.cc',
+          'native/mmio-batch.cc',
           'native/mmio.cc',
           'native/syscalls.cc',
         ],

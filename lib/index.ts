@@ -29,7 +29,7 @@ export type { KernelCall } from './kernel/around.js';
 export { ClosedError, KernelError } from './kernel/error.js';
 export { fail, type Failure, type FailingCall } from './kernel/fail.js';
 export type { FdKind } from './kernel/file-kinds.js';
-export type { Files, Kernel, Mapping, Mmio, Watch } from './kernel/kernel.js';
+export type { Files, Kernel, Mapping, Mmio, Poll, RegisterValues, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';
 export { Resource } from './kernel/resource.js';
 export { trace, type TracedCall } from './kernel/trace.js';

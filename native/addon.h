@@ -60,7 +60,6 @@ struct Mapping : Handle {
   uint8_t* address = nullptr;     // null once given back
   size_t length = 0;
   int protection = 0;
-  bool anonymous = false;
   bool open = true;               // not yet unmapped
   bool held = true;               // its External exists
   bool exposed = false;           // memory of an ArrayBuffer points here
@@ -90,8 +89,12 @@ napi_value MmioWrite8(napi_env env, napi_callback_info info);
 napi_value MmioWrite16(napi_env env, napi_callback_info info);
 napi_value MmioWrite32(napi_env env, napi_callback_info info);
 napi_value MmioWrite64(napi_env env, napi_callback_info info);
-// Makes a refused access an exception instead of the end of the process. Once per process; again is nothing.
-void CatchBusFaults();
+napi_value MmioReadRange(napi_env env, napi_callback_info info);
+napi_value MmioWriteList(napi_env env, napi_callback_info info);
+napi_value MmioPoll8(napi_env env, napi_callback_info info);
+napi_value MmioPoll16(napi_env env, napi_callback_info info);
+napi_value MmioPoll32(napi_env env, napi_callback_info info);
+napi_value MmioPoll64(napi_env env, napi_callback_info info);
 
 Napi::Value Eventfd(const Napi::CallbackInfo& info);
 Napi::Value WatchStart(const Napi::CallbackInfo& info);

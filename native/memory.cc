@@ -11,6 +11,7 @@
 #include <string>
 
 #include "arguments.h"
+#include "bus-fault.h"
 
 namespace {
 
@@ -84,7 +85,6 @@ Napi::Value Mmap(const Napi::CallbackInfo& info) {
   mapping->address = static_cast<uint8_t*>(address);
   mapping->length = length;
   mapping->protection = protection;
-  mapping->anonymous = (flags & MAP_ANONYMOUS) != 0;
   napi_value handle = arguments.environment().Wrap(env, mapping, FinalizeHandle);
   if (handle == nullptr) {
     mapping->held = false;
@@ -102,10 +102,10 @@ Napi::Value MappingMemory(const Napi::CallbackInfo& info) {
     napi_throw_error(env, "ERR_VFIO_CLOSED", "The mapping is closed");
     return {};
   }
-  // JavaScript reads and writes an ArrayBuffer without asking: only memory of this process can bear that.
+  // JavaScript reads and writes an ArrayBuffer without asking. Who asks for a device's sees to it that nobody else does.
   constexpr int needed = PROT_READ | PROT_WRITE;
-  if (!mapping->anonymous || (mapping->protection & needed) != needed) {
-    arguments.Refuse(Wrong::type, "anonymous memory to read and write", "mapping", 0);
+  if ((mapping->protection & needed) != needed) {
+    arguments.Refuse(Wrong::type, "memory to read and write", "mapping", 0);
     return {};
   }
   napi_value buffer = nullptr;

@@ -128,6 +128,9 @@ function unmappedThrough(mapping: Mapping, around: Around): Mapping {
     get mmio() {
       return mapping.mmio;
     },
+    get fastMmio() {
+      return mapping.fastMmio;
+    },
     unmap() {
       around({ name: 'munmap', mapping, size: mapping.length }, () => {
         mapping.unmap();

@@ -47,6 +47,12 @@ export interface Mapping {
   readonly memory: ArrayBuffer | undefined;
   /** Register access to the mapping, one bus access of exactly the given width per call. */
   readonly mmio: Mmio;
+  /**
+   * The same several times as fast. On the real kernel an access that the hardware refuses **ends the process**, with SIGBUS:
+   * there is nothing in between that could catch it. The batch forms are those of `mmio`, and throw. Where the mapping cannot be
+   * both read and written, is of 4 GiB or more, or the processor is not an x64, it is `mmio`.
+   */
+  readonly fastMmio: Mmio;
   /** munmap(2). Twice is once. */
   unmap(): void;
 }
@@ -65,6 +71,36 @@ export interface Mmio {
   write16(offset: number, value: number): void;
   write32(offset: number, value: number): void;
   write64(offset: number, value: bigint): void;
+  /**
+   * Fills `into` with the registers side by side from `offset` on, in ascending order: one access each, as wide as an
+   * element. Nothing is read if one of them is outside. After a fault, those before it are in `into`.
+   */
+  readRange(offset: number, into: RegisterValues): void;
+  /**
+   * Writes each of `values` at the offset of the same index, in this order: one access each, as wide as an element of
+   * `values`. Nothing is written if one of them is outside. After a fault, those before it are written.
+   */
+  writeList(offsets: Uint32Array, values: RegisterValues): void;
+  /**
+   * Reads the register until `(value & mask) === wanted`.
+   * @returns the value that matched, or `undefined` if time ran out; what was read last came after that.
+   */
+  poll8(offset: number, poll: Poll<number>): number | undefined;
+  poll16(offset: number, poll: Poll<number>): number | undefined;
+  poll32(offset: number, poll: Poll<number>): number | undefined;
+  poll64(offset: number, poll: Poll<bigint>): bigint | undefined;
+}
+
+/** Values of several registers. How wide its elements are says how wide each access is. */
+export type RegisterValues = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+
+/** What a register is polled for, and how long. */
+export interface Poll<Value extends number | bigint> {
+  readonly mask: Value;
+  /** No bits but those of `mask`. */
+  readonly wanted: Value;
+  /** From 0, which is one read, to 1000; in fractions too. Nothing else of the thread runs meanwhile. */
+  readonly timeoutMilliseconds: number;
 }
 
 export interface Watch {

@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { refuseOversized } from '../abi/requests.js';
 import { MAP_ANONYMOUS, PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { check, CodedError } from './error.js';
-import type { Files, Kernel, Mapping, Mmio, Watch } from './kernel.js';
+import { FastMmio } from './fast-mmio.js';
+import type { Files, Kernel, Mapping, Mmio, Poll, RegisterValues, Watch } from './kernel.js';
 
 /** What the addon exports. Its handles are opaque: it checks each one it gets back. */
 interface Addon {
@@ -33,12 +34,25 @@ interface Addon {
   mmioWrite16(mapping: MappingHandle, offset: number, value: number): void;
   mmioWrite32(mapping: MappingHandle, offset: number, value: number): void;
   mmioWrite64(mapping: MappingHandle, offset: number, value: bigint): void;
+  mmioReadRange(mapping: MappingHandle, offset: number, into: RegisterValues): void;
+  mmioWriteList(mapping: MappingHandle, offsets: Uint32Array, values: RegisterValues): void;
+  mmioPoll8: PollCall<number>;
+  mmioPoll16: PollCall<number>;
+  mmioPoll32: PollCall<number>;
+  mmioPoll64: PollCall<bigint>;
   eventfd(initial: number, flags: number): number;
   watch(fd: number, ready: () => void): WatchHandle | number;
   watchRef(watch: WatchHandle): void;
   watchUnref(watch: WatchHandle): void;
   watchStop(watch: WatchHandle): void;
 }
+type PollCall<Value> = (
+  mapping: MappingHandle,
+  offset: number,
+  mask: Value,
+  wanted: Value,
+  timeoutMilliseconds: number,
+) => Value | undefined;
 type MappingHandle = { readonly kind: 'mapping' };
 type WatchHandle = { readonly kind: 'watch' };
 
@@ -70,7 +84,7 @@ function realKernel(addon: Addon): Kernel {
     mmap(fd, length, protection, flags, offset) {
       const handle = addon.mmap(fd, length, protection, flags, offset);
       if (typeof handle === 'number') return handle;
-      return new NativeMapping(addon, handle, length, ordinaryMemory(protection, flags));
+      return new NativeMapping(addon, handle, length, protection, flags);
     },
     memfd: addon.memfd,
     eventfd: addon.eventfd,
@@ -83,11 +97,8 @@ function realKernel(addon: Addon): Kernel {
   };
 }
 
-/** Whether JavaScript may touch the mapping as it likes: memory of this process, and no protection to fault on. */
-function ordinaryMemory(protection: number, flags: number): boolean {
-  const all = PROT_READ | PROT_WRITE;
-  return (flags & MAP_ANONYMOUS) !== 0 && (protection & all) === all;
-}
+/** The fast accessor has no fences: it is for processors that keep the order of accesses to memory and to devices themselves. */
+const keepsOrder = process.arch === 'x64';
 
 /** Everything but the length is private or behind a getter, so that printing one reads neither memory nor registers. */
 class NativeMapping implements Mapping {
@@ -96,14 +107,19 @@ class NativeMapping implements Mapping {
   readonly #handle: MappingHandle;
   readonly #memory: ArrayBuffer | undefined;
   readonly #mmio: Mmio;
+  /** No protection that JavaScript could fault on. */
+  readonly #readWrite: boolean;
+  #fastMmio: Mmio | undefined;
 
-  constructor(addon: Addon, handle: MappingHandle, length: number, memory: boolean) {
+  constructor(addon: Addon, handle: MappingHandle, length: number, protection: number, flags: number) {
     this.length = length;
     this.#addon = addon;
     this.#handle = handle;
     this.#mmio = new NativeMmio(addon, handle);
+    const all = PROT_READ | PROT_WRITE;
+    this.#readWrite = (protection & all) === all;
     try {
-      this.#memory = memory ? addon.mappingMemory(handle) : undefined;
+      this.#memory = this.#readWrite && (flags & MAP_ANONYMOUS) !== 0 ? addon.mappingMemory(handle) : undefined;
     } catch (error) {
       // Longer than this engine's longest ArrayBuffer.
       addon.unmap(handle);
@@ -117,6 +133,14 @@ class NativeMapping implements Mapping {
 
   get mmio(): Mmio {
     return this.#mmio;
+  }
+
+  get fastMmio(): Mmio {
+    this.#fastMmio ??=
+      this.#readWrite && keepsOrder && this.length <= FastMmio.mostBytes
+        ? new FastMmio(this.#memory ?? this.#addon.mappingMemory(this.#handle), this.#mmio)
+        : this.#mmio;
+    return this.#fastMmio;
   }
 
   unmap(): void {
@@ -156,6 +180,24 @@ class NativeMmio implements Mmio {
   }
   write64(offset: number, value: bigint): void {
     this.#addon.mmioWrite64(this.#handle, offset, value);
+  }
+  readRange(offset: number, into: RegisterValues): void {
+    this.#addon.mmioReadRange(this.#handle, offset, into);
+  }
+  writeList(offsets: Uint32Array, values: RegisterValues): void {
+    this.#addon.mmioWriteList(this.#handle, offsets, values);
+  }
+  poll8(offset: number, { mask, wanted, timeoutMilliseconds }: Poll<number>): number | undefined {
+    return this.#addon.mmioPoll8(this.#handle, offset, mask, wanted, timeoutMilliseconds);
+  }
+  poll16(offset: number, { mask, wanted, timeoutMilliseconds }: Poll<number>): number | undefined {
+    return this.#addon.mmioPoll16(this.#handle, offset, mask, wanted, timeoutMilliseconds);
+  }
+  poll32(offset: number, { mask, wanted, timeoutMilliseconds }: Poll<number>): number | undefined {
+    return this.#addon.mmioPoll32(this.#handle, offset, mask, wanted, timeoutMilliseconds);
+  }
+  poll64(offset: number, { mask, wanted, timeoutMilliseconds }: Poll<bigint>): bigint | undefined {
+    return this.#addon.mmioPoll64(this.#handle, offset, mask, wanted, timeoutMilliseconds);
   }
 }
 

@@ -1,9 +1,10 @@
 import { PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { checkedInteger, checked64, ClosedError, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
+import { checkOffset, StepwiseMmio, type Width } from '../kernel/stepwise-mmio.js';
 import type { UserMemory } from './user-memory.js';
 
-export type Width = 1 | 2 | 4 | 8;
+export type { Width } from '../kernel/stepwise-mmio.js';
 
 /** All bits of so many bytes: what is read where nobody answers. */
 export const allOnes = (width: number): bigint => (1n << BigInt(8 * width)) - 1n;
@@ -12,19 +13,23 @@ export const allOnes = (width: number): bigint => (1n << BigInt(8 * width)) - 1n
 export interface Registers {
   /** Whether the device answers at all. */
   readonly decoding: boolean;
+  /** Milliseconds, by its machine's clock. */
+  readonly now: number;
   readRegister(bar: number, offset: number, width: Width): bigint;
   writeRegister(bar: number, offset: number, width: Width, value: bigint): void;
 }
 
 /** What all mappings of a simulated kernel check before an access, as the real one's accessors do. */
-export abstract class CheckedMapping implements Mapping, Mmio {
+export abstract class CheckedMapping extends StepwiseMmio implements Mapping {
   readonly length: number;
   abstract readonly memory: ArrayBuffer | undefined;
   readonly mmio: Mmio = this;
+  readonly fastMmio: Mmio = this;
   readonly #protection: number;
   #mapped = true;
 
   constructor(length: number, protection: number) {
+    super();
     this.length = length;
     this.#protection = protection;
   }
@@ -39,48 +44,52 @@ export abstract class CheckedMapping implements Mapping, Mmio {
     this.release();
   }
 
-  read8(offset: number): number {
-    return Number(this.#read(offset, 1));
+  override read8(offset: number): number {
+    this.#check(offset, 1, 'read');
+    return Number(this.load(offset, 1));
   }
-  read16(offset: number): number {
-    return Number(this.#read(offset, 2));
+  override read16(offset: number): number {
+    this.#check(offset, 2, 'read');
+    return Number(this.load(offset, 2));
   }
-  read32(offset: number): number {
-    return Number(this.#read(offset, 4));
+  override read32(offset: number): number {
+    this.#check(offset, 4, 'read');
+    return Number(this.load(offset, 4));
   }
-  read64(offset: number): bigint {
-    return this.#read(offset, 8);
+  override read64(offset: number): bigint {
+    this.#check(offset, 8, 'read');
+    return this.load(offset, 8);
   }
-  write8(offset: number, value: number): void {
-    this.#write(offset, 1, BigInt(checkedInteger('value', value, 0xff)));
+  override write8(offset: number, value: number): void {
+    this.#check(offset, 1, 'write');
+    this.store(offset, 1, BigInt(checkedInteger('value', value, 0xff)));
   }
-  write16(offset: number, value: number): void {
-    this.#write(offset, 2, BigInt(checkedInteger('value', value, 0xffff)));
+  override write16(offset: number, value: number): void {
+    this.#check(offset, 2, 'write');
+    this.store(offset, 2, BigInt(checkedInteger('value', value, 0xffff)));
   }
-  write32(offset: number, value: number): void {
-    this.#write(offset, 4, BigInt(checkedInteger('value', value)));
+  override write32(offset: number, value: number): void {
+    this.#check(offset, 4, 'write');
+    this.store(offset, 4, BigInt(checkedInteger('value', value)));
   }
-  write64(offset: number, value: bigint): void {
-    this.#write(offset, 8, checked64('value', value));
-  }
-
-  #read(offset: number, width: Width): bigint {
-    this.#check(offset, width, PROT_READ);
-    return this.load(offset, width);
-  }
-
-  #write(offset: number, width: Width, value: bigint): void {
-    this.#check(offset, width, PROT_WRITE);
-    this.store(offset, width, value);
+  override write64(offset: number, value: bigint): void {
+    this.#check(offset, 8, 'write');
+    this.store(offset, 8, checked64('value', value));
   }
 
-  #check(offset: number, width: Width, needed: number): void {
+  #check(offset: number, width: Width, access: 'read' | 'write'): void {
+    this.assertAllowed(access);
+    checkOffset('offset', offset, width, this.length - width);
+  }
+
+  protected override get end(): number {
+    return this.length;
+  }
+
+  protected override assertAllowed(access: 'read' | 'write'): void {
     if (!this.#mapped) throw new ClosedError('The mapping');
-    if (!Number.isInteger(offset) || offset < 0 || offset > this.length - width || offset % width !== 0) {
-      throw expected(`a multiple of ${width} from 0 to ${this.length - width}`, 'offset', offset);
-    }
-    if ((this.#protection & needed) === 0)
-      throw expected(`a mapping that is ${needed === PROT_READ ? 'readable' : 'writable'}`, 'mapping', 'one that is not');
+    if ((this.#protection & (access === 'read' ? PROT_READ : PROT_WRITE)) === 0)
+      throw expected(`a mapping that is ${access === 'read' ? 'readable' : 'writable'}`, 'mapping', 'one that is not');
   }
 }
 
@@ -141,6 +150,10 @@ export class RegisterMapping extends CheckedMapping {
     this.#bar = bar;
     this.#start = start;
     this.#released = released;
+  }
+
+  protected override get now(): number {
+    return this.#device.now;
   }
 
   protected override load(offset: number, width: Width): bigint {

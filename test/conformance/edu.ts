@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openDevice, type OpenDevice } from '../../lib/open.js';
 import type { DmaBuffer, Interrupt, Mmio } from '../../lib/index.js';
 import { expectDevice } from '../support/golden.js';
-import { Trace, until, type RegisterName } from '../support/models/trace.js';
+import { Trace, until, type RegisterName, type SingleMmio } from '../support/models/trace.js';
 import type { Variant } from '../support/subject.js';
 
 const names: Readonly<Record<number, RegisterName>> = {
@@ -20,7 +20,7 @@ export function edu(variant: Variant): void {
   let opened: OpenDevice;
   let trace: Trace;
   let quiet: Mmio;
-  let registers: Mmio;
+  let registers: SingleMmio;
   let data: DmaBuffer;
 
   beforeEach(async () => {

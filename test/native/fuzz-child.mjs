@@ -51,6 +51,8 @@ const stream = new (process.binding('js_stream').JSStream)();
 const stranger = stream._externalStream; // an External that is not the addon's
 
 const mappings = [];
+/** Mappings of memory that cannot fault: the others' must not be touched from here. */
+const anonymous = new WeakSet();
 const watches = [];
 const buffers = [];
 /** Keeps `value`; what it takes the place of is forgotten. */
@@ -180,7 +182,25 @@ for (const width of [8, 16, 32, 64]) {
   const value = () => (width === 64 ? bigint() : pick(below(2 ** width), integer()));
   calls[`mmioRead${width}`] = () => [mapping(), offset()];
   calls[`mmioWrite${width}`] = () => [mapping(), offset(), or(value)];
+  const bits = () => (width === 64 ? pick(0n, 1n, bigint()) : pick(0, 1, below(2 ** width)));
+  calls[`mmioPoll${width}`] = () => [mapping(), offset(), or(bits), or(bits), or(() => pick(0, 0.001, 0.1, random() / 10))];
 }
+const words = () =>
+  pick(
+    () => new Uint8Array(below(64)),
+    () => new Uint16Array(below(64)),
+    () => new Uint32Array(below(64)),
+    () => new Uint32Array(new SharedArrayBuffer(64)),
+    () => new BigUint64Array(below(8)),
+    () => growing,
+    bytes,
+  )();
+calls.mmioReadRange = () => [mapping(), offset(), or(words)];
+calls.mmioWriteList = () => {
+  const values = or(words);
+  const count = chance(0.9) && ArrayBuffer.isView(values) ? Math.min(values.length ?? 0, 64) : below(64);
+  return [mapping(), or(() => Uint32Array.from({ length: count }, () => pick(below(64) * 8, below(1 << 14)))), values];
+};
 const names = Object.keys(addon);
 for (const name of names) if (calls[name] === undefined) throw new Error(`no arguments are known for ${name}`);
 
@@ -222,16 +242,19 @@ for (; counts.calls < total; counts.calls += 1) {
     const result = addon[name](...values);
     counts[typeof result === 'number' && result < 0 ? 'errors' : 'results'] += 1;
     if (['open', 'eventfd', 'memfd'].includes(name) && result >= 0) closeSync(result);
-    if (name === 'mmap' && typeof result === 'object') keep(mappings, result);
+    if (name === 'mmap' && typeof result === 'object') {
+      keep(mappings, result);
+      if ((values[3] & 0x20) !== 0) anonymous.add(result);
+    }
     if (name === 'watch' && typeof result === 'object') keep(watches, result);
     if (name === 'mappingMemory') {
       keep(buffers, result);
-      if (result.byteLength > 0 && result.byteLength <= 1 << 20) new Uint8Array(result).fill(counts.calls);
+      if (anonymous.has(values[0]) && result.byteLength > 0 && result.byteLength <= 1 << 20) new Uint8Array(result).fill(counts.calls);
     }
   } catch (error) {
     counts.refused += 1;
     const known =
-      /^Expected .+ for \w+ but received |^The mapping is /.test(error.message) ||
+      /^Expected .+ for [\w[\]]+ but received |^The mapping is /.test(error.message) ||
       ['ERR_VFIO_BUS_FAULT', 'ERR_BUFFER_TOO_LARGE'].includes(error.code);
     if (!known) {
       console.error('call', counts.calls, name, values, error);

@@ -13,6 +13,7 @@ import {
   MAP_SHARED,
   PAGE,
   PROT_READ,
+  PROT_WRITE,
   READ_WRITE,
   scratchFile,
 } from './support.js';
@@ -87,12 +88,11 @@ describe('memory of a mapping', () => {
     addon.unmap(mapping);
   });
 
-  it('is given for memory of this process only, to be read and written', () => {
+  it('is given for what can be both read and written', () => {
     const fd = scratchFile(PAGE);
-    const file = addon.mmap(fd, PAGE, READ_WRITE, MAP_SHARED, 0);
-    const readable = addon.mmap(-1, PAGE, PROT_READ, ANONYMOUS, 0);
-    for (const mapping of [file, readable]) {
-      expect(() => addon.mappingMemory(mapping)).toThrow(/^Expected anonymous memory to read and write for mapping /);
+    for (const protection of [0, PROT_READ, PROT_WRITE]) {
+      const mapping = addon.mmap(fd, PAGE, protection, MAP_SHARED, 0);
+      expect(() => addon.mappingMemory(mapping)).toThrow(/^Expected memory to read and write for mapping /);
       addon.unmap(mapping);
     }
     close(fd);
@@ -167,6 +167,24 @@ describe('unmap', () => {
     addon.unmap(mapping);
     expect(held()['maps']).toBe(maps);
     close(fd);
+  });
+
+  it('gives exposed memory of a file back at once', async () => {
+    const fd = scratchFile(PAGE);
+    const mapping = addon.mmap(fd, PAGE, READ_WRITE, MAP_SHARED, 0);
+    const words = new Uint32Array(addon.mappingMemory(mapping));
+    words[1] = 7;
+    expect(addon.mmioRead32(mapping, 4)).toBe(7);
+    const maps = held()['maps']!;
+    expect(addon.unmap(mapping)).toBe(0);
+    expect(held()['maps']).toBe(maps - 1);
+    expect(words.length).toBe(0);
+    words[1] = 8;
+    const bytes = new Uint8Array(8);
+    addon.pread(fd, bytes, 0);
+    expect(new Uint32Array(bytes.buffer)[1]).toBe(7);
+    close(fd);
+    await collect();
   });
 
   it('gives the pages of exposed memory back at once, and the addresses after a turn', async () => {

@@ -109,13 +109,22 @@ describe('of a region', () => {
     const areas = capability(vfio_region_info_cap_sparse_mmap, 1, 1, { nr_areas: 2 }, 2 * vfio_region_sparse_mmap_area.size);
     new BigUint64Array(areas.buffer, 16).set([0n, 0x1000n, 0x4000n, 0x2000n]);
     using opened = region(areas);
-    const { info, mmio } = opened.device.region(0);
+    const { info, mmio, fastMmio } = opened.device.region(0);
     expect(info.mappable).toEqual([
       { offset: 0, size: 0x1000 },
       { offset: 0x4000, size: 0x2000 },
     ]);
     // Inside an area and between two.
-    expect([mmio.read32(0), mmio.read32(0x3000)]).toEqual([0x0100_00ed, 0xffff_ffff]);
+    for (const registers of [mmio, fastMmio]) {
+      expect([registers.read32(0), registers.read32(0x3000)]).toEqual([0x0100_00ed, 0xffff_ffff]);
+      registers.writeList(Uint32Array.of(4, 0x3000), Uint32Array.of(0xf, 1));
+      // Over the end of the area.
+      const into = new Uint32Array(0x401);
+      registers.readRange(0, into);
+      expect([into[0], into[1], into[0x400]]).toEqual([0x0100_00ed, 0xffff_fff0, 0xffff_ffff]);
+      expect(registers.poll32(4, { mask: 0xff, wanted: 0xf0, timeoutMilliseconds: 0 })).toBe(0xffff_fff0);
+      expect(() => registers.readRange(info.size - 4, into)).toThrow(/^Expected a multiple of 4 from 0 to \d+ for offset but received /);
+    }
   });
 
   it('tell what it is, and what it was on NVLink2', () => {

@@ -9,6 +9,10 @@ export class MemoryRegisters implements Registers {
     this.#memory = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
   }
 
+  get now(): number {
+    return performance.now();
+  }
+
   readRegister(_bar: number, offset: number, width: Width): bigint {
     let value = 0n;
     for (let i = width - 1; i >= 0; i -= 1) value = (value << 8n) | BigInt(this.#memory.getUint8(offset + i));

@@ -341,6 +341,10 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     return this.#answers && !this.#power.allowed;
   }
 
+  get now(): number {
+    return this.hardware.clock.now;
+  }
+
   /** Its memory does: it is awake, and decodes addresses. */
   get #answers(): boolean {
     return this.config.memoryEnabled && this.#open.powerState.awake;

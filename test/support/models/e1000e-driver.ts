@@ -1,6 +1,6 @@
 /** A small driver for Intel's 82574L, at the level of the library's own interface. */
-import type { DmaBuffer, Interrupt, Mmio, OpenDevice } from '../../../lib/index.js';
-import { until, type RegisterName, type Trace } from './trace.js';
+import type { DmaBuffer, Interrupt, OpenDevice } from '../../../lib/index.js';
+import { until, type RegisterName, type SingleMmio, type Trace } from './trace.js';
 
 export const registers = {
   ...{ CTRL: 0x00, STATUS: 0x08, EECD: 0x10, EERD: 0x14, CTRL_EXT: 0x18, MDIC: 0x20, VET: 0x38 },
@@ -38,7 +38,7 @@ export interface ReceivedFrame {
 
 export class CardDriver {
   readonly name: string;
-  readonly registers: Mmio;
+  readonly registers: SingleMmio;
   readonly opened: OpenDevice;
   readonly #trace: Trace;
   readonly #sending: DmaBuffer;

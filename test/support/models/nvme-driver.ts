@@ -1,6 +1,6 @@
 /** A small NVMe driver, at the level of the library's own interface. */
-import type { DmaBuffer, Interrupt, Mmio, OpenDevice } from '../../../lib/index.js';
-import { Trace, until, type RegisterName } from './trace.js';
+import type { DmaBuffer, Interrupt, OpenDevice } from '../../../lib/index.js';
+import { Trace, until, type RegisterName, type SingleMmio } from './trace.js';
 
 const names: Readonly<Record<number, RegisterName>> = {
   0x00: { name: 'CAP' },
@@ -50,7 +50,7 @@ export class QueuePair {
   readonly size: number;
   readonly submissions: DmaBuffer;
   readonly completions: DmaBuffer;
-  readonly #registers: Mmio;
+  readonly #registers: SingleMmio;
   readonly #commands: DataView;
   readonly #answers: DataView;
   #tail = 0;
@@ -58,7 +58,7 @@ export class QueuePair {
   #phase = 1;
   #identifier = 0;
 
-  constructor(id: number, size: number, submissions: DmaBuffer, completions: DmaBuffer, registers: Mmio) {
+  constructor(id: number, size: number, submissions: DmaBuffer, completions: DmaBuffer, registers: SingleMmio) {
     this.id = id;
     this.size = size;
     this.submissions = submissions;
@@ -114,7 +114,7 @@ export class QueuePair {
 }
 
 export class NvmeDriver {
-  readonly registers: Mmio;
+  readonly registers: SingleMmio;
   readonly trace = new Trace();
   readonly #opened: OpenDevice;
   #admin: QueuePair | undefined;

@@ -9,6 +9,9 @@ export interface RegisterName {
 
 type Width = 8 | 16 | 32 | 64;
 
+/** Accesses one at a time, which is all that drivers make here. */
+export type SingleMmio = Pick<Mmio, `${'read' | 'write'}${Width}`>;
+
 export class Trace {
   readonly lines: string[] = [];
   readonly #buffers = new Map<string, DmaBuffer>();
@@ -29,7 +32,7 @@ export class Trace {
   }
 
   /** The registers, of which every access becomes a line. `owner` is what the names of their device's buffers begin with. */
-  registers(mmio: Mmio, nameOf: (offset: number) => RegisterName, owner = ''): Mmio {
+  registers(mmio: Mmio, nameOf: (offset: number) => RegisterName, owner = ''): SingleMmio {
     const say = (verb: string, width: Width, offset: number, value: number | bigint): void => {
       const { name, address = false } = nameOf(offset);
       const said = address === 'high half' ? '<high half>' : address ? this.#place(BigInt(value), width, owner) : undefined;
