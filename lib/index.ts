@@ -34,7 +34,7 @@ export { native } from './kernel/native.js';
 export { Resource } from './kernel/resource.js';
 export { trace, type TracedCall } from './kernel/trace.js';
 export type { WaitOptions } from './kernel/waiters.js';
-export type { AddressSpace, AllocateOptions, AttachPoint, IovaRange, MapOptions } from './memory/address-space.js';
+export type { AddressSpace, AllocateOptions, AttachPoint, IovaRange, MapOptions, MappedRange } from './memory/address-space.js';
 export { DmaBuffer } from './memory/buffer.js';
 export { DirtyBitmap, type DirtyRange } from './memory/dirty-bitmap.js';
 export type { DirtyTracking, PageRange } from './memory/dirty-tracking.js';

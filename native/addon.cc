@@ -47,6 +47,7 @@ NAPI_MODULE_INIT() {
       function("open", Call<Open>),
       function("close", Call<Close>),
       function("ioctl", Call<Ioctl>),
+      function("ioctlMany", Call<IoctlMany>),
       function("read", Call<Read>),
       function("write", Call<Write>),
       function("pread", Call<Pread>),

@@ -85,6 +85,10 @@ struct Bytes {
   void* data;
   size_t length;
 };
+struct Words {
+  int32_t* data;
+  size_t length;
+};
 
 // The arguments of one call. The first that is wrong throws and makes `failed()` true; after it, taking others does
 // nothing, so a function takes all of them and asks once.
@@ -97,8 +101,8 @@ class Arguments {
 
   int64_t Integer(size_t index, const char* name, int64_t least, int64_t most) {
     if (failed_) return 0;
-    const bool isNumber = info_[index].IsNumber();
-    const double number = isNumber ? info_[index].As<Napi::Number>().DoubleValue() : 0;
+    double number = 0;
+    const bool isNumber = napi_get_value_double(info_.Env(), info_[index], &number) == napi_ok;
     if (isNumber && ToInteger(number, least, most)) return static_cast<int64_t>(number);
     char what[96];
     snprintf(what, sizeof(what), "an integer from %lld to %lld", static_cast<long long>(least), static_cast<long long>(most));
@@ -124,15 +128,35 @@ class Arguments {
   }
 
   Bytes Uint8Array(size_t index, const char* name) {
-    if (failed_) return {nullptr, 0};
-    const Napi::Value value = info_[index];
-    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-      Refuse(Wrong::type, "a Uint8Array", name, index);
-      return {nullptr, 0};
-    }
-    Napi::Uint8Array array = value.As<Napi::Uint8Array>();
-    if (array.ElementLength() == 0) return {nullptr, 0};
-    return {array.Data(), array.ElementLength()};
+    Bytes bytes = {nullptr, 0};
+    if (!failed_ && !ToBytes(index, napi_uint8_array, &bytes)) Refuse(Wrong::type, "a Uint8Array", name, index);
+    return bytes;
+  }
+
+  Words Int32Array(size_t index, const char* name) {
+    Bytes words = {nullptr, 0};
+    if (!failed_ && !ToBytes(index, napi_int32_array, &words)) Refuse(Wrong::type, "an Int32Array", name, index);
+    return {static_cast<int32_t*>(words.data), words.length};
+  }
+
+  // The third argument of ioctl(2): a number by value, or the memory a pointer would point to.
+  void* Pointer(size_t index, const char* name) {
+    Bytes bytes = {nullptr, 0};
+    if (failed_ || ToBytes(index, napi_uint8_array, &bytes) || info_[index].IsUndefined()) return bytes.data;
+    if (info_[index].IsNumber()) return reinterpret_cast<void*>(Integer(index, name, 0, kMostSafe));
+    return Uint8Array(index, name).data;
+  }
+
+  // Whether `length` bytes are `count` structs; throws for `name` where they are not.
+  bool Divides(size_t count, size_t length, const char* name) {
+    if (count == 0 ? length == 0 : length % count == 0) return true;
+    char what[64];
+    snprintf(what, sizeof(what), "%zu structs of one size", count);
+    napi_value received = nullptr;
+    napi_create_double(info_.Env(), static_cast<double>(length), &received);
+    ThrowExpected(info_.Env(), Wrong::range, what, name, received);
+    failed_ = true;
+    return false;
   }
 
   // The handle of a `T`, open or not.
@@ -150,6 +174,17 @@ class Arguments {
   }
 
  private:
+  // The elements of a typed array of that type, in one call into the engine. False for anything else.
+  bool ToBytes(size_t index, napi_typedarray_type wanted, Bytes* bytes) {
+    napi_typedarray_type type;
+    size_t length = 0;
+    void* data = nullptr;
+    if (napi_get_typedarray_info(info_.Env(), info_[index], &type, &length, &data, nullptr, nullptr) != napi_ok) return false;
+    if (type != wanted) return false;
+    if (length > 0) *bytes = {data, length};
+    return true;
+  }
+
   const Napi::CallbackInfo& info_;
   bool failed_ = false;
 };

@@ -1,4 +1,4 @@
-// open, close, ioctl, read, write, pread, pwrite: numbers and bytes down, a number or -errno back.
+// open, close, ioctl, ioctlMany, read, write, pread, pwrite: numbers and bytes down, a number or -errno back.
 //
 // May assume: the kernel checks fds, requests and flags. It cannot check that memory given to ioctl is as long as the
 // request needs; that is the caller's part.
@@ -45,14 +45,27 @@ Napi::Value Ioctl(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
   const int fd = arguments.Fd(0);
   const unsigned long request = static_cast<unsigned long>(arguments.Integer(1, "request", 0, kMostWord));
-  void* argument = nullptr;
-  if (info[2].IsNumber()) {
-    argument = reinterpret_cast<void*>(arguments.Integer(2, "argument", 0, kMostSafe));
-  } else if (!info[2].IsUndefined()) {
-    argument = arguments.Uint8Array(2, "argument").data;
-  }
+  void* argument = arguments.Pointer(2, "argument");
   if (arguments.failed()) return {};
   return ToResult(info.Env(), Retry([&] { return ioctl(fd, request, argument); }));
+}
+
+// The same request on consecutive structs, one for each of `results`, until one fails.
+Napi::Value IoctlMany(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const int fd = arguments.Fd(0);
+  const unsigned long request = static_cast<unsigned long>(arguments.Integer(1, "request", 0, kMostWord));
+  const Bytes structs = arguments.Uint8Array(2, "structs");
+  const Words results = arguments.Int32Array(3, "results");
+  if (arguments.failed() || !arguments.Divides(results.length, structs.length, "structs")) return {};
+  const size_t size = results.length == 0 ? 0 : structs.length / results.length;
+  size_t done = 0;
+  for (; done < results.length; done += 1) {
+    uint8_t* argument = static_cast<uint8_t*>(structs.data) + done * size;
+    results.data[done] = static_cast<int32_t>(Retry([&] { return ioctl(fd, request, argument); }));
+    if (results.data[done] < 0) break;
+  }
+  return ToResult(info.Env(), static_cast<int64_t>(done));
 }
 
 Napi::Value Read(const Napi::CallbackInfo& info) {

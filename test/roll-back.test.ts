@@ -116,6 +116,20 @@ const scenes: Record<string, () => Scene> = {
       tracking.read({ iova: buffer.iova, size: BigInt(buffer.size) });
     }),
   ],
+  ...Object.fromEntries(
+    (['node', 'group'] as const).map((by) => [
+      `lists of mappings by its ${by}`,
+      (): Scene => [
+        withEdu(),
+        (kernel) => {
+          using opened = openDevice(kernel, address, { by });
+          const from = kernel.addressOf(opened.dma.allocate(4096).memory);
+          const iovas = opened.dma.mapMany(Array.from({ length: 3 }, () => ({ address: from, size: 4096n })));
+          opened.dma.unmapMany(iovas.map((iova) => ({ iova, size: 4096n })));
+        },
+      ],
+    ]),
+  ),
   'address spaces of /dev/iommu': () => [
     withEdu(),
     (kernel) => {

@@ -119,13 +119,22 @@ for (const { name, number, argument } of [...requests, ...proposedRequests]) {
  */
 export function refuseOversized(request: number, argument: Uint8Array): void {
   const name = sized.get(request);
+  // Node 20 takes ten times as long to tell byteLength.
+  if (name !== undefined) refuseOversizedAt(name, argument, 0, argument.length);
+}
+
+/** The same for each of `count` arguments, one behind the other. */
+export function refuseOversizedMany(request: number, structs: Uint8Array, count: number): void {
+  const name = sized.get(request);
   if (name === undefined) return;
-  if (argument.byteLength < 4)
-    throw new RangeError(`Expected at least 4 bytes, the size word, for ${name} but received ${argument.byteLength}`);
-  const promised = ((argument[0] ?? 0) | ((argument[1] ?? 0) << 8) | ((argument[2] ?? 0) << 16) | ((argument[3] ?? 0) << 24)) >>> 0;
-  if (promised > argument.byteLength) {
-    throw new RangeError(
-      `Expected an argsz of at most ${argument.byteLength} bytes, the size of the buffer, for ${name} but received ${promised}`,
-    );
-  }
+  const size = Math.floor(structs.length / count);
+  for (let index = 0; index < count; index += 1) refuseOversizedAt(name, structs, index * size, size);
+}
+
+function refuseOversizedAt(name: string, bytes: Uint8Array, start: number, size: number): void {
+  if (size < 4) throw new RangeError(`Expected at least 4 bytes, the size word, for ${name} but received ${size}`);
+  const promised =
+    ((bytes[start] ?? 0) | ((bytes[start + 1] ?? 0) << 8) | ((bytes[start + 2] ?? 0) << 16) | ((bytes[start + 3] ?? 0) << 24)) >>> 0;
+  if (promised > size)
+    throw new RangeError(`Expected an argsz of at most ${size} bytes, the size of the buffer, for ${name} but received ${promised}`);
 }

@@ -2,67 +2,22 @@
  * The declaration language: a C struct of the kernel's headers as a value, from which everything else follows: its
  * TypeScript type, its accessors, its size and offsets, and the C program that checks it against the real header.
  *
- * Accessors sit on a prototype made once per struct and read typed arrays, which have the kernel's own byte order.
- * A view costs about a microsecond to make and two nanoseconds to use: make one per open object and keep it.
+ * Accessors sit on a prototype made once per struct. A view costs about a microsecond to make and a nanosecond to use: make
+ * one per open object and keep it, and one for a whole ring of descriptors (`array`).
  */
-
-type CType = '__u8' | '__u16' | '__u32' | '__s32' | '__u64';
-type Value<C extends CType> = C extends '__u64' ? bigint : number;
-
-const typedArrays = { __u8: Uint8Array, __u16: Uint16Array, __u32: Uint32Array, __s32: Int32Array, __u64: BigUint64Array } as const;
-type TypedArray<C extends CType> = InstanceType<(typeof typedArrays)[C]>;
-
-/**
- * What a field is for. The C type alone does not say it, and tools need it: which fields hold file descriptors,
- * addresses of this process, addresses of the device, ids of objects, or bits with names.
- */
-export type Meaning = 'number' | 'argsz' | 'flags' | 'fd' | 'id' | 'iova' | 'address' | 'reserved';
-
-/** What `since` and `sharing` say of a field. */
-interface Placement {
-  /** First kernel version whose header has the field. */
-  readonly since?: string;
-  /** The first member of the anonymous union the field is in. */
-  readonly sharing?: string;
-}
-
-export interface Scalar<C extends CType = CType> extends Placement {
-  readonly kind: 'scalar';
-  readonly ctype: C;
-  readonly size: number;
-  readonly meaning: Meaning;
-  /** How the names of a flags field's bits begin. */
-  readonly prefixes?: readonly string[];
-}
-
-const sizes = { __u8: 1, __u16: 2, __u32: 4, __s32: 4, __u64: 8 } as const;
-
-function scalar<C extends CType>(ctype: C, meaning: Meaning = 'number'): Scalar<C> {
-  return { kind: 'scalar', ctype, size: sizes[ctype], meaning };
-}
-
-export const u8 = scalar('__u8');
-export const u16 = scalar('__u16');
-export const u32 = scalar('__u32');
-export const s32 = scalar('__s32');
-export const u64 = scalar('__u64');
-/** The length word VFIO structs begin with: how much room the caller has, in bytes. */
-export const argsz = scalar('__u32', 'argsz');
-export const fd = scalar('__s32', 'fd');
-/** One that the kernel makes. */
-export const newFd = scalar('__u32', 'fd');
-/** The number of an object of /dev/iommu. */
-export const id = scalar('__u32', 'id');
-/** An address as the device sees it. */
-export const iova = scalar('__u64', 'iova');
-/** An address of this process. */
-export const address = scalar('__u64', 'address');
-export const reserved = scalar('__u32', 'reserved');
-
-/** Bits whose names begin with one of `prefixes`. */
-export function flags(...prefixes: string[]): Scalar<'__u32'> {
-  return { ...scalar('__u32', 'flags'), prefixes };
-}
+import {
+  detached,
+  scalarAccessor,
+  typedArrays,
+  wordsOf,
+  type CType,
+  type Placement,
+  type Scalar,
+  type TypedArray,
+  type Value,
+  type Words,
+} from './scalar.js';
+export * from './scalar.js';
 
 /** A field that headers before Linux `version` do not have. */
 export function since<F extends Field>(version: string, field: F): F {
@@ -82,6 +37,7 @@ export interface FixedArray<C extends CType = CType> extends Placement {
   readonly size: number;
 }
 export function array<C extends CType>(element: Scalar<C>, length: number): FixedArray<C> {
+  assertPlain(element);
   return { kind: 'array', element, length, size: length * element.size };
 }
 
@@ -92,7 +48,13 @@ export interface Flexible<E extends Scalar | StructType = Scalar | StructType> e
   readonly count?: string;
 }
 export function flexible<E extends Scalar | StructType>(element: E, count?: string): Flexible<E> {
+  if (element.kind === 'scalar') assertPlain(element);
   return count === undefined ? { kind: 'flexible', element } : { kind: 'flexible', element, count };
+}
+
+/** A typed array knows neither another order of bytes nor volatile words. */
+function assertPlain({ bigEndian, volatile }: Scalar): void {
+  if (bigEndian || volatile) throw new TypeError('The words of an array cannot be big-endian or volatile: declare them one by one');
 }
 
 export type Field = Scalar | FixedArray | StructType | Flexible;
@@ -113,11 +75,26 @@ type ValueOf<F extends Field> =
           ? View<G>
           : never;
 
-/** One struct in memory. Assigning to a property writes the bytes. */
+/** A struct's fields. Assigning to one writes the bytes. A field that is a struct or an array is made anew at each use. */
+export type Values<F extends Fields = Fields> = { [K in keyof F]: ValueOf<F[K]> };
+
+/** One struct in memory. Once the memory is detached, as that of a buffer that was closed, using a field throws a TypeError. */
 export type View<F extends Fields = Fields> = {
   /** The struct's bytes, to the end of its flexible array: what is passed to a kernel. */
   readonly bytes: Uint8Array;
-} & { [K in keyof F]: ValueOf<F[K]> };
+} & Values<F>;
+
+/** Structs of one kind one behind the other in memory, as the descriptors of a ring are. */
+export interface StructArray<F extends Fields = Fields> {
+  /** The bytes of all of them. */
+  readonly bytes: Uint8Array;
+  /**
+   * The struct at that place, from 0. It is the same object each time, moved there: what an earlier call gave is that struct
+   * now, too. To have two at once, lay a second array over the memory.
+   * @throws RangeError past the last; TypeError when the memory is detached.
+   */
+  at(index: number): Values<F>;
+}
 
 export interface Placed {
   readonly name: string;
@@ -139,35 +116,54 @@ export interface StructType<F extends Fields = any> extends Placement {
   create(extra?: number): View<F>;
   /** A view of memory that exists. `offset` must be a multiple of the struct's alignment. */
   view(memory: ArrayBufferLike, offset?: number, length?: number): View<F>;
+  /**
+   * Structs in memory that exists, from `offset` on: by default as many as there is room for. Memory that a device writes
+   * too: say which of the words are `volatile`.
+   * A flexible array at their end has no elements.
+   * @throws RangeError where they do not fit, or `offset` is not a multiple of the struct's alignment.
+   */
+  array(memory: ArrayBufferLike, offset?: number, count?: number): StructArray<F>;
   /** A view of a copy: for bytes that the kernel placed where the struct's alignment does not hold. */
   copy(bytes: Uint8Array): View<F>;
 }
 
-/** The typed arrays behind a view. Those the struct has no field for stay undefined. */
-interface Words {
-  bytes: Uint8Array;
-  words16: Uint16Array;
-  words32: Uint32Array;
-  signed32: Int32Array;
-  words64: BigUint64Array;
-}
-
 export function struct<F extends Fields>(name: string, fields: F): StructType<F> {
   const { layout, size, alignment } = place(name, fields);
+  const written = new Set(layout.flatMap(({ field }) => (field.kind === 'scalar' ? [field.ctype] : [])));
   const prototype = Object.create(null, { [Symbol.toStringTag]: { value: name } }) as object;
   for (const placed of layout) Object.defineProperty(prototype, placed.name, accessor(placed, size));
+  // `at` moves the array itself and returns it: only of an object that it knows can V8 make that cost next to nothing.
+  const arrayPrototype = Object.create(prototype, {
+    at: {
+      value(this: Words, index: number) {
+        const start = index * size;
+        if (index >>> 0 !== index || !(start < this.bytes.length)) throw misplaced(name, index, this.bytes.length / size);
+        this.startByte = start;
+        return this;
+      },
+    },
+  }) as object;
+  // The next struct begins where it would.
+  for (const { name: field, field: tail } of layout) if (tail.kind === 'flexible') define(arrayPrototype, field, noElements(tail));
 
-  function view(memory: ArrayBufferLike, offset = 0, length = memory.byteLength - offset): View<F> {
-    if (offset % alignment !== 0) throw new RangeError(`Expected a multiple of ${alignment} for offset of ${name} but received ${offset}`);
+  function lay<T>(over: object, memory: ArrayBufferLike, offset: number, length: number): T {
+    if (!(offset >= 0) || offset % alignment !== 0)
+      throw new RangeError(`Expected a multiple of ${alignment} for offset of ${name} but received ${offset}`);
     if (length < size) throw new RangeError(`Expected at least ${size} bytes for ${name} but received ${length}`);
-    const result = Object.create(prototype) as Words;
+    const result = Object.create(over) as object;
+    Object.defineProperty(result, 'startByte', { value: 0, writable: true });
     define(result, 'bytes', new Uint8Array(memory, offset, length));
-    define(result, 'words16', new Uint16Array(memory, offset, length >> 1));
-    define(result, 'words32', new Uint32Array(memory, offset, length >> 2));
-    define(result, 'signed32', new Int32Array(memory, offset, length >> 2));
-    if (alignment === 8) define(result, 'words64', new BigUint64Array(memory, offset, length >> 3));
-    return result as unknown as View<F>;
+    define(result, 'dataView', new DataView(memory, offset, length));
+    for (const ctype of written) {
+      if (ctype === '__u8') continue;
+      const { BYTES_PER_ELEMENT } = typedArrays[ctype];
+      define(result, wordsOf[ctype], new typedArrays[ctype](memory as ArrayBuffer, offset, Math.floor(length / BYTES_PER_ELEMENT)));
+    }
+    return result as T;
   }
+
+  const view = (memory: ArrayBufferLike, offset = 0, length = memory.byteLength - offset): View<F> =>
+    lay(prototype, memory, offset, length);
 
   return {
     kind: 'struct',
@@ -183,6 +179,12 @@ export function struct<F extends Fields>(name: string, fields: F): StructType<F>
     // A buffer of its own: a small typed array may live inside the engine's heap, where it has no fixed address.
     create: (extra = 0) => view(new ArrayBuffer(size + extra)),
     view,
+    array(memory, offset = 0, count = Math.floor((memory.byteLength - offset) / size)) {
+      const most = Math.floor(Math.min(memory.byteLength - offset, mostBytes) / size);
+      if (!Number.isInteger(count) || count < 1 || count > most)
+        throw new RangeError(`Expected an integer from 1 to ${most} for count of ${name} but received ${count}`);
+      return lay(arrayPrototype, memory, offset, count * size);
+    },
     copy: (bytes) => view(bytes.slice().buffer),
   };
 }
@@ -191,8 +193,22 @@ function typedArray(ctype: CType, { buffer, byteOffset }: Uint8Array, offset: nu
   return new typedArrays[ctype](buffer as ArrayBuffer, byteOffset + offset, length);
 }
 
+function noElements({ element }: Flexible): unknown {
+  return element.kind === 'scalar' ? new typedArrays[element.ctype](0) : [];
+}
+
 function define(target: object, key: string, value: unknown): void {
   Object.defineProperty(target, key, { value });
+}
+
+/** What views and arrays of structs have beside the fields. */
+const reservedNames = ['at', 'startByte', 'dataView', ...Object.values(wordsOf)];
+
+/** An array ends where the offsets of its words are no longer integers of 32 bits. */
+const mostBytes = 0x1_0000_0000;
+
+function misplaced(name: string, index: number, count: number): Error {
+  return count === 0 ? detached() : new RangeError(`Expected an integer from 0 to ${count - 1} for index of ${name} but received ${index}`);
 }
 
 /** The layout C gives the fields: each at a multiple of its own alignment, the whole a multiple of the largest. */
@@ -201,7 +217,7 @@ function place(name: string, fields: Fields): { layout: Placed[]; size: number; 
   let end = 0;
   let alignment = 1;
   for (const [key, field] of Object.entries(fields)) {
-    if (key === 'bytes') throw new TypeError(`${name} cannot have a field named bytes`);
+    if (reservedNames.includes(key)) throw new TypeError(`${name} cannot have a field named ${key}`);
     const element = field.kind === 'flexible' || field.kind === 'array' ? field.element : field;
     const own = element.kind === 'struct' ? element.alignment : element.size;
     const offset = field.sharing === undefined ? roundUp(end, own) : layout.find((placed) => placed.name === field.sharing)?.offset;
@@ -221,7 +237,7 @@ function accessor({ offset, field }: Placed, size: number): PropertyDescriptor &
   if (field.kind === 'struct') {
     return {
       get() {
-        return field.view(this.bytes.buffer, this.bytes.byteOffset + offset, field.size);
+        return field.view(this.bytes.buffer, this.bytes.byteOffset + this.startByte + offset, field.size);
       },
     };
   }
@@ -230,58 +246,11 @@ function accessor({ offset, field }: Placed, size: number): PropertyDescriptor &
     const { element, length } = field;
     return {
       get() {
-        return typedArray(element.ctype, this.bytes, offset, length);
+        return typedArray(element.ctype, this.bytes, this.startByte + offset, length);
       },
     };
   }
-  const index = offset / field.size;
-  switch (field.ctype) {
-    case '__u8':
-      return {
-        get() {
-          return this.bytes[index];
-        },
-        set(value: number) {
-          this.bytes[index] = value;
-        },
-      };
-    case '__u16':
-      return {
-        get() {
-          return this.words16[index];
-        },
-        set(value: number) {
-          this.words16[index] = value;
-        },
-      };
-    case '__u32':
-      return {
-        get() {
-          return this.words32[index];
-        },
-        set(value: number) {
-          this.words32[index] = value;
-        },
-      };
-    case '__s32':
-      return {
-        get() {
-          return this.signed32[index];
-        },
-        set(value: number) {
-          this.signed32[index] = value;
-        },
-      };
-    case '__u64':
-      return {
-        get() {
-          return this.words64[index];
-        },
-        set(value: bigint) {
-          this.words64[index] = value;
-        },
-      };
-  }
+  return scalarAccessor(field, offset);
 }
 
 function flexibleAccessor({ element, count }: Flexible, offset: number, size: number): PropertyDescriptor & ThisType<Words> {

@@ -25,10 +25,12 @@ import {
 } from '../abi/iommufd/ioas.js';
 import { IOMMU_OPTION, IOMMU_OPTION_HUGE_PAGES, IOMMU_OPTION_OP_GET, IOMMU_OPTION_OP_SET, iommu_option } from '../abi/iommufd/object.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { check, checked64, checkedInteger, expected, KernelError } from '../kernel/error.js';
+import { check, checked64, checkedInteger, expected, KernelError, ofElement } from '../kernel/error.js';
 import { hold } from '../kernel/hold.js';
-import { Resource } from '../kernel/resource.js';
-import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
+import { RequestList } from '../kernel/request-list.js';
+import { Resource, together } from '../kernel/resource.js';
+import { Spare } from '../kernel/spare.js';
+import type { AddressSpace, AllocateOptions, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
 import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
 import { noIovaFor } from '../memory/iova-allocator.js';
 import { destroyObject } from './destroy.js';
@@ -60,6 +62,9 @@ export interface MapFileOptions extends AllocateOptions {
   readonly iova?: bigint;
 }
 
+type IoasMap = Omit<ReturnType<typeof iommu_ioas_map.create>, 'bytes'>;
+type IoasUnmap = Omit<ReturnType<typeof iommu_ioas_unmap.create>, 'bytes'>;
+
 const top = 0xffff_ffff_ffff_ffffn;
 /** Of memory of this process, which is mapped in whole pages. */
 const page = 4096n;
@@ -75,8 +80,10 @@ export class Ioas extends Resource implements AddressSpace {
   /** Its id in the open file. */
   readonly id: number;
   readonly #descriptor: Descriptor;
-  readonly #map = iommu_ioas_map.create();
-  readonly #unmap = iommu_ioas_unmap.create();
+  readonly #map = new Spare(() => iommu_ioas_map.create());
+  readonly #unmap = new Spare(() => iommu_ioas_unmap.create());
+  readonly #maps = new Spare(() => new RequestList(this.#descriptor, IOMMU_IOAS_MAP, iommu_ioas_map));
+  readonly #unmaps = new Spare(() => new RequestList(this.#descriptor, IOMMU_IOAS_UNMAP, iommu_ioas_unmap));
 
   private constructor(owner: Resource, descriptor: Descriptor, id: number) {
     super(`IOAS ${id} of ${descriptor.path}`, owner);
@@ -182,8 +189,34 @@ export class Ioas extends Resource implements AddressSpace {
    * @throws KernelError EEXIST where something is mapped; EINVAL off the alignment or outside `ranges()`; ENOSPC; RangeError
    * when the lowest IOVA that is free is not below `below`.
    */
-  map({ iova, address, size, below = top, read = true, write = true }: MapOptions): bigint {
-    const map = this.#map;
+  map(options: MapOptions): bigint {
+    const map = this.#map.take();
+    this.#fillMap(map, options);
+    this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
+    const iova = options.iova ?? map.iova;
+    this.#map.giveBack(map);
+    return options.iova ?? this.#keepBelow(options.below ?? top, iova, options.size);
+  }
+
+  mapMany(list: readonly MapOptions[]): bigint[] {
+    this.assertOpen();
+    if (list.length === 0) return [];
+    return together((undo) => {
+      const maps = this.#maps.take();
+      maps.fill(list, (map, options) => this.#fillMap(map, options));
+      const done = maps.make();
+      const iovas = list.slice(0, done).map((_, index) => maps.at(index).iova);
+      undo({ close: () => this.unmapMany(iovas.map((iova, index) => ({ iova, size: maps.at(index).length }))) });
+      if (done < list.length) throw ofElement(done, maps.refusal(done));
+      for (const [index, { iova, size, below = top }] of list.entries())
+        if (iova === undefined && !isBelow(below, iovas[index] ?? 0n, size)) throw ofElement(index, noIovaFor(size, below));
+      this.#maps.giveBack(maps);
+      return iovas;
+    });
+  }
+
+  /** Every field each time, since the struct is used again. */
+  #fillMap(map: IoasMap, { iova, address, size, read = true, write = true }: MapOptions): void {
     map.size = iommu_ioas_map.size;
     map.flags = mapFlags(iova, read, write);
     map.ioas_id = this.id;
@@ -191,8 +224,6 @@ export class Ioas extends Resource implements AddressSpace {
     map.user_va = checked64('address', address);
     map.length = checked64('size', size);
     map.iova = checked64('iova', iova ?? 0n);
-    this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
-    return iova ?? this.#keepBelow(below, map.iova, size);
   }
 
   /**
@@ -218,7 +249,7 @@ export class Ioas extends Resource implements AddressSpace {
 
   /** The IOVA that the kernel chose, unless it is too high. */
   #keepBelow(below: bigint, iova: bigint, size: bigint): bigint {
-    if (iova + size - 1n <= below) return iova;
+    if (isBelow(below, iova, size)) return iova;
     this.#unmapRange(iova, size);
     throw noIovaFor(size, below);
   }
@@ -250,9 +281,19 @@ export class Ioas extends Resource implements AddressSpace {
    */
   unmap({ iova, size }: { iova: bigint; size: bigint }): bigint {
     this.assertOpen();
-    // All ones from 0 on would be everything, even nothing.
-    if (size === top) throw expected('a size below 2^64 - 1, or unmapAll() instead,', 'size', size);
-    return this.#unmapRange(checked64('iova', iova), checked64('size', size));
+    return this.#unmapRange(checked64('iova', iova), checkedLength(size));
+  }
+
+  unmapMany(list: readonly MappedRange[]): bigint {
+    this.assertOpen();
+    if (list.length === 0) return 0n;
+    const unmaps = this.#unmaps.take();
+    unmaps.fill(list, (unmap, { iova, size }) => this.#fillUnmap(unmap, checked64('iova', iova), checkedLength(size)));
+    const done = unmaps.make();
+    if (done < list.length) throw ofElement(done, unmaps.refusal(done));
+    const bytes = list.reduce((sum, _, index) => sum + unmaps.at(index).length, 0n);
+    this.#unmaps.giveBack(unmaps);
+    return bytes;
   }
 
   /** Takes every mapping away; returns the bytes that were: 0 where nothing was. */
@@ -263,13 +304,19 @@ export class Ioas extends Resource implements AddressSpace {
 
   /** Also while the address space is being closed and its buffers go. */
   #unmapRange(iova: bigint, length: bigint): bigint {
-    const unmap = this.#unmap;
+    const unmap = this.#unmap.take();
+    this.#fillUnmap(unmap, iova, length);
+    this.#descriptor.ioctl(IOMMU_IOAS_UNMAP, unmap.bytes);
+    const unmapped = unmap.length;
+    this.#unmap.giveBack(unmap);
+    return unmapped;
+  }
+
+  #fillUnmap(unmap: IoasUnmap, iova: bigint, length: bigint): void {
     unmap.size = iommu_ioas_unmap.size;
     unmap.ioas_id = this.id;
     unmap.iova = iova;
     unmap.length = length;
-    this.#descriptor.ioctl(IOMMU_IOAS_UNMAP, unmap.bytes);
-    return unmap.length;
   }
 
   /**
@@ -339,6 +386,16 @@ export class Ioas extends Resource implements AddressSpace {
   protected override release(): void {
     destroyObject(this.#descriptor, this.id);
   }
+}
+
+/** All ones from 0 on would be everything, even nothing. */
+function checkedLength(size: bigint): bigint {
+  if (size === top) throw expected('a size below 2^64 - 1, or unmapAll() instead,', 'size', size);
+  return checked64('size', size);
+}
+
+function isBelow(below: bigint, iova: bigint, size: bigint): boolean {
+  return iova + size - 1n <= below;
 }
 
 function mapFlags(iova: bigint | undefined, read: boolean, write: boolean): number {

@@ -1,12 +1,13 @@
 import { errno } from '../abi/errno.js';
 import type { Request } from '../abi/ioctl.js';
+import { refuseOversizedMany } from '../abi/requests.js';
 import { FileKinds, type FdKind } from './file-kinds.js';
 import type { Files, Kernel, Mapping, Watch } from './kernel.js';
 
 /** A call of a kernel as data. Which fields there are depends on `name`; those of the kernel's memory are the caller's own. */
 export interface KernelCall {
   readonly name:
-    | Exclude<keyof Kernel, 'addressOf' | 'files'>
+    | Exclude<keyof Kernel, 'addressOf' | 'files' | 'ioctlMany'>
     | keyof Files
     /** A mapping's `unmap()`. */
     | 'munmap'
@@ -41,7 +42,10 @@ export type Answer = number | Mapping | Watch | Uint8Array | string[] | string;
 /** What is done in place of a call: `make` makes it, and a negative number is the only thing that may be answered instead. */
 export type Around = <T extends Answer>(call: KernelCall, make: () => T | number) => T | number;
 
-/** A kernel whose every call goes through `around`, but those that ask nothing of a kernel: `addressOf`, register accesses. */
+/**
+ * A kernel whose every call goes through `around`, but those that ask nothing of a kernel: `addressOf`, register accesses. An
+ * `ioctlMany` goes through it as the single calls that it is.
+ */
 export function aroundKernel(kernel: Kernel, around: Around): Kernel {
   const kinds = new FileKinds();
   const onFd = (fd: number): { fd: number; kind?: FdKind } => {
@@ -53,6 +57,20 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
     const result = around(call, make);
     if (result >= 0) note(result);
     return result;
+  };
+  const ioctl: Kernel['ioctl'] = (fd, number, argument) => {
+    const request = kinds.request(fd, number);
+    const call = {
+      name: 'ioctl',
+      ...onFd(fd),
+      number,
+      ...(request && { request }),
+      ...(argument !== undefined && { argument }),
+    } as const;
+    const make = (): number => kernel.ioctl(fd, number, argument);
+    return opening(call, make, (result) => {
+      if (request !== undefined) kinds.answered(fd, request, argument, result);
+    });
   };
   const { files } = kernel;
   return {
@@ -68,19 +86,12 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
       if (result !== -errno.EBADF) kinds.closed(fd);
       return result;
     },
-    ioctl(fd, number, argument) {
-      const request = kinds.request(fd, number);
-      const call = {
-        name: 'ioctl',
-        ...onFd(fd),
-        number,
-        ...(request && { request }),
-        ...(argument !== undefined && { argument }),
-      } as const;
-      const make = (): number => kernel.ioctl(fd, number, argument);
-      return opening(call, make, (result) => {
-        if (request !== undefined) kinds.answered(fd, request, argument, result);
-      });
+    ioctl,
+    ioctlMany(fd, number, structs, results) {
+      // Those that are no system calls throw.
+      if (!areStructs(structs, results)) return kernel.ioctlMany(fd, number, structs, results);
+      refuseOversizedMany(number, structs, results.length);
+      return ioctlEach(ioctl, fd, number, structs, results);
     },
     read: (fd, bytes) => around({ name: 'read', ...onFd(fd), bytes }, () => kernel.read(fd, bytes)),
     write: (fd, bytes) => around({ name: 'write', ...onFd(fd), bytes }, () => kernel.write(fd, bytes)),
@@ -117,6 +128,23 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
       access: (path) => around({ name: 'access', path }, () => files.access(path)),
     },
   };
+}
+
+/** Whether these are memory and room for answers, as many as the memory has structs of one size. */
+function areStructs(structs: unknown, results: unknown): boolean {
+  if (!(structs instanceof Uint8Array) || !(results instanceof Int32Array)) return false;
+  return results.length === 0 ? structs.length === 0 : structs.length % results.length === 0;
+}
+
+/** `Kernel.ioctlMany` made of single calls. */
+export function ioctlEach(ioctl: Kernel['ioctl'], fd: number, request: number, structs: Uint8Array, results: Int32Array): number {
+  const size = structs.length / results.length;
+  for (let index = 0; index < results.length; index += 1) {
+    const result = ioctl(fd, request, structs.subarray(index * size, (index + 1) * size));
+    results[index] = result;
+    if (result < 0) return index;
+  }
+  return results.length;
 }
 
 function unmappedThrough(mapping: Mapping, around: Around): Mapping {

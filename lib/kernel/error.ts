@@ -27,6 +27,8 @@ export class KernelError extends Error {
   readonly path: string | undefined;
   /** What to do about it, in one sentence. One that guesses ends with a question mark. */
   readonly hint: string | undefined;
+  /** Of a list of requests, which one was refused: its place in the list, from 0. */
+  index: number | undefined;
 
   constructor(errno: number, { syscall, request, path, hint: known }: Call) {
     const { code, text } = describeErrno(-errno);
@@ -66,6 +68,22 @@ export class ClosedError extends Error {
   constructor(what: string) {
     super(`${what} is closed`);
     this.name = 'ClosedError';
+  }
+}
+
+/** The error of one of a list, which then says which one. */
+export function ofElement(index: number, error: unknown): unknown {
+  if (error instanceof Error) error.message = `list[${index}]: ${error.message}`;
+  if (error instanceof KernelError) error.index = index;
+  return error;
+}
+
+/** A step for one of a list: what it throws says for which one. */
+export function forElement<T>(index: number, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw ofElement(index, error);
   }
 }
 

@@ -14,6 +14,12 @@ export interface Kernel {
    * pointer would point to. Absent means 0, which is also the null pointer.
    */
   ioctl(fd: number, request: number, argument?: number | Uint8Array): number;
+  /**
+   * ioctl(2) again and again, in one crossing: the same request on each of the structs in `structs`, one behind the other, as
+   * many as `results` has elements, until one fails. What each answered is put into `results`. Returns how many succeeded: if
+   * that is less than all, the next of `results` is the -errno of the one that failed, and those behind it were not made.
+   */
+  ioctlMany(fd: number, request: number, structs: Uint8Array, results: Int32Array): number;
   read(fd: number, bytes: Uint8Array): number;
   write(fd: number, bytes: Uint8Array): number;
   /** pread64(2). `offset` is below 2^53: a VFIO region starts at `index << 40`. */

@@ -6,7 +6,7 @@ import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync, 
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { refuseOversized } from '../abi/requests.js';
+import { refuseOversized, refuseOversizedMany } from '../abi/requests.js';
 import { MAP_ANONYMOUS, PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { check, CodedError } from './error.js';
 import { FastMmio } from './fast-mmio.js';
@@ -17,6 +17,7 @@ interface Addon {
   open(path: string, flags: number): number;
   close(fd: number): number;
   ioctl(fd: number, request: number, argument?: number | Uint8Array): number;
+  ioctlMany(fd: number, request: number, structs: Uint8Array, results: Int32Array): number;
   read(fd: number, bytes: Uint8Array): number;
   write(fd: number, bytes: Uint8Array): number;
   pread(fd: number, bytes: Uint8Array, offset: number): number;
@@ -76,6 +77,10 @@ function realKernel(addon: Addon): Kernel {
       // The kernel would write past the end of the argument, and only here is it known that it may.
       if (ArrayBuffer.isView(argument)) refuseOversized(request, argument);
       return addon.ioctl(fd, request, argument);
+    },
+    ioctlMany(fd, request, structs, results) {
+      if (ArrayBuffer.isView(structs) && ArrayBuffer.isView(results)) refuseOversizedMany(request, structs, results.length);
+      return addon.ioctlMany(fd, request, structs, results);
     },
     read: addon.read,
     write: addon.write,

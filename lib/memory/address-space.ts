@@ -33,6 +33,13 @@ export interface MapOptions extends AllocateOptions {
   readonly size: bigint;
 }
 
+/** IOVAs that are mapped, or whole mappings of them. */
+export interface MappedRange {
+  readonly iova: bigint;
+  /** Bytes. */
+  readonly size: bigint;
+}
+
 /**
  * What devices see of memory: one translation from IOVAs to pages, shared by the devices attached to it. A `Container`
  * and an `Ioas` are address spaces; a driver need not know which it has.
@@ -56,6 +63,18 @@ export interface AddressSpace {
    * @throws KernelError where the range cuts through a mapping; from an `Ioas`, also where nothing is mapped.
    */
   unmap(range: { iova: bigint; size: bigint }): bigint;
+  /**
+   * `map` of each of a list: all of them, or none. A `Container` and an `Ioas` cross into the kernel once for it. Returns the
+   * IOVAs. Where some have an IOVA and others are to be given one, the latter may be given what the former want.
+   * @throws what `map` throws, with a message that says which of the list it was; a KernelError's `index` says it too. Those
+   * before it are unmapped again.
+   */
+  mapMany(list: readonly MapOptions[]): bigint[];
+  /**
+   * `unmap` of each of a list. Returns the bytes that were unmapped in all.
+   * @throws as `unmap`, and with the place in the list as `mapMany`. Those before it stay unmapped.
+   */
+  unmapMany(list: readonly MappedRange[]): bigint;
   /** New zeroed memory that devices and this process share, mapped at a free IOVA. `size` in bytes is rounded up to pages. */
   allocate(size: number, options?: AllocateOptions): DmaBuffer;
   /** Remembers which pages devices may have written, until that is closed. Not every address space can. */

@@ -2,9 +2,10 @@ import { MAP_HUGETLB, MAP_HUGE_2MB } from '../abi/system.js';
 import { CodedError, KernelError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { together, type Resource } from '../kernel/resource.js';
-import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from './address-space.js';
+import type { AddressSpace, AllocateOptions, IovaRange, MapOptions, MappedRange } from './address-space.js';
 import { allocateBuffer, checkedSize, type DmaBuffer } from './buffer.js';
 import { noIovaFor } from './iova-allocator.js';
+import { mapEach, unmapEach } from './lists.js';
 import { pageSize, physicalAddressAt } from './physical-address.js';
 
 /** Physical memory in one piece, in bytes. */
@@ -92,6 +93,14 @@ export class PhysicalSpace implements AddressSpace {
     const inside = this.#pinned.filter((pinned) => pinned.address >= iova && pinned.address + pinned.size <= iova + size);
     this.#pinned = this.#pinned.filter((pinned) => !inside.includes(pinned));
     return inside.reduce((bytes, pinned) => bytes + (this.#pinner?.unmap(pinned) ?? 0n), 0n);
+  }
+
+  mapMany(list: readonly MapOptions[]): bigint[] {
+    return mapEach(this, list);
+  }
+
+  unmapMany(list: readonly MappedRange[]): bigint {
+    return unmapEach(this, list);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { errno } from '../abi/errno.js';
-import { refuseOversized } from '../abi/requests.js';
+import { refuseOversized, refuseOversizedMany } from '../abi/requests.js';
 import { MAP_ANONYMOUS, MAP_HUGETLB } from '../abi/system.js';
+import { ioctlEach } from '../kernel/around.js';
 import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
 import { Argument } from './argument.js';
 import { CdevFile } from './cdev.js';
@@ -22,6 +23,7 @@ import {
   checkMemory,
   checkOffset,
   checkPlacement,
+  checkStructs,
   checkText,
   mostBytes,
   mostInt,
@@ -106,6 +108,14 @@ export class SimulatedKernel implements Kernel, FdTable {
     if (typeof argument === 'number') checkInteger('argument', argument, 0, Number.MAX_SAFE_INTEGER);
     else checkBytes('argument', argument);
     return this.lookup(fd)?.ioctl(request, new Argument(argument, this.#platform.memory)) ?? -errno.EBADF;
+  }
+
+  ioctlMany(fd: number, request: number, structs: Uint8Array, results: Int32Array): number {
+    if (ArrayBuffer.isView(structs) && ArrayBuffer.isView(results)) refuseOversizedMany(request, structs, results.length);
+    checkFd(fd);
+    checkInteger('request', request, 0, mostWord);
+    checkStructs(structs, results);
+    return ioctlEach((...call) => this.ioctl(...call), fd, request, structs, results);
   }
 
   read(fd: number, bytes: Uint8Array): number {

@@ -36,6 +36,14 @@ export function checkBytes(name: string, value: unknown): void {
   if (!types.isUint8Array(value)) throw wrongType('a Uint8Array', name, value);
 }
 
+/** Structs of one size, as many as there is room for answers. */
+export function checkStructs(structs: unknown, results: unknown): void {
+  checkBytes('structs', structs);
+  if (!types.isInt32Array(results)) throw wrongType('an Int32Array', 'results', results);
+  const [{ length }, count] = [structs as Uint8Array, results.length];
+  if (count === 0 ? length !== 0 : length % count !== 0) throw new RangeError(message(`${count} structs of one size`, 'structs', length));
+}
+
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function') throw wrongType('a function', name, value);
 }

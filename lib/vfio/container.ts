@@ -31,10 +31,12 @@ import {
 } from '../abi/vfio/type1.js';
 import { askInfo, findCapability } from '../kernel/answer.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { CodedError, expected, KernelError } from '../kernel/error.js';
+import { checked64, CodedError, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
-import { finishAll, Resource } from '../kernel/resource.js';
-import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
+import { RequestList } from '../kernel/request-list.js';
+import { finishAll, Resource, together } from '../kernel/resource.js';
+import { Spare } from '../kernel/spare.js';
+import type { AddressSpace, AllocateOptions, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
 import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
 import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
 import { ContainerDirtyTracking } from './dirty-tracking.js';
@@ -59,6 +61,9 @@ export interface Type1Info {
 
 const everything: IovaRange = { start: 0n, last: 0xffff_ffff_ffff_ffffn };
 
+type DmaMap = Omit<ReturnType<typeof vfio_iommu_type1_dma_map.create>, 'bytes'>;
+type DmaUnmap = Omit<ReturnType<typeof vfio_iommu_type1_dma_unmap.create>, 'bytes'>;
+
 /** An open /dev/iommu: an `Iommufd`. */
 interface OpenIommufd extends Resource {
   readonly kernel: Kernel;
@@ -72,8 +77,10 @@ interface OpenIommufd extends Resource {
 export class Container extends Resource implements AddressSpace {
   readonly kernel: Kernel;
   readonly #descriptor: Descriptor;
-  readonly #map = vfio_iommu_type1_dma_map.create();
-  readonly #unmap = vfio_iommu_type1_dma_unmap.create();
+  readonly #map = new Spare(() => vfio_iommu_type1_dma_map.create());
+  readonly #unmap = new Spare(() => vfio_iommu_type1_dma_unmap.create());
+  readonly #maps = new Spare(() => new RequestList(this.#descriptor, VFIO_IOMMU_MAP_DMA, vfio_iommu_type1_dma_map));
+  readonly #unmaps = new Spare(() => new RequestList(this.#descriptor, VFIO_IOMMU_UNMAP_DMA, vfio_iommu_type1_dma_unmap));
   readonly #iovas = new IovaAllocator();
   /** The file is another's, who closes it. */
   readonly #borrowed: boolean;
@@ -153,8 +160,7 @@ export class Container extends Resource implements AddressSpace {
   /** VFIO_IOMMU_GET_INFO, with all its capabilities. */
   info(): Type1Info {
     // The number is also that of a request with another struct.
-    if (this.#type === VFIO_SPAPR_TCE_IOMMU || this.#type === VFIO_SPAPR_TCE_v2_IOMMU)
-      throw new TypeError(`${this.label} has the IOMMU of a POWER machine: ask its Spapr instead`);
+    this.#assertNoSpapr();
     this.#assertIommu();
     const { info, capabilities } = askInfo(this.#descriptor, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info);
     const ranges = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, vfio_iommu_type1_info_cap_iova_range);
@@ -187,12 +193,54 @@ export class Container extends Resource implements AddressSpace {
    * until it is unmapped; `allocate()` does so by itself.
    */
   map({ iova, address, size, below = everything.last, read = true, write = true }: MapOptions): bigint {
-    // The kernel refuses it too, but iommufd only when a device is there, and with a warning in the log.
-    if (!read && !write) throw expected('true', 'read or write', false);
-    const flags = (read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0);
+    const flags = mapFlags(read, write);
     if (iova === undefined) return this.#mapSomewhere(flags, address, size, below);
     this.#mapDma(flags, iova, address, size);
     return iova;
+  }
+
+  mapMany(list: readonly MapOptions[]): bigint[] {
+    this.#assertNoSpapr();
+    this.#assertIommu();
+    if (list.length === 0) return [];
+    return together((undo) => {
+      const iovas = this.#chooseIovas(list, (start) => undo({ close: () => this.#iovas.release({ start, last: start }) }));
+      const maps = this.#maps.take();
+      maps.fill(list, (map, { address, size, read = true, write = true }, index) =>
+        fillMap(map, mapFlags(read, write), iovas[index] ?? 0n, address, size),
+      );
+      const range = (index: number): MappedRange => ({ iova: iovas[index] ?? 0n, size: list[index]?.size ?? 0n });
+      let next = 0;
+      while (next < list.length) {
+        const first = next;
+        const refused = maps.make(first);
+        undo({ close: () => this.unmapMany(Array.from({ length: refused - first }, (_, index) => range(first + index))) });
+        next = refused + 1;
+        const options = list[refused];
+        if (options === undefined) continue;
+        const refusal = maps.refusal(refused);
+        if (options.iova !== undefined || refusal.code !== 'EEXIST') throw ofElement(refused, refusal);
+        // The caller has mapped something itself where this was to be. It goes elsewhere, by itself.
+        const iova = forElement(refused, () => this.map(options));
+        undo({ close: () => this.unmap({ iova, size: options.size }) });
+        this.#iovas.release({ start: range(refused).iova, last: range(refused).iova });
+        iovas[refused] = iova;
+      }
+      this.#maps.giveBack(maps);
+      return iovas;
+    });
+  }
+
+  /** The IOVAs of a list: those it has, and free ones, which `taken` is told of. */
+  #chooseIovas(list: readonly MapOptions[], taken: (iova: bigint) => void): bigint[] {
+    const info = list.some(({ iova }) => iova === undefined) ? this.info() : undefined;
+    return list.map(({ iova, size, below = everything.last }, index) => {
+      if (info === undefined || iova !== undefined) return iova ?? 0n;
+      const chosen = forElement(index, () => this.#iovas.allocate(checked64('size', size), info.pageSize, info.ranges, below));
+      if (chosen === undefined) throw ofElement(index, noIovaFor(size, below));
+      taken(chosen);
+      return chosen;
+    });
   }
 
   #mapSomewhere(flags: number, address: bigint, size: bigint, below: bigint): bigint {
@@ -218,6 +266,23 @@ export class Container extends Resource implements AddressSpace {
     const unmapped = this.#unmapDma(0, iova, size);
     this.#iovas.release(rangeOf({ iova, size }));
     return unmapped;
+  }
+
+  unmapMany(list: readonly MappedRange[]): bigint {
+    this.#assertNoSpapr();
+    this.#assertIommu();
+    if (list.length === 0) return 0n;
+    const unmaps = this.#unmaps.take();
+    unmaps.fill(list, (unmap, { iova, size }) => fillUnmap(unmap, 0, iova, size));
+    const done = unmaps.make();
+    let bytes = 0n;
+    for (const [index, range] of list.slice(0, done).entries()) {
+      bytes += unmaps.at(index).size;
+      this.#iovas.release(rangeOf(range));
+    }
+    if (done < list.length) throw ofElement(done, unmaps.refusal(done));
+    this.#unmaps.giveBack(unmaps);
+    return bytes;
   }
 
   /** VFIO_IOMMU_UNMAP_DMA of everything. Linux 5.12. Returns the bytes unmapped. */
@@ -292,26 +357,28 @@ export class Container extends Resource implements AddressSpace {
     );
   }
 
+  /** Requests about mappings are of type1: a POWER machine answers some of the same numbers in another way. */
+  #assertNoSpapr(): void {
+    if (this.#type === VFIO_SPAPR_TCE_IOMMU || this.#type === VFIO_SPAPR_TCE_v2_IOMMU)
+      throw new TypeError(`${this.label} has the IOMMU of a POWER machine: ask its Spapr instead`);
+  }
+
   #mapDma(flags: number, iova: bigint, address: bigint, size: bigint): void {
     this.#assertIommu();
-    const map = this.#map;
-    map.argsz = vfio_iommu_type1_dma_map.size;
-    map.flags = flags;
-    map.vaddr = address;
-    map.iova = iova;
-    map.size = size;
+    const map = this.#map.take();
+    fillMap(map, flags, iova, address, size);
     checkDone(this.#descriptor.ioctl(VFIO_IOMMU_MAP_DMA, map.bytes), iova);
+    this.#map.giveBack(map);
   }
 
   #unmapDma(flags: number, iova: bigint, size: bigint): bigint {
     this.#assertIommu();
-    const unmap = this.#unmap;
-    unmap.argsz = vfio_iommu_type1_dma_unmap.size;
-    unmap.flags = flags;
-    unmap.iova = iova;
-    unmap.size = size;
+    const unmap = this.#unmap.take();
+    fillUnmap(unmap, flags, iova, size);
     checkDone(this.#descriptor.ioctl(VFIO_IOMMU_UNMAP_DMA, unmap.bytes), iova);
-    return unmap.size;
+    const unmapped = unmap.size;
+    this.#unmap.giveBack(unmap);
+    return unmapped;
   }
 
   /** Devices go first, then what they could reach, newest first, and then the groups: without them the kernel cannot unmap. */
@@ -324,6 +391,28 @@ export class Container extends Resource implements AddressSpace {
     if (this.#borrowed) this.#descriptor.disown();
     else this.#descriptor.close();
   }
+}
+
+function mapFlags(read: boolean, write: boolean): number {
+  // The kernel refuses it too, but iommufd only when a device is there, and with a warning in the log.
+  if (!read && !write) throw expected('true', 'read or write', false);
+  return (read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0);
+}
+
+/** Every field each time, since the struct is used again. */
+function fillMap(map: DmaMap, flags: number, iova: bigint, address: bigint, size: bigint): void {
+  map.argsz = vfio_iommu_type1_dma_map.size;
+  map.flags = flags;
+  map.vaddr = checked64('address', address);
+  map.iova = checked64('iova', iova);
+  map.size = checked64('size', size);
+}
+
+function fillUnmap(unmap: DmaUnmap, flags: number, iova: bigint, size: bigint): void {
+  unmap.argsz = vfio_iommu_type1_dma_unmap.size;
+  unmap.flags = flags;
+  unmap.iova = checked64('iova', iova);
+  unmap.size = checked64('size', size);
 }
 
 function rangeOf({ iova, size }: { readonly iova: bigint; readonly size: bigint }): IovaRange {

@@ -16,9 +16,10 @@ import {
 } from '../abi/vfio/spapr.js';
 import { checked64, expected } from '../kernel/error.js';
 import { together } from '../kernel/resource.js';
-import type { AddressSpace, AllocateOptions, IovaRange, MapOptions } from '../memory/address-space.js';
+import type { AddressSpace, AllocateOptions, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
 import { allocateBuffer, checkedSize, type DmaBuffer } from '../memory/buffer.js';
 import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
+import { mapEach, unmapEach } from '../memory/lists.js';
 import type { Container } from './container.js';
 import { Eeh } from './eeh.js';
 
@@ -197,6 +198,14 @@ export class Spapr implements AddressSpace {
     const unmapped = this.#container.unmap(range);
     this.#iovas.release({ start: range.iova, last: range.iova + range.size - 1n });
     return unmapped;
+  }
+
+  mapMany(list: readonly MapOptions[]): bigint[] {
+    return mapEach(this, list);
+  }
+
+  unmapMany(list: readonly MappedRange[]): bigint {
+    return unmapEach(this, list);
   }
 
   /**

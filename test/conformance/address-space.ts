@@ -4,20 +4,20 @@ import { Cdev, Container, findDevice, Iommufd, type AddressSpace, type Device } 
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import type { Subject, Variant } from '../support/subject.js';
 
-interface Opened {
+export interface OpenedSpace {
   readonly device: Device;
   readonly space: AddressSpace;
   close(): void;
 }
 
-function byGroup({ kernel, edu }: Subject): Opened {
+function byGroup({ kernel, edu }: Subject): OpenedSpace {
   const container = Container.open(kernel);
   const group = container.openGroup(edu.group);
   container.setIommu();
   return { device: group.openDevice(edu.address), space: container, close: () => container.close() };
 }
 
-function byNode({ kernel, edu }: Subject): Opened {
+function byNode({ kernel, edu }: Subject): OpenedSpace {
   const iommufd = Iommufd.open(kernel);
   const device = Cdev.open(iommufd, findDevice(kernel, edu.address));
   const space = iommufd.createIoas();
@@ -25,17 +25,20 @@ function byNode({ kernel, edu }: Subject): Opened {
   return { device, space, close: () => iommufd.close() };
 }
 
+/** Each way to an address space with the edu in it. */
+export const ways = [
+  ['a container', byGroup],
+  ['an IOAS', byNode],
+] as const;
+
 const page = 4096n;
 /** The edu drives no more address bits. */
 const below = 0xfff_ffffn;
 
 export function addressSpace(variant: Variant): void {
-  describe.each([
-    ['a container', byGroup],
-    ['an IOAS', byNode],
-  ] as const)('%s', (_name, open) => {
+  describe.each(ways)('%s', (_name, open) => {
     let subject: Subject;
-    let opened: Opened;
+    let opened: OpenedSpace;
     let space: AddressSpace;
     let memory: Mapping & { memory: ArrayBuffer };
     let address: bigint;

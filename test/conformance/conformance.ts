@@ -10,6 +10,7 @@ import {
   variants,
   virtualFunctionVariants,
 } from '../support/subject.js';
+import { addressLists } from './address-lists.js';
 import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
 import { around } from './around.js';
@@ -66,7 +67,7 @@ const olderSuites = {
 const suites = {
   ...{ ...containerSuites, dirty },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
-  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, hotReset, opening, around },
+  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, addressLists, hotReset, opening, around },
   ...{ files, mediatedNodes },
   ...{ pageTables, pageTableApi, pasids },
   ...{ virtualIommuHardware },

@@ -13,6 +13,7 @@ const calls = {
   open: ['/dev/nothing', 2],
   close: [never],
   ioctl: [never, 0x3b64, 0],
+  ioctlMany: [never, 0x3b64, bytes, new Int32Array(2)],
   read: [never, bytes],
   write: [never, bytes],
   pread: [never, bytes, 0],

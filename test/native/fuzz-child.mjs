@@ -108,6 +108,7 @@ const wrongObject = () =>
     outOfBounds,
     new Uint8ClampedArray(8),
     new Uint16Array(8),
+    new Int32Array(4),
     new Float64Array(8),
     new BigInt64Array(8),
     new DataView(new ArrayBuffer(8)),
@@ -157,6 +158,16 @@ const calls = {
   open: () => [or(text), or(() => pick(0, 1, 2, 0o102, 0o1002, below(2 ** 31)))],
   close: () => [anything()],
   ioctl: () => [fd(), or(() => pick(0x541b, 0xdeadbeef)), or(() => pick(new Uint8Array(4096), undefined, below(4096)))],
+  ioctlMany: () => {
+    const count = below(9);
+    const structs = () => new Uint8Array(count * pick(0, 32, 64, 4096));
+    return [
+      fd(),
+      or(() => pick(0x541b, 0xdeadbeef)),
+      or(pick(structs, structs, bytes)),
+      or(() => new Int32Array(pick(count, count, below(9)))),
+    ];
+  },
   read: () => [fd(), or(bytes)],
   write: () => [fd(), or(bytes)],
   pread: () => [fd(), or(bytes), offset()],
@@ -213,9 +224,18 @@ function longEnough(array) {
   }
 }
 
+/** Whether each struct has room for an answer. */
+function roomy(structs, results) {
+  try {
+    return structs.byteLength === 0 || !(results instanceof Int32Array) || structs.byteLength / results.length >= 64;
+  } catch {
+    return true;
+  }
+}
+
 /** The arguments, made harmless. */
 function tame(name, values) {
-  const takesFd = ['close', 'ioctl', 'read', 'write', 'pread', 'pwrite', 'mmap', 'watch'].includes(name);
+  const takesFd = ['close', 'ioctl', 'ioctlMany', 'read', 'write', 'pread', 'pwrite', 'mmap', 'watch'].includes(name);
   const open = scratch.includes(values[0]);
   if (takesFd && Number.isInteger(values[0]) && values[0] >= 0 && values[0] < 1000 && !open) values[0] = 1_000_000 + values[0];
   if (takesFd && Object.is(values[0], -0)) values[0] = 1_000_000;
@@ -224,6 +244,10 @@ function tame(name, values) {
     values[1] = pick(0x541b, 0xdeadbeef);
     if (values[2] instanceof Uint8Array && !longEnough(values[2])) values[2] = new Uint8Array(64);
     if (typeof values[2] === 'number' && values[2] >= 4096 && values[2] < 2 ** 53) values[2] = below(4096);
+  }
+  if (name === 'ioctlMany' && open && Number.isInteger(values[1])) {
+    values[1] = pick(0x541b, 0xdeadbeef);
+    if (values[2] instanceof Uint8Array && !roomy(values[2], values[3])) values[2] = new Uint8Array(64 * 9);
   }
   if (name === 'mmap' && Number.isInteger(values[3]) && values[3] >= 0 && values[3] < 2 ** 31) {
     values[3] &= ~0xa000; // neither populated nor locked

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -170,6 +172,53 @@ describe('ioctl', () => {
     for (const wrong of ['x', null, 1n, {}, new Uint32Array(2), true]) {
       expect(() => addon.ioctl(NOT_OPEN, 1, wrong)).toThrow(/^Expected a Uint8Array for argument but received /);
     }
+  });
+});
+
+describe('ioctlMany', () => {
+  it('passes each struct by address, and keeps to its own', () => {
+    const fd = scratchFile(1234);
+    const structs = new Int32Array(6).fill(-1);
+    const results = new Int32Array(3).fill(9);
+    expect(addon.ioctlMany(fd, FIONREAD, new Uint8Array(structs.buffer), results)).toBe(3);
+    expect([...structs]).toEqual([1234, -1, 1234, -1, 1234, -1]);
+    expect([...results]).toEqual([0, 0, 0]);
+    close(fd);
+  });
+
+  it('ends at the first that fails', async () => {
+    const FIOSETOWN = 0x8901;
+    const server = createServer().listen(path.join(folder, 'socket'));
+    await once(server, 'listening');
+    const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+    const results = new Int32Array(4).fill(9);
+    const owners = new Int32Array([0, 0, -(2 ** 31), 0]);
+    expect(addon.ioctlMany(fd, FIOSETOWN, new Uint8Array(owners.buffer), results)).toBe(2);
+    expect([...results]).toEqual([0, 0, EINVAL, 9]);
+    server.close();
+    await once(server, 'close');
+  });
+
+  it('takes parts of arrays, and none at all', () => {
+    const fd = scratchFile(77);
+    const structs = new Uint8Array(64);
+    const results = new Int32Array(4);
+    expect(addon.ioctlMany(fd, FIONREAD, structs.subarray(8, 24), results.subarray(1, 3))).toBe(2);
+    expect([...structs].flatMap((byte, index) => (byte === 77 ? [index] : []))).toEqual([8, 16]);
+    expect(addon.ioctlMany(fd, FIONREAD, new Uint8Array(0), new Int32Array(0))).toBe(0);
+    expect(addon.ioctlMany(fd, FIONREAD, new Uint8Array(0), results)).toBe(0);
+    expect(results[0]).toBe(-14);
+    close(fd);
+  });
+
+  it('what is no list of structs is misuse', () => {
+    const refuses = (structs: unknown, results: unknown) => expect(() => addon.ioctlMany(NOT_OPEN, 1, structs, results));
+    for (const wrong of [undefined, 5, [], new Uint16Array(2), new ArrayBuffer(8)])
+      refuses(wrong, new Int32Array(1)).toThrow(/^Expected a Uint8Array for structs but received /);
+    for (const wrong of [undefined, 5, [], new Uint32Array(2), new Uint8Array(8)])
+      refuses(new Uint8Array(8), wrong).toThrow(/^Expected an Int32Array for results but received /);
+    refuses(new Uint8Array(33), new Int32Array(2)).toThrow(new RangeError('Expected 2 structs of one size for structs but received 33'));
+    refuses(new Uint8Array(8), new Int32Array(0)).toThrow(new RangeError('Expected 0 structs of one size for structs but received 8'));
   });
 });
 
