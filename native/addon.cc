@@ -54,6 +54,7 @@ NAPI_MODULE_INIT() {
       function("pwrite", Call<Pwrite>),
       function("mmap", Call<Mmap>),
       function("mappingMemory", Call<MappingMemory>),
+      function("mappingRegisters", Call<MappingRegisters>),
       function("unmap", Call<Unmap>),
       function("memfd", Call<Memfd>),
       function("addressOf", Call<AddressOf>),

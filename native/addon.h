@@ -60,6 +60,7 @@ struct Mapping : Handle {
   uint8_t* address = nullptr;     // null once given back
   size_t length = 0;
   int protection = 0;
+  bool plain = false;             // memory that stays there as long as it is mapped: no access to it can fault
   bool open = true;               // not yet unmapped
   bool held = true;               // its External exists
   bool exposed = false;           // memory of an ArrayBuffer points here
@@ -78,6 +79,7 @@ Napi::Value Pwrite(const Napi::CallbackInfo& info);
 
 Napi::Value Mmap(const Napi::CallbackInfo& info);
 Napi::Value MappingMemory(const Napi::CallbackInfo& info);
+Napi::Value MappingRegisters(const Napi::CallbackInfo& info);
 Napi::Value Unmap(const Napi::CallbackInfo& info);
 Napi::Value Memfd(const Napi::CallbackInfo& info);
 Napi::Value AddressOf(const Napi::CallbackInfo& info);

@@ -4,7 +4,11 @@
 // ArrayBuffer has shown to JavaScript is munmapped in the finalizer of that ArrayBuffer's memory and nowhere else,
 // because the engine, or a buffer it was transferred to, may still hold the pointer. Until then unmapping puts empty
 // memory in its place.
+#include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +19,11 @@
 
 namespace {
 
+// Of Linux 5.14; the C library's headers may be older.
+constexpr int kPopulateWrite = 23;
+// As many as the kernel can be built for.
+constexpr int kMostNodes = 1024;
+constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 constexpr int kPlacement = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_GROWSDOWN;
 
 Mapping* TakeMapping(Arguments& arguments) { return arguments.Handle<Mapping>(0, "a mapping", "mapping"); }
@@ -63,51 +72,52 @@ int Retire(napi_env env, Mapping* mapping) {
   return result;
 }
 
-}  // namespace
-
-Napi::Value Mmap(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
-  const Napi::Env env = info.Env();
-  const int fd = static_cast<int>(arguments.Integer(0, "fd", -1, kMostInt));
-  const size_t length = static_cast<size_t>(arguments.Integer(1, "length", 0, kMostLength));
-  const int protection = arguments.Int(2, "protection");
-  const int flags = arguments.Int(3, "flags");
-  const off_t offset = arguments.Integer(4, "offset", 0, kMostSafe);
-  // The address is the kernel's choice: a fixed one could replace memory that is in use.
-  if (!arguments.failed() && (flags & kPlacement) != 0) {
-    arguments.Refuse(Wrong::range, "no MAP_FIXED, MAP_FIXED_NOREPLACE or MAP_GROWSDOWN", "flags", 3);
-  }
-  if (arguments.failed()) return {};
-  CatchBusFaults();
-  void* address = mmap(nullptr, length, protection, flags, fd, offset);
-  if (address == MAP_FAILED) return ToResult(env, -errno);
-  Mapping* mapping = new Mapping();
-  mapping->address = static_cast<uint8_t*>(address);
-  mapping->length = length;
-  mapping->protection = protection;
-  napi_value handle = arguments.environment().Wrap(env, mapping, FinalizeHandle);
-  if (handle == nullptr) {
-    mapping->held = false;
-    Settle(mapping);
-  }
-  return Napi::Value(env, handle);
+// A duplicate of `fd` if it is a memory file that cannot become shorter than the mapping, or -1. To be mapped in its place:
+// another thread may close the fd meanwhile, and its number be another file's.
+int DuplicateOfPlainMemory(int fd, size_t length, off_t offset) {
+  if (fcntl(fd, F_GET_SEALS) == -1) return -1;
+  const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (duplicate == -1) return -1;
+  const int seals = fcntl(duplicate, F_GET_SEALS);
+  struct stat status = {};
+  const bool stays = seals != -1 && (seals & F_SEAL_SHRINK) != 0 && fstat(duplicate, &status) == 0 &&
+                     offset <= status.st_size && length <= static_cast<uint64_t>(status.st_size - offset);
+  if (stays) return duplicate;
+  close(duplicate);
+  return -1;
 }
 
-Napi::Value MappingMemory(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
-  const Napi::Env env = info.Env();
+// Pages come from this node alone, from now on. 0, or -errno.
+int Bind(void* address, size_t length, int node) {
+  constexpr size_t kBits = 8 * sizeof(unsigned long);
+  unsigned long nodes[kMostNodes / kBits] = {};
+  nodes[node / kBits] = 1ul << (node % kBits);
+  // One more than there are bits: the kernel counts so.
+  return syscall(SYS_mbind, address, length, MPOL_BIND, nodes, kMostNodes + 1, 0) == -1 ? -errno : 0;
+}
+
+// Has all pages there. mmap(2) does not tell when it could not populate, and a later access to a huge page that cannot be
+// had would end the process. 0, or -errno; -EINVAL before Linux 5.14.
+int Populate(void* address, size_t length) {
+  int result;
+  do {
+    result = madvise(address, length, kPopulateWrite);
+  } while (result == -1 && errno == EINTR);
+  if (result == 0) return 0;
+  return errno == EFAULT ? -ENOMEM : -errno;
+}
+
+// One that was not yet unmapped, or null and an exception is pending.
+Mapping* TakeOpenMapping(const Napi::CallbackInfo& info, Arguments& arguments) {
   Mapping* mapping = TakeMapping(arguments);
-  if (arguments.failed()) return {};
-  if (!mapping->open) {
-    napi_throw_error(env, "ERR_VFIO_CLOSED", "The mapping is closed");
-    return {};
-  }
-  // JavaScript reads and writes an ArrayBuffer without asking. Who asks for a device's sees to it that nobody else does.
-  constexpr int needed = PROT_READ | PROT_WRITE;
-  if ((mapping->protection & needed) != needed) {
-    arguments.Refuse(Wrong::type, "memory to read and write", "mapping", 0);
-    return {};
-  }
+  if (arguments.failed()) return nullptr;
+  if (mapping->open) return mapping;
+  napi_throw_error(info.Env(), "ERR_VFIO_CLOSED", "The mapping is closed");
+  return nullptr;
+}
+
+// The mapping as an ArrayBuffer, which is the same at each call.
+Napi::Value Show(Napi::Env env, Mapping* mapping) {
   napi_value buffer = nullptr;
   if (mapping->memory != nullptr) {
     napi_get_reference_value(env, mapping->memory, &buffer);
@@ -125,6 +135,77 @@ Napi::Value MappingMemory(const Napi::CallbackInfo& info) {
   if (status != napi_ok) return {};
   napi_create_reference(env, buffer, 1, &mapping->memory);
   return Napi::Value(env, buffer);
+}
+
+}  // namespace
+
+Napi::Value Mmap(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const Napi::Env env = info.Env();
+  const int fd = static_cast<int>(arguments.Integer(0, "fd", -1, kMostInt));
+  const size_t length = static_cast<size_t>(arguments.Integer(1, "length", 0, kMostLength));
+  const int protection = arguments.Int(2, "protection");
+  const int flags = arguments.Int(3, "flags");
+  const off_t offset = arguments.Integer(4, "offset", 0, kMostSafe);
+  const bool bound = !info[5].IsUndefined();
+  const int node = bound ? static_cast<int>(arguments.Integer(5, "node", 0, kMostNodes - 1)) : 0;
+  // The address is the kernel's choice: a fixed one could replace memory that is in use.
+  if (!arguments.failed() && (flags & kPlacement) != 0) {
+    arguments.Refuse(Wrong::range, "no MAP_FIXED, MAP_FIXED_NOREPLACE or MAP_GROWSDOWN", "flags", 3);
+  }
+  if (arguments.failed()) return {};
+  CatchBusFaults();
+  const bool usable = (protection & kReadWrite) == kReadWrite;
+  const bool anonymous = (flags & MAP_ANONYMOUS) != 0;
+  const bool shared = !anonymous && (flags & MAP_SHARED) != 0;
+  const int duplicate = usable && shared ? DuplicateOfPlainMemory(fd, length, offset) : -1;
+  // The node has to be said before there are pages.
+  const int given = bound ? flags & ~MAP_POPULATE : flags;
+  void* address = mmap(nullptr, length, protection, given, duplicate == -1 ? fd : duplicate, offset);
+  int result = address == MAP_FAILED ? -errno : 0;
+  if (duplicate != -1) close(duplicate);
+  if (result < 0) return ToResult(env, result);
+  Mapping* mapping = new Mapping();
+  mapping->address = static_cast<uint8_t*>(address);
+  mapping->length = length;
+  mapping->protection = protection;
+  mapping->plain = usable && (anonymous || duplicate != -1);
+  if (bound) result = Bind(address, length, node);
+  if (result == 0 && mapping->plain && (flags & MAP_POPULATE) != 0) {
+    result = Populate(address, length);
+    if (result == -EINVAL && !bound) result = 0;
+  }
+  if (result < 0) {
+    mapping->held = false;
+    Settle(mapping);
+    return ToResult(env, result);
+  }
+  napi_value handle = arguments.environment().Wrap(env, mapping, FinalizeHandle);
+  if (handle == nullptr) {
+    mapping->held = false;
+    Settle(mapping);
+  }
+  return Napi::Value(env, handle);
+}
+
+Napi::Value MappingMemory(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  Mapping* mapping = TakeOpenMapping(info, arguments);
+  if (mapping == nullptr) return {};
+  // JavaScript reads and writes an ArrayBuffer without asking: only memory that stays can bear that.
+  if (!mapping->plain) return info.Env().Undefined();
+  return Show(info.Env(), mapping);
+}
+
+Napi::Value MappingRegisters(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  Mapping* mapping = TakeOpenMapping(info, arguments);
+  if (mapping == nullptr) return {};
+  if ((mapping->protection & kReadWrite) != kReadWrite) {
+    arguments.Refuse(Wrong::type, "memory to read and write", "mapping", 0);
+    return {};
+  }
+  return Show(info.Env(), mapping);
 }
 
 Napi::Value Unmap(const Napi::CallbackInfo& info) {
@@ -152,6 +233,12 @@ Napi::Value Memfd(const Napi::CallbackInfo& info) {
   const int fd = memfd_create(name.c_str(), flags | MFD_CLOEXEC);
   if (fd == -1) return ToResult(info.Env(), -errno);
   if (ftruncate(fd, size) == -1) {
+    const int refused = errno;
+    close(fd);
+    return ToResult(info.Env(), -refused);
+  }
+  // Whoever maps it may then show it to JavaScript.
+  if ((flags & MFD_ALLOW_SEALING) != 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == -1) {
     const int refused = errno;
     close(fd);
     return ToResult(info.Env(), -refused);

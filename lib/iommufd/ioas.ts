@@ -25,14 +25,15 @@ import {
 } from '../abi/iommufd/ioas.js';
 import { IOMMU_OPTION, IOMMU_OPTION_HUGE_PAGES, IOMMU_OPTION_OP_GET, IOMMU_OPTION_OP_SET, iommu_option } from '../abi/iommufd/object.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { check, checked64, checkedInteger, expected, KernelError, ofElement } from '../kernel/error.js';
+import { check, checked64, checkedInteger, checkedPowerOfTwo, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
 import { hold } from '../kernel/hold.js';
 import { RequestList } from '../kernel/request-list.js';
 import { Resource, together } from '../kernel/resource.js';
 import { Spare } from '../kernel/spare.js';
-import type { AddressSpace, AllocateOptions, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
+import type { AddressSpace, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
+import type { AllocateOptions, DmaOptions } from '../memory/allocate-options.js';
 import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
-import { noIovaFor } from '../memory/iova-allocator.js';
+import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
 import { destroyObject } from './destroy.js';
 import type { PhysicalRun } from '../memory/physical-space.js';
 import { PageTable, type PageTableOptions } from './page-table.js';
@@ -51,7 +52,7 @@ export interface CopyOptions {
   readonly write?: boolean;
 }
 
-export interface MapFileOptions extends AllocateOptions {
+export interface MapFileOptions extends DmaOptions {
   /** Of memory, as `MemoryFile` is or memfd_create(2) gives it; or of a dma-buf over a BAR. */
   readonly fd: number;
   /** Where in the file it begins, in bytes. Default: 0. */
@@ -64,6 +65,12 @@ export interface MapFileOptions extends AllocateOptions {
 
 type IoasMap = Omit<ReturnType<typeof iommu_ioas_map.create>, 'bytes'>;
 type IoasUnmap = Omit<ReturnType<typeof iommu_ioas_unmap.create>, 'bytes'>;
+
+/** Where something is to be mapped. */
+interface Place extends Pick<DmaOptions, 'below' | 'alignment'> {
+  readonly iova?: bigint;
+  readonly size: bigint;
+}
 
 const top = 0xffff_ffff_ffff_ffffn;
 /** Of memory of this process, which is mapped in whole pages. */
@@ -84,6 +91,8 @@ export class Ioas extends Resource implements AddressSpace {
   readonly #unmap = new Spare(() => iommu_ioas_unmap.create());
   readonly #maps = new Spare(() => new RequestList(this.#descriptor, IOMMU_IOAS_MAP, iommu_ioas_map));
   readonly #unmaps = new Spare(() => new RequestList(this.#descriptor, IOMMU_IOAS_UNMAP, iommu_ioas_unmap));
+  /** For what the kernel does not align as it was asked. */
+  #aligned: IovaAllocator | undefined;
 
   private constructor(owner: Resource, descriptor: Descriptor, id: number) {
     super(`IOAS ${id} of ${descriptor.path}`, owner);
@@ -184,18 +193,14 @@ export class Ioas extends Resource implements AddressSpace {
   }
 
   /**
-   * Lets devices reach memory, at an IOVA of the kernel's choice if none is given; never at 0 then. Returns the IOVA. The
+   * Lets devices reach memory, at an IOVA of the kernel's choice if none is given; never at 0 then. Returns the IOVA. The kernel
+   * aligns it as the memory is, up to 2 MiB; where `alignment` is more, it is the lowest free one inside `ranges()`. The
    * caller keeps the memory where it is until it is unmapped; `allocate()` does so by itself. IOMMU_IOAS_MAP. Linux 6.2.
    * @throws KernelError EEXIST where something is mapped; EINVAL off the alignment or outside `ranges()`; ENOSPC; RangeError
    * when the lowest IOVA that is free is not below `below`.
    */
   map(options: MapOptions): bigint {
-    const map = this.#map.take();
-    this.#fillMap(map, options);
-    this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
-    const iova = options.iova ?? map.iova;
-    this.#map.giveBack(map);
-    return options.iova ?? this.#keepBelow(options.below ?? top, iova, options.size);
+    return this.#place(options, (iova) => this.#mapAt(options, iova));
   }
 
   mapMany(list: readonly MapOptions[]): bigint[] {
@@ -203,20 +208,34 @@ export class Ioas extends Resource implements AddressSpace {
     if (list.length === 0) return [];
     return together((undo) => {
       const maps = this.#maps.take();
-      maps.fill(list, (map, options) => this.#fillMap(map, options));
+      maps.fill(list, (map, options) => this.#fillMap(map, options, options.iova));
       const done = maps.make();
-      const iovas = list.slice(0, done).map((_, index) => maps.at(index).iova);
-      undo({ close: () => this.unmapMany(iovas.map((iova, index) => ({ iova, size: maps.at(index).length }))) });
+      const mapped = new Map(list.slice(0, done).map(({ size }, index) => [index, { iova: maps.at(index).iova, size }]));
+      undo({ close: () => this.unmapMany([...mapped.values()]) });
       if (done < list.length) throw ofElement(done, maps.refusal(done));
-      for (const [index, { iova, size, below = top }] of list.entries())
-        if (iova === undefined && !isBelow(below, iovas[index] ?? 0n, size)) throw ofElement(index, noIovaFor(size, below));
+      for (const [index, options] of list.entries()) {
+        const { iova, size } = mapped.get(index)!;
+        if (isPlaced(options, iova)) continue;
+        mapped.delete(index);
+        mapped.set(index, { iova: forElement(index, () => this.#placeAgain(options, iova, (at) => this.#mapAt(options, at))), size });
+      }
       this.#maps.giveBack(maps);
-      return iovas;
+      return list.map((_, index) => mapped.get(index)!.iova);
     });
   }
 
+  #mapAt(options: MapOptions, at: bigint | undefined): bigint {
+    const map = this.#map.take();
+    this.#fillMap(map, options, at);
+    this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
+    const { iova } = map;
+    this.#map.giveBack(map);
+    return iova;
+  }
+
   /** Every field each time, since the struct is used again. */
-  #fillMap(map: IoasMap, { iova, address, size, read = true, write = true }: MapOptions): void {
+  #fillMap(map: IoasMap, { address, size, alignment = 1n, read = true, write = true }: MapOptions, iova: bigint | undefined): void {
+    checkedPowerOfTwo('alignment', alignment);
     map.size = iommu_ioas_map.size;
     map.flags = mapFlags(iova, read, write);
     map.ioas_id = this.id;
@@ -233,25 +252,37 @@ export class Ioas extends Resource implements AddressSpace {
    * @throws KernelError EBADF; EINVAL past the end of the file, or for a file of another kind, once a device is attached;
    * otherwise as `map`.
    */
-  mapFile({ fd, start = 0n, size, iova, below = top, read = true, write = true }: MapFileOptions): bigint {
+  mapFile(options: MapFileOptions): bigint {
+    const { fd, start = 0n, size, alignment = 1n, read = true, write = true } = options;
     checkedInteger('fd', fd, mostFd);
-    const map = iommu_ioas_map_file.create();
-    map.size = iommu_ioas_map_file.size;
-    map.flags = mapFlags(iova, read, write);
-    map.ioas_id = this.id;
-    map.fd = fd;
-    map.start = checked64('start', start);
-    map.length = checked64('size', size);
-    map.iova = checked64('iova', iova ?? 0n);
-    this.#ioctl(IOMMU_IOAS_MAP_FILE, map.bytes);
-    return iova ?? this.#keepBelow(below, map.iova, size);
+    checkedPowerOfTwo('alignment', alignment);
+    return this.#place(options, (at) => {
+      const map = iommu_ioas_map_file.create();
+      map.size = iommu_ioas_map_file.size;
+      map.flags = mapFlags(at, read, write);
+      map.ioas_id = this.id;
+      map.fd = fd;
+      map.start = checked64('start', start);
+      map.length = checked64('size', size);
+      map.iova = checked64('iova', at ?? 0n);
+      this.#ioctl(IOMMU_IOAS_MAP_FILE, map.bytes);
+      return map.iova;
+    });
   }
 
-  /** The IOVA that the kernel chose, unless it is too high. */
-  #keepBelow(below: bigint, iova: bigint, size: bigint): bigint {
-    if (isBelow(below, iova, size)) return iova;
-    this.#unmapRange(iova, size);
-    throw noIovaFor(size, below);
+  /** Has it mapped where it was asked for, or else where `map`, without an IOVA, has the kernel choose. */
+  #place(place: Place, map: (iova: bigint | undefined) => bigint): bigint {
+    const mapped = map(place.iova);
+    return isPlaced(place, mapped) ? mapped : this.#placeAgain(place, mapped, map);
+  }
+
+  /** Where the kernel's choice is none. */
+  #placeAgain({ size, below = top, alignment = 1n }: Place, mapped: bigint, map: (iova: bigint) => bigint): bigint {
+    this.#unmapRange(mapped, size);
+    // The lowest that is free: none is lower.
+    if (mapped + size - 1n > below) throw noIovaFor(size, below);
+    this.#aligned ??= new IovaAllocator();
+    return this.#aligned.allocateMapped({ size, alignment, ranges: this.ranges(), below }, map);
   }
 
   /**
@@ -290,6 +321,7 @@ export class Ioas extends Resource implements AddressSpace {
     const unmaps = this.#unmaps.take();
     unmaps.fill(list, (unmap, { iova, size }) => this.#fillUnmap(unmap, checked64('iova', iova), checkedLength(size)));
     const done = unmaps.make();
+    if (this.#aligned !== undefined) for (const { iova, size } of list.slice(0, done)) this.#aligned.release(iova, size);
     if (done < list.length) throw ofElement(done, unmaps.refusal(done));
     const bytes = list.reduce((sum, _, index) => sum + unmaps.at(index).length, 0n);
     this.#unmaps.giveBack(unmaps);
@@ -309,6 +341,7 @@ export class Ioas extends Resource implements AddressSpace {
     this.#descriptor.ioctl(IOMMU_IOAS_UNMAP, unmap.bytes);
     const unmapped = unmap.length;
     this.#unmap.giveBack(unmap);
+    this.#aligned?.release(iova, length);
     return unmapped;
   }
 
@@ -326,7 +359,7 @@ export class Ioas extends Resource implements AddressSpace {
    */
   allocate(size: number, options: AllocateOptions = {}): DmaBuffer {
     const alignment = this.alignment();
-    return allocateBuffer(this, this.#descriptor.kernel, size, alignment > page ? alignment : page, {
+    return allocateBuffer(this, this.#descriptor.kernel, size, alignment > page ? alignment : page, options, {
       map: (memory) => this.map({ ...options, ...memory }),
       unmap: (buffer) => this.#free(buffer.iova, buffer.size),
     });
@@ -394,8 +427,9 @@ function checkedLength(size: bigint): bigint {
   return checked64('size', size);
 }
 
-function isBelow(below: bigint, iova: bigint, size: bigint): boolean {
-  return iova + size - 1n <= below;
+/** What was mapped there is where it may be: wherever it was to be, or low and aligned enough. */
+function isPlaced({ iova, size, below = top, alignment = 1n }: Place, mapped: bigint): boolean {
+  return iova !== undefined || (mapped + size - 1n <= below && (mapped & (alignment - 1n)) === 0n);
 }
 
 function mapFlags(iova: bigint | undefined, read: boolean, write: boolean): number {

@@ -29,6 +29,8 @@ export interface KernelCall {
   readonly size?: number;
   readonly protection?: number;
   readonly flags?: number;
+  /** The NUMA node that a mapping's pages are to come from. */
+  readonly node?: number;
   /** An eventfd's first value. */
   readonly initial?: number;
   /** What is unmapped, or no longer watched. */
@@ -97,10 +99,9 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
     write: (fd, bytes) => around({ name: 'write', ...onFd(fd), bytes }, () => kernel.write(fd, bytes)),
     pread: (fd, bytes, offset) => around({ name: 'pread', ...onFd(fd), bytes, offset }, () => kernel.pread(fd, bytes, offset)),
     pwrite: (fd, bytes, offset) => around({ name: 'pwrite', ...onFd(fd), bytes, offset }, () => kernel.pwrite(fd, bytes, offset)),
-    mmap(fd, size, protection, flags, offset) {
-      const mapping = around({ name: 'mmap', ...onFd(fd), size, protection, flags, offset }, () =>
-        kernel.mmap(fd, size, protection, flags, offset),
-      );
+    mmap(fd, size, protection, flags, offset, node) {
+      const call = { name: 'mmap', ...onFd(fd), size, protection, flags, offset, ...(node !== undefined && { node }) } as const;
+      const mapping = around(call, () => kernel.mmap(fd, size, protection, flags, offset, node));
       return typeof mapping === 'number' ? mapping : unmappedThrough(mapping, around);
     },
     memfd: (path, size, flags) =>

@@ -27,6 +27,7 @@ export function describeCall(call: Told): string {
       formatFlags(call.protection ?? 0, 'PROT_'),
       formatFlags(flags, 'MAP_'),
       `0x${offset.toString(16)}`,
+      call.node,
     ],
     munmap: () => [`0x${size.toString(16)}`],
     memfd: () => [JSON.stringify(path), `0x${size.toString(16)}`, formatFlags(flags, 'MFD_')],

@@ -106,3 +106,9 @@ export function checked64(argument: string, value: bigint): bigint {
   if (BigInt.asUintN(64, value) !== value) throw expected('an integer from 0 to 18446744073709551615', argument, value);
   return value;
 }
+
+/** A power of two in a bigint, or misuse. */
+export function checkedPowerOfTwo(argument: string, value: bigint): bigint {
+  if (checked64(argument, value) === 0n || (value & (value - 1n)) !== 0n) throw expected('a power of two', argument, value);
+  return value;
+}

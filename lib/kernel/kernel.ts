@@ -25,11 +25,15 @@ export interface Kernel {
   /** pread64(2). `offset` is below 2^53: a VFIO region starts at `index << 40`. */
   pread(fd: number, bytes: Uint8Array, offset: number): number;
   pwrite(fd: number, bytes: Uint8Array, offset: number): number;
-  /** mmap(2) at an address of the kernel's choice. `fd` -1 with `MAP_ANONYMOUS` is memory of this process. */
-  mmap(fd: number, length: number, protection: number, flags: number, offset: number): Mapping | number;
   /**
-   * memfd_create(2), and ftruncate(2) to `size` bytes of zero: memory that has an fd, for other processes and kernels'
-   * requests to share. `MFD_CLOEXEC` is always added.
+   * mmap(2) at an address of the kernel's choice. `fd` -1 with `MAP_ANONYMOUS` is memory of this process. With
+   * `MAP_POPULATE`, memory whose pages cannot be had is -ENOMEM. With `node`, its pages come from that NUMA node alone
+   * (mbind(2)); to populate those takes Linux 5.14.
+   */
+  mmap(fd: number, length: number, protection: number, flags: number, offset: number, node?: number): Mapping | number;
+  /**
+   * memfd_create(2), and ftruncate(2) to `size` bytes of zero: memory that has an fd, for other threads, processes and
+   * kernels' requests to share. `MFD_CLOEXEC` is always added. With `MFD_ALLOW_SEALING`, its size is sealed.
    */
   memfd(name: string, size: number, flags: number): number;
   /** eventfd(2). `EFD_CLOEXEC` is always added. */
@@ -49,7 +53,10 @@ export interface Kernel {
 export interface Mapping {
   /** Bytes. */
   readonly length: number;
-  /** The bytes themselves, for memory of this process; `undefined` for a file or a device. Detached by `unmap()`. */
+  /**
+   * The bytes themselves, for memory to read and write: of this process, or of a memfd whose size is sealed, mapped shared.
+   * `undefined` for a file that could become shorter, or a device. Detached by `unmap()`.
+   */
   readonly memory: ArrayBuffer | undefined;
   /** Register access to the mapping, one bus access of exactly the given width per call. */
   readonly mmio: Mmio;

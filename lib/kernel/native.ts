@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { refuseOversized, refuseOversizedMany } from '../abi/requests.js';
-import { MAP_ANONYMOUS, PROT_READ, PROT_WRITE } from '../abi/system.js';
+import { PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { check, CodedError } from './error.js';
 import { FastMmio } from './fast-mmio.js';
 import type { Files, Kernel, Mapping, Mmio, Poll, RegisterValues, Watch } from './kernel.js';
@@ -22,8 +22,11 @@ interface Addon {
   write(fd: number, bytes: Uint8Array): number;
   pread(fd: number, bytes: Uint8Array, offset: number): number;
   pwrite(fd: number, bytes: Uint8Array, offset: number): number;
-  mmap(fd: number, length: number, protection: number, flags: number, offset: number): MappingHandle | number;
-  mappingMemory(mapping: MappingHandle): ArrayBuffer;
+  mmap(fd: number, length: number, protection: number, flags: number, offset: number, node?: number): MappingHandle | number;
+  /** Undefined for what JavaScript may not touch as it likes. */
+  mappingMemory(mapping: MappingHandle): ArrayBuffer | undefined;
+  /** Of what can be read and written, whatever becomes of it. */
+  mappingRegisters(mapping: MappingHandle): ArrayBuffer;
   unmap(mapping: MappingHandle): number;
   memfd(name: string, size: number, flags: number): number;
   addressOf(memory: ArrayBuffer): bigint;
@@ -86,10 +89,9 @@ function realKernel(addon: Addon): Kernel {
     write: addon.write,
     pread: addon.pread,
     pwrite: addon.pwrite,
-    mmap(fd, length, protection, flags, offset) {
-      const handle = addon.mmap(fd, length, protection, flags, offset);
-      if (typeof handle === 'number') return handle;
-      return new NativeMapping(addon, handle, length, protection, flags);
+    mmap(fd, length, protection, flags, offset, node) {
+      const handle = addon.mmap(fd, length, protection, flags, offset, node);
+      return typeof handle === 'number' ? handle : new NativeMapping(addon, handle, length, protection);
     },
     memfd: addon.memfd,
     eventfd: addon.eventfd,
@@ -116,7 +118,7 @@ class NativeMapping implements Mapping {
   readonly #readWrite: boolean;
   #fastMmio: Mmio | undefined;
 
-  constructor(addon: Addon, handle: MappingHandle, length: number, protection: number, flags: number) {
+  constructor(addon: Addon, handle: MappingHandle, length: number, protection: number) {
     this.length = length;
     this.#addon = addon;
     this.#handle = handle;
@@ -124,7 +126,7 @@ class NativeMapping implements Mapping {
     const all = PROT_READ | PROT_WRITE;
     this.#readWrite = (protection & all) === all;
     try {
-      this.#memory = this.#readWrite && (flags & MAP_ANONYMOUS) !== 0 ? addon.mappingMemory(handle) : undefined;
+      this.#memory = addon.mappingMemory(handle);
     } catch (error) {
       // Longer than this engine's longest ArrayBuffer.
       addon.unmap(handle);
@@ -143,7 +145,7 @@ class NativeMapping implements Mapping {
   get fastMmio(): Mmio {
     this.#fastMmio ??=
       this.#readWrite && keepsOrder && this.length <= FastMmio.mostBytes
-        ? new FastMmio(this.#memory ?? this.#addon.mappingMemory(this.#handle), this.#mmio)
+        ? new FastMmio(this.#addon.mappingRegisters(this.#handle), this.#mmio)
         : this.#mmio;
     return this.#fastMmio;
   }

@@ -1,3 +1,4 @@
+import type { AllocateOptions, DmaOptions } from './allocate-options.js';
 import type { DmaBuffer } from './buffer.js';
 import type { DirtyTracking } from './dirty-tracking.js';
 
@@ -15,16 +16,7 @@ export interface IovaRange {
   readonly last: bigint;
 }
 
-export interface AllocateOptions {
-  /** The highest IOVA the device can drive. Default: no limit of its own. */
-  readonly below?: bigint;
-  /** The device may read it. Default: true. */
-  readonly read?: boolean;
-  /** The device may write it. Default: true. */
-  readonly write?: boolean;
-}
-
-export interface MapOptions extends AllocateOptions {
+export interface MapOptions extends DmaOptions {
   /** Where devices see the memory: a multiple of the smallest page. Default: one that is free, up to `below`. */
   readonly iova?: bigint;
   /** Where the kernel sees it: `kernel.addressOf(memory)`, on a page boundary. */
@@ -75,7 +67,11 @@ export interface AddressSpace {
    * @throws as `unmap`, and with the place in the list as `mapMany`. Those before it stay unmapped.
    */
   unmapMany(list: readonly MappedRange[]): bigint;
-  /** New zeroed memory that devices and this process share, mapped at a free IOVA. `size` in bytes is rounded up to pages. */
+  /**
+   * New zeroed memory that devices and this process share, mapped at a free IOVA. `size` in bytes is rounded up to pages.
+   * @throws CodedError ERR_VFIO_NO_HUGE_PAGES when the machine has not enough of any `pageSize`; KernelError EINVAL of mmap when
+   * there is no such `numaNode`.
+   */
   allocate(size: number, options?: AllocateOptions): DmaBuffer;
   /** Remembers which pages devices may have written, until that is closed. Not every address space can. */
   trackDirtyPages?(): DirtyTracking;

@@ -1,26 +1,9 @@
-import { MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../abi/system.js';
-import { check, ClosedError, expected } from '../kernel/error.js';
-import type { Kernel, Mapping } from '../kernel/kernel.js';
+import { checkedPowerOfTwo, ClosedError, CodedError } from '../kernel/error.js';
+import type { Kernel } from '../kernel/kernel.js';
 import { Resource, together } from '../kernel/resource.js';
-
-/** A mapping that is memory. */
-export type MappedMemory = Mapping & { readonly memory: ArrayBuffer };
-
-/**
- * Page-aligned memory of this process, outside V8's heap: it never moves. `flags`: more of mmap(2)'s.
- *
- * Its pages are there from the start: before Linux 6.2, mapping for devices that only read pins the one page of zeros wherever
- * nothing was written yet, and what is written later the device never sees.
- */
-export function mapMemory(kernel: Kernel, size: number, flags = 0): MappedMemory {
-  const mapping = kernel.mmap(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | flags, 0);
-  if (typeof mapping === 'number') {
-    check(mapping, { syscall: 'mmap' });
-    throw new TypeError(`mmap answered ${mapping}`);
-  }
-  if (mapping.memory === undefined) throw new TypeError('An anonymous mapping has no memory');
-  return mapping as MappedMemory;
-}
+import type { AllocateOptions } from './allocate-options.js';
+import { makeMemory, type ProcessMemory } from './process-memory.js';
+import type { SharedMemory } from './shared-buffer.js';
 
 /**
  * Memory that devices and this process share. `close()` first takes it from the devices, then from this process: the
@@ -33,15 +16,18 @@ export class DmaBuffer extends Resource {
   readonly iova: bigint;
   /** Bytes. */
   readonly size: number;
-  readonly #mapping: MappedMemory;
+  /** The size of the pages it is made of, in bytes: of huge ones, or else the smallest that the address space maps. */
+  readonly pageSize: bigint;
+  readonly #memory: ProcessMemory;
   readonly #unmap: () => void;
   readonly #owner: Resource;
 
-  constructor(owner: Resource, mapping: MappedMemory, iova: bigint, unmap: () => void) {
+  constructor(owner: Resource, memory: ProcessMemory, iova: bigint, smallestPage: bigint, unmap: () => void) {
     super(`DMA buffer at IOVA 0x${iova.toString(16)}`, owner);
     this.iova = iova;
-    this.size = mapping.length;
-    this.#mapping = mapping;
+    this.size = memory.mapping.length;
+    this.pageSize = memory.hugePage ?? smallestPage;
+    this.#memory = memory;
     this.#unmap = unmap;
     this.#owner = owner;
   }
@@ -49,7 +35,7 @@ export class DmaBuffer extends Resource {
   /** The memory, for typed arrays of any kind. @throws ClosedError */
   get memory(): ArrayBuffer {
     if (this.closed) throw new ClosedError(this.label);
-    return this.#mapping.memory;
+    return this.#memory.mapping.memory;
   }
 
   /** The memory as bytes. Each use makes a view: keep it where speed matters. */
@@ -57,15 +43,28 @@ export class DmaBuffer extends Resource {
     return new Uint8Array(this.memory);
   }
 
+  /**
+   * What to post to another thread of this process, for `SharedBuffer.open` there. It has opened it before this is closed, and
+   * nothing that it does with it after that reaches the device, or crashes.
+   * @throws CodedError ERR_VFIO_NOT_SHARED when it was not allocated with `shared`.
+   */
+  share(): SharedMemory {
+    if (this.closed) throw new ClosedError(this.label);
+    const { file } = this.#memory;
+    if (file === undefined)
+      throw new CodedError('ERR_VFIO_NOT_SHARED', `The ${this.label} is this thread's alone: allocate it with { shared: true }`);
+    return { fd: file.fd, size: this.size, iova: this.iova };
+  }
+
   protected override release(): void {
     try {
       this.#unmap();
     } catch (error) {
       // While the kernel keeps the mapping we must keep the memory: until there is no address space any more.
-      this.#owner.afterwards(() => this.#mapping.unmap());
+      this.#owner.afterwards(() => this.#memory.close());
       throw error;
     }
-    this.#mapping.unmap();
+    this.#memory.close();
   }
 }
 
@@ -78,11 +77,9 @@ interface UserMemory {
 
 /** How an address space maps a buffer of its own, and takes it away again. */
 interface BufferMapping {
-  /** Returns the IOVA. */
-  map(memory: UserMemory): bigint;
+  /** Returns the IOVA: a multiple of `alignment`, which is what the options ask for, or the huge page. */
+  map(memory: UserMemory & { readonly alignment: bigint }): bigint;
   unmap(buffer: UserMemory & { readonly iova: bigint }): void;
-  /** Of mmap(2), for memory of another kind. */
-  readonly flags?: number;
 }
 
 /** A buffer of `size` bytes, rounded up to `page`, or nothing at all. */
@@ -91,18 +88,15 @@ export function allocateBuffer(
   kernel: Kernel,
   size: number,
   page: bigint,
-  { map, unmap, flags }: BufferMapping,
+  options: AllocateOptions,
+  { map, unmap }: BufferMapping,
 ): DmaBuffer {
+  const { alignment = 1n } = options;
+  checkedPowerOfTwo('alignment', alignment);
   return together((undo) => {
-    const mapping = mapMemory(kernel, Number((BigInt(checkedSize(size)) + page - 1n) & -page), flags);
-    undo({ close: () => mapping.unmap() });
-    const memory = { address: kernel.addressOf(mapping.memory), size: BigInt(mapping.length) };
-    const iova = map(memory);
-    return new DmaBuffer(owner, mapping, iova, () => unmap({ iova, ...memory }));
+    const made = undo(makeMemory(kernel, size, page, options));
+    const memory = { address: kernel.addressOf(made.mapping.memory), size: BigInt(made.mapping.length) };
+    const iova = map({ ...memory, alignment: made.hugePage !== undefined && made.hugePage > alignment ? made.hugePage : alignment });
+    return new DmaBuffer(owner, made, iova, page, () => unmap({ iova, ...memory }));
   });
-}
-
-export function checkedSize(size: number): number {
-  if (!Number.isSafeInteger(size) || size <= 0) throw expected('a positive integer', 'size', size);
-  return size;
 }

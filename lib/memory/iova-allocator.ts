@@ -1,60 +1,96 @@
-import { expected } from '../kernel/error.js';
+import { expected, KernelError } from '../kernel/error.js';
 import type { IovaRange } from './address-space.js';
+import { FreePages } from './free-pages.js';
 
+/** What is counted in, so that numbers are exact up to the last IOVA. No IOMMU under Linux has smaller pages. */
+const pageBits = 12n;
+const partOfPage = (1n << pageBits) - 1n;
+const pages = 2 ** (64 - Number(pageBits));
 /** Never handed out: many devices and drivers take IOVA 0 for "none". */
 const lowest = 0x1_0000n;
 
+export interface IovaRequest {
+  /** Bytes. */
+  readonly size: bigint;
+  /** What the IOVA is a multiple of: a power of two, at least the IOMMU's page. */
+  readonly alignment: bigint;
+  /** Where it may be, as it is now. */
+  readonly ranges: readonly IovaRange[];
+  /** The highest IOVA. */
+  readonly below: bigint;
+  /** The lowest. Default: 64 KiB. */
+  readonly from?: bigint;
+}
+
 /**
- * Picks IOVAs: the lowest free ones inside the allowed ranges that the size fits in, aligned to the page. Ranges that
- * were given back are used again.
+ * Picks IOVAs: the lowest free ones inside the allowed ranges that the size fits in. Those given back are used again. It
+ * knows of what it picked, and of nothing else that is mapped.
  */
 export class IovaAllocator {
-  /** What is taken, in address order, none touching another's addresses. */
-  readonly #taken: IovaRange[] = [];
+  readonly #free = new FreePages(pages);
 
-  /** @returns the first IOVA from `from` on, or undefined when nothing up to `limit` is free. */
-  allocate(size: bigint, page: bigint, ranges: readonly IovaRange[], limit: bigint, from = lowest): bigint | undefined {
+  /** @returns the first IOVA, or undefined when nothing is free. */
+  allocate({ size, alignment, ranges, below, from = lowest }: IovaRequest): bigint | undefined {
+    if (size <= 0n) throw expected('a positive number of bytes', 'size', size);
+    const count = pageUp(size);
+    const multiple = pageUp(alignment);
+    const first = pageUp(from);
+    const end = pageDown(below + 1n);
     for (const range of ranges) {
-      const last = range.last < limit ? range.last : limit;
-      let start = align(range.start > from ? range.start : from, page);
-      for (const taken of this.#taken) {
-        if (taken.last < start) continue;
-        if (start + size - 1n < taken.start) break;
-        start = align(taken.last + 1n, page);
-      }
-      if (start + size - 1n > last) continue;
-      this.#take({ start, last: start + size - 1n });
-      return start;
+      const place = this.#free.lowest({
+        count,
+        alignment: multiple,
+        from: Math.max(pageUp(range.start), first),
+        end: Math.min(pageDown(range.last + 1n), end),
+      });
+      if (place === undefined) continue;
+      this.#free.take(place, count);
+      return BigInt(place) << pageBits;
     }
     return undefined;
   }
 
-  #take(range: IovaRange): void {
-    this.#taken.splice(this.#indexFrom(range.start), 0, range);
-  }
-
-  /** Frees everything that starts inside the range. */
-  release({ start, last }: IovaRange): void {
-    const first = this.#indexFrom(start);
-    let end = first;
-    while (end < this.#taken.length && (this.#taken[end]?.start ?? last) <= last) end += 1;
-    if (end > first) this.#taken.splice(first, end - first);
-  }
-
-  /** The index of the first that starts there or behind. */
-  #indexFrom(start: bigint): number {
-    let [low, high] = [0, this.#taken.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#taken[middle]?.start ?? start) < start) low = middle + 1;
-      else high = middle;
+  /**
+   * Allocates, and has it mapped. Where the caller has mapped something itself, `map` throws the kernel's EEXIST: then it goes
+   * on behind.
+   * @throws RangeError when nothing is free.
+   */
+  allocateMapped(request: IovaRequest, map: (iova: bigint) => unknown): bigint {
+    const { size, below } = request;
+    let from = request.from;
+    // The kernel does not say up to where it is taken: each step is twice the last.
+    for (let step = size; ; step *= 2n) {
+      const iova = this.allocate(from === undefined ? request : { ...request, from });
+      if (iova === undefined) throw noIovaFor(size, below);
+      try {
+        map(iova);
+        return iova;
+      } catch (error) {
+        this.release(iova, size);
+        if (!(error instanceof KernelError) || error.code !== 'EEXIST') throw error;
+        from = iova + step;
+      }
     }
-    return low;
+  }
+
+  /** Frees what was allocated there. What is free already stays so. */
+  release(iova: bigint, size: bigint): void {
+    if (size <= 0n) return;
+    const start = pageDown(iova);
+    this.#free.give(start, Math.min(pageUp(iova + size), pages) - start);
+  }
+
+  releaseAll(): void {
+    this.#free.give(0, pages);
   }
 }
 
-function align(value: bigint, page: bigint): bigint {
-  return (value + page - 1n) & -page;
+function pageUp(bytes: bigint): number {
+  return Number((bytes + partOfPage) >> pageBits);
+}
+
+function pageDown(bytes: bigint): number {
+  return Number(bytes >> pageBits);
 }
 
 /** What an address space throws that has no IOVA left. */

@@ -3,7 +3,7 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { check, checkedInteger } from '../kernel/error.js';
 import type { Kernel, Mapping, Mmio } from '../kernel/kernel.js';
 import { Resource, together } from '../kernel/resource.js';
-import { checkedSize } from './buffer.js';
+import { checkedSize } from './process-memory.js';
 
 const page = 4096;
 

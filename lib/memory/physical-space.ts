@@ -1,12 +1,13 @@
-import { MAP_HUGETLB, MAP_HUGE_2MB } from '../abi/system.js';
-import { CodedError, KernelError } from '../kernel/error.js';
+import { checkedPowerOfTwo, CodedError, expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { together, type Resource } from '../kernel/resource.js';
-import type { AddressSpace, AllocateOptions, IovaRange, MapOptions, MappedRange } from './address-space.js';
-import { allocateBuffer, checkedSize, type DmaBuffer } from './buffer.js';
+import type { AddressSpace, IovaRange, MapOptions, MappedRange } from './address-space.js';
+import type { AllocateOptions } from './allocate-options.js';
+import { allocateBuffer, type DmaBuffer } from './buffer.js';
 import { noIovaFor } from './iova-allocator.js';
 import { mapEach, unmapEach } from './lists.js';
 import { pageSize, physicalAddressAt } from './physical-address.js';
+import { checkedSize, pagesWanted } from './process-memory.js';
 
 /** Physical memory in one piece, in bytes. */
 export interface PhysicalRun {
@@ -28,7 +29,6 @@ interface Pinned extends PhysicalRun {
 
 const top = 0xffff_ffff_ffff_ffffn;
 const hugePage = 0x20_0000n;
-const hugePages = MAP_HUGETLB | MAP_HUGE_2MB;
 const reserve = 'reserve some: echo 8 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages';
 
 /**
@@ -68,7 +68,8 @@ export class PhysicalSpace implements AddressSpace {
    * @throws CodedError ERR_VFIO_NOT_CONTIGUOUS where it lies in several pieces; ERR_VFIO_NO_IOMMU when an IOVA is asked for,
    * or nothing keeps memory in place.
    */
-  map({ iova, address, size, below = top, ...access }: MapOptions): bigint {
+  map({ iova, address, size, below = top, alignment = 1n, ...access }: MapOptions): bigint {
+    checkedPowerOfTwo('alignment', alignment);
     if (iova !== undefined)
       throw new CodedError('ERR_VFIO_NO_IOMMU', 'Without an IOMMU memory is where it is: map it without an IOVA, and use the one returned');
     const pinner = this.#pinner;
@@ -82,7 +83,7 @@ export class PhysicalSpace implements AddressSpace {
       const pinned = pinner.map({ address, size, ...access });
       undo({ close: () => pinner.unmap({ iova: pinned, size }) });
       const run = pinner.physicalAddress({ iova: pinned, size });
-      checkRun(run, size, below);
+      checkRun(run, size, { below, alignment });
       this.#pinned = [...this.#pinned, { ...run, iova: pinned }];
       return run.address;
     });
@@ -104,39 +105,47 @@ export class PhysicalSpace implements AddressSpace {
   }
 
   /**
-   * New zeroed memory in one piece: a page, or huge pages of 2 MiB, of which the machine has to have some reserved.
+   * New zeroed memory in one piece: a page, or huge pages, of which the machine has to have some reserved; of 2 MiB unless
+   * `pageSize` says otherwise.
    * @throws CodedError ERR_VFIO_NOT_CONTIGUOUS when there are none; RangeError when it is not below `below`.
    */
   allocate(size: number, options: AllocateOptions = {}): DmaBuffer {
     this.#owner.assertOpen();
-    if (this.#pinner !== undefined && BigInt(checkedSize(size)) <= this.#page) return this.#allocate(size, this.#page, 0, options);
+    const wanted = pagesWanted(options);
+    if (this.#pinner === undefined && wanted.includes(this.#page))
+      throw expected('huge pages, which stay where they are,', 'pageSize', this.#page);
+    if (wanted.length > 0) return this.#allocate(size, options);
+    if (this.#pinner !== undefined && BigInt(checkedSize(size)) <= this.#page) return this.#allocate(size, options);
     try {
-      return this.#allocate(size, hugePage, hugePages, options);
+      return this.#allocate(size, { ...options, pageSize: hugePage });
     } catch (error) {
-      if (!(error instanceof KernelError) || error.syscall !== 'mmap') throw error;
+      if (!(error instanceof CodedError) || error.code !== 'ERR_VFIO_NO_HUGE_PAGES') throw error;
       throw new CodedError(
         'ERR_VFIO_NOT_CONTIGUOUS',
         `Without an IOMMU a device needs memory in one piece that stays where it is, and for ${size} bytes that takes huge pages; ${reserve}`,
-        { cause: error },
+        { cause: error.cause },
       );
     }
   }
 
-  #allocate(size: number, page: bigint, flags: number, options: AllocateOptions): DmaBuffer {
+  #allocate(size: number, options: AllocateOptions): DmaBuffer {
     const pinner = this.#pinner;
-    return allocateBuffer(this.#owner, this.#kernel, size, page, {
-      flags,
-      map: (memory) => (pinner === undefined ? this.#find(memory, options.below ?? top) : this.map({ ...options, ...memory })),
+    return allocateBuffer(this.#owner, this.#kernel, size, this.#page, options, {
+      // Huge pages lie at multiples of themselves; where, nobody chooses.
+      map: ({ address, size: bytes }) =>
+        pinner === undefined ? this.#find({ address, size: bytes }, options) : this.map({ ...options, address, size: bytes }),
       unmap: (buffer) => this.#free(buffer),
     });
   }
 
   /** Huge pages are where they are, each in one piece. */
-  #find({ address, size }: PhysicalRun, below: bigint): bigint {
+  #find({ address, size }: PhysicalRun, options: AllocateOptions): bigint {
+    const { below = top, alignment = 1n } = options;
     const start = physicalAddressAt(this.#kernel, address);
-    let length = hugePage;
-    while (length < size && physicalAddressAt(this.#kernel, address + length) === start + length) length += hugePage;
-    checkRun({ address: start, size: length }, size, below);
+    const page = pagesWanted(options).reduce((smallest, each) => (each < smallest ? each : smallest));
+    let length = page;
+    while (length < size && physicalAddressAt(this.#kernel, address + length) === start + length) length += page;
+    checkRun({ address: start, size: length }, size, { below, alignment });
     return start;
   }
 
@@ -150,7 +159,7 @@ export class PhysicalSpace implements AddressSpace {
   }
 }
 
-function checkRun(run: PhysicalRun, size: bigint, below: bigint): void {
+function checkRun(run: PhysicalRun, size: bigint, { below, alignment }: { readonly below: bigint; readonly alignment: bigint }): void {
   if (run.size < size) {
     throw new CodedError(
       'ERR_VFIO_NOT_CONTIGUOUS',
@@ -158,4 +167,5 @@ function checkRun(run: PhysicalRun, size: bigint, below: bigint): void {
     );
   }
   if (run.address + size - 1n > below) throw noIovaFor(size, below);
+  if (run.address % alignment !== 0n) throw expected('one that the physical address is a multiple of', 'alignment', alignment);
 }

@@ -27,8 +27,10 @@ import {
   checkText,
   mostBytes,
   mostInt,
+  mostNode,
   mostWord,
 } from './misuse.js';
+import { hugePageOf } from './huge-pages.js';
 import { IommufdFile } from './iommufd/file.js';
 import type { Operation } from './iommufd/operation.js';
 import { noiommuKind } from './noiommu.js';
@@ -145,24 +147,34 @@ export class SimulatedKernel implements Kernel, FdTable {
     return this.lookup(fd);
   }
 
-  mmap(fd: number, length: number, protection: number, flags: number, offset: number): Mapping | number {
+  mmap(fd: number, length: number, protection: number, flags: number, offset: number, node = 0): Mapping | number {
     checkInteger('fd', fd, -1, mostInt);
     checkInteger('length', length, 0, mostBytes);
     checkInteger('protection', protection, 0, mostInt);
     checkInteger('flags', flags, 0, mostInt);
     checkOffset(offset);
+    checkInteger('node', node, 0, mostNode);
     checkPlacement(flags);
-    if (length === 0 || offset % pageSize !== 0) return -errno.EINVAL;
-    if ((flags & MAP_ANONYMOUS) !== 0)
-      return new MemoryMapping(this.#platform.memory, length, protection, { huge: (flags & MAP_HUGETLB) !== 0 });
+    // The machine has one NUMA node.
+    if (length === 0 || offset % pageSize !== 0 || node !== 0) return -errno.EINVAL;
+    if ((flags & MAP_ANONYMOUS) !== 0) return this.#mapAnonymous(length, protection, flags);
     return this.lookup(fd)?.mmap(length, protection, flags, offset) ?? -errno.EBADF;
+  }
+
+  #mapAnonymous(length: number, protection: number, flags: number): Mapping | number {
+    const hugePage = hugePageOf(flags, MAP_HUGETLB);
+    if (hugePage === 'unknown') return -errno.EINVAL;
+    const { memory: space } = this.#platform;
+    const memory = new ArrayBuffer(length);
+    space.map(memory, hugePage);
+    return new MemoryMapping(memory, protection, () => space.unmap(memory));
   }
 
   memfd(name: string, size: number, flags: number): number {
     checkText('name', name);
     checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER);
     checkInteger('flags', flags, 0, mostWord);
-    const file = MemfdFile.create(name, size, flags);
+    const file = MemfdFile.create(this.#platform.memory, name, size, flags);
     return typeof file === 'number' ? file : this.install(file);
   }
 

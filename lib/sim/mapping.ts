@@ -2,7 +2,6 @@ import { PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { checkedInteger, checked64, ClosedError, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 import { checkOffset, StepwiseMmio, type Width } from '../kernel/stepwise-mmio.js';
-import type { UserMemory } from './user-memory.js';
 
 export type { Width } from '../kernel/stepwise-mmio.js';
 
@@ -102,15 +101,15 @@ export function storeBytes(memory: Uint8Array, offset: number, width: Width, val
   for (let index = 0; index < width; index += 1) memory[offset + index] = Number((value >> BigInt(8 * index)) & 0xffn);
 }
 
-/** Anonymous memory of the process. */
+/** Memory of the process. */
 export class MemoryMapping extends CheckedMapping {
   readonly memory: ArrayBuffer;
-  readonly #space: UserMemory;
+  readonly #released: () => void;
 
-  constructor(space: UserMemory, length: number, protection: number, { huge = false } = {}) {
-    super(length, protection);
-    this.#space = space;
-    this.memory = space.map(length, { huge });
+  constructor(memory: ArrayBuffer, protection: number, released: () => void) {
+    super(memory.byteLength, protection);
+    this.memory = memory;
+    this.#released = released;
   }
 
   protected override load(offset: number, width: Width): bigint {
@@ -122,7 +121,7 @@ export class MemoryMapping extends CheckedMapping {
   }
 
   protected override release(): void {
-    this.#space.unmap(this.memory);
+    this.#released();
   }
 }
 

@@ -1,16 +1,30 @@
 /** Memory that is a file, as memfd_create(2) makes it. */
 import { errno } from '../abi/errno.js';
-import { MAP_PRIVATE, MAP_SHARED, MFD_ALLOW_SEALING, MFD_CLOEXEC } from '../abi/system.js';
+import {
+  MAP_HUGE_MASK,
+  MAP_HUGE_SHIFT,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+  MFD_HUGETLB,
+  PROT_READ,
+  PROT_WRITE,
+} from '../abi/system.js';
 import type { Mapping } from '../kernel/kernel.js';
-import { BusFaultError, CheckedMapping, type Width } from './mapping.js';
+import { hugePageOf } from './huge-pages.js';
+import { BusFaultError, CheckedMapping, MemoryMapping, type Width } from './mapping.js';
 import { OpenFile } from './open-file.js';
+import type { UserMemory } from './user-memory.js';
 
 const pageSize = 4096;
 /** The name appears behind 'memfd:', in a name of a file. */
 const longestName = 249;
 /** MFD_NOEXEC_SEAL and MFD_EXEC, of Linux 6.3. One or the other. */
 const [noExecution, execution] = [0x8, 0x10];
-const knownFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING | noExecution | execution;
+const knownFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | noExecution | execution;
+const hugeBits = MAP_HUGE_MASK << MAP_HUGE_SHIFT;
+const both = PROT_READ | PROT_WRITE;
 
 /** Bytes by page; a page that was never written is not there and reads as zero. */
 class SparseBytes {
@@ -40,6 +54,23 @@ class SparseBytes {
   }
 }
 
+/** Bytes that the process may have mapped, all of them. */
+class WholeBytes {
+  memory: ArrayBuffer;
+
+  constructor(memory: ArrayBuffer) {
+    this.memory = memory;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    into.set(new Uint8Array(this.memory, offset, into.byteLength));
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    new Uint8Array(this.memory).set(bytes, offset);
+  }
+}
+
 function* pieces(offset: number, bytes: Uint8Array): Generator<{ page: number; from: number; part: Uint8Array }> {
   for (let done = 0; done < bytes.byteLength;) {
     const from = (offset + done) % pageSize;
@@ -50,19 +81,33 @@ function* pieces(offset: number, bytes: Uint8Array): Generator<{ page: number; f
 }
 
 export class MemfdFile extends OpenFile {
-  readonly #bytes = new SparseBytes();
+  readonly #space: UserMemory;
+  /** Its size cannot change. */
+  readonly #sealed: boolean;
+  readonly #hugePage: bigint | undefined;
+  #bytes: SparseBytes | WholeBytes = new SparseBytes();
   #size: number;
   #position = 0;
+  /** Mappings that show its memory. */
+  #shown = 0;
 
-  private constructor(size: number) {
+  private constructor(space: UserMemory, size: number, sealed: boolean, hugePage: bigint | undefined) {
     super();
+    this.#space = space;
     this.#size = size;
+    this.#sealed = sealed;
+    this.#hugePage = hugePage;
   }
 
-  /** The file, or -errno. There are no huge pages. */
-  static create(name: string, size: number, flags: number): MemfdFile | number {
-    if ((flags & ~knownFlags) !== 0 || (flags & (noExecution | execution)) === (noExecution | execution)) return -errno.EINVAL;
-    return new TextEncoder().encode(name).byteLength > longestName ? -errno.EINVAL : new MemfdFile(size);
+  /** The file, or -errno. */
+  static create(space: UserMemory, name: string, size: number, flags: number): MemfdFile | number {
+    const known = knownFlags | ((flags & MFD_HUGETLB) === 0 ? 0 : hugeBits);
+    if ((flags & ~known) !== 0 || (flags & (noExecution | execution)) === (noExecution | execution)) return -errno.EINVAL;
+    if (new TextEncoder().encode(name).byteLength > longestName) return -errno.EINVAL;
+    const hugePage = hugePageOf(flags, MFD_HUGETLB);
+    if (hugePage === 'unknown') return -errno.ENODEV;
+    if (hugePage !== undefined && size % Number(hugePage) !== 0) return -errno.EINVAL;
+    return new MemfdFile(space, size, (flags & MFD_ALLOW_SEALING) !== 0, hugePage);
   }
 
   get size(): number {
@@ -85,7 +130,9 @@ export class MemfdFile extends OpenFile {
   }
 
   override pwrite(bytes: Uint8Array, offset: number): number {
+    if (this.#hugePage !== undefined) return -errno.EINVAL;
     if (bytes.byteLength === 0) return 0;
+    if (this.#sealed && offset + bytes.byteLength > this.#size) return -errno.EPERM;
     this.#bytes.write(offset, bytes);
     this.#size = Math.max(this.#size, offset + bytes.byteLength);
     return bytes.byteLength;
@@ -105,9 +152,33 @@ export class MemfdFile extends OpenFile {
 
   override mmap(length: number, protection: number, flags: number, offset: number): Mapping | number {
     if ((flags & (MAP_SHARED | MAP_PRIVATE)) === 0) return -errno.EINVAL;
+    if (this.#hugePage !== undefined && (length % Number(this.#hugePage) !== 0 || offset % Number(this.#hugePage) !== 0))
+      return -errno.EINVAL;
     this.retain();
+    const whole = offset === 0 && length === this.#size;
+    if (this.#sealed && whole && (flags & MAP_SHARED) !== 0 && (protection & both) === both)
+      return new MemoryMapping(this.#show(), protection, () => this.#hide());
     const copied = (flags & MAP_SHARED) === 0 ? new SparseBytes() : undefined;
     return new MemfdMapping(this, offset, length, protection, copied);
+  }
+
+  /**
+   * All of it as memory of the process. In JavaScript, no two buffers have the same bytes: mappings at the same time share one, and
+   * a mapping of a part has none.
+   */
+  #show(): ArrayBuffer {
+    const bytes = this.#bytes instanceof WholeBytes ? this.#bytes : new WholeBytes(new ArrayBuffer(this.#size));
+    if (bytes !== this.#bytes) this.#bytes.read(0, new Uint8Array(bytes.memory));
+    this.#bytes = bytes;
+    if (this.#shown === 0) this.#space.map(bytes.memory, this.#hugePage);
+    this.#shown += 1;
+    return bytes.memory;
+  }
+
+  #hide(): void {
+    this.#shown -= 1;
+    if (this.#shown === 0 && this.#bytes instanceof WholeBytes) this.#bytes.memory = this.#space.unmap(this.#bytes.memory);
+    this.drop();
   }
 }
 

@@ -7,6 +7,8 @@ import { MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN } from '../abi/system.js'
 
 export const mostInt = 0x7fff_ffff;
 export const mostWord = 0xffff_ffff;
+/** A kernel can be built for that many NUMA nodes. */
+export const mostNode = 1023;
 /** Longer addresses do not fit in user space. */
 export const mostBytes = 2 ** 47;
 

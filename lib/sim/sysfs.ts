@@ -43,7 +43,11 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
         iommu: directory(() => Object.fromEntries(iommuUnits[platform.iommu.kind].map((unit) => [unit, directory(() => ({}))]))),
         ...mediated.classEntries,
       })),
-      devices: directory(() => ({ 'pci0000:00': directory(() => bySlot(slots, deviceDirectory)), ...mediated.deviceEntries })),
+      devices: directory(() => ({
+        'pci0000:00': directory(() => bySlot(slots, deviceDirectory)),
+        system: directory(() => ({ node: directory(() => ({ node0: directory(() => ({})) })) })),
+        ...mediated.deviceEntries,
+      })),
       kernel: directory(() => ({
         iommu_groups: directory(() =>
           Object.fromEntries([...groups].map((group) => [String(group.number), groupDirectory(group, platform)])),

@@ -1,7 +1,7 @@
 import { IntervalMap } from './interval-map.js';
 
 const pageSize = 4096n;
-const hugePageSize = 0x20_0000n;
+const highest = 0xffff_ffff_ffff_ffffn;
 /** Where Linux puts mappings on x86-64: high, so that one taken for a number of another kind is noticed. */
 export const firstAddress = 0x7f00_0000_0000n;
 
@@ -33,6 +33,8 @@ export class UserMemory {
   readonly #areas = new IntervalMap<Area>();
   /** What was unmapped while it was pinned. */
   readonly #gone = new IntervalMap<Area>();
+  /** What `unmap` gave: memory of a file may be mapped again, while the same is pinned. */
+  readonly #successors = new WeakSet<ArrayBuffer>();
   readonly #boundary: bigint;
   readonly #addresses = new WeakMap<ArrayBuffer, bigint>();
   #next = firstAddress;
@@ -48,27 +50,32 @@ export class UserMemory {
     return this.#addresses.get(memory) ?? this.#place(memory, 16n);
   }
 
-  /** New zeroed memory at a page boundary, with unmapped pages before and after. */
-  map(length: number, { huge = false } = {}): ArrayBuffer {
-    const memory = new ArrayBuffer(length);
-    const boundary = huge && this.#boundary < hugePageSize ? hugePageSize : this.#boundary;
+  /** Gives memory an address at a page boundary, or at one of huge pages, with unmapped pages before and after. */
+  map(memory: ArrayBuffer, hugePage?: bigint): void {
+    const boundary = hugePage !== undefined && this.#boundary < hugePage ? hugePage : this.#boundary;
     this.#next = (this.#next + boundary - 1n) & -boundary;
-    this.#place(memory, 0n, huge);
-    return memory;
+    this.#place(memory, 0n, hugePage !== undefined);
   }
 
-  /** Takes the memory out of the address space and detaches the buffer. What is pinned stays, for devices. */
-  unmap(memory: ArrayBuffer): void {
+  /**
+   * Takes mapped memory out of the address space and detaches the buffer. Returns its successor, which has the bytes now: what is
+   * pinned stays, for devices.
+   */
+  unmap(memory: ArrayBuffer): ArrayBuffer {
     const start = this.#addresses.get(memory);
     const area = start === undefined ? undefined : this.#areas.at(start);
-    if (area === undefined) return;
+    if (area === undefined) return memory;
     this.#areas.remove(area);
     this.#forgotten.unregister(area);
     this.#addresses.delete(memory);
     const successor = structuredClone(memory, { transfer: [memory] });
-    if (area.pins === 0) return;
+    if (this.#successors.has(memory))
+      for (const gone of this.#gone.within(0n, highest)) if (gone.pinned === memory) gone.pinned = successor;
+    this.#successors.add(successor);
+    if (area.pins === 0) return successor;
     area.pinned = successor;
     this.#gone.insert(area);
+    return successor;
   }
 
   /** A copy of the bytes at `address`, or undefined where one of them is not there. */

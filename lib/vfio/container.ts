@@ -31,14 +31,15 @@ import {
 } from '../abi/vfio/type1.js';
 import { askInfo, findCapability } from '../kernel/answer.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { checked64, CodedError, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
+import { checked64, checkedPowerOfTwo, CodedError, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { RequestList } from '../kernel/request-list.js';
 import { finishAll, Resource, together } from '../kernel/resource.js';
 import { Spare } from '../kernel/spare.js';
-import type { AddressSpace, AllocateOptions, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
+import type { AddressSpace, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
+import type { AllocateOptions } from '../memory/allocate-options.js';
 import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
-import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
+import { IovaAllocator, noIovaFor, type IovaRequest } from '../memory/iova-allocator.js';
 import { ContainerDirtyTracking } from './dirty-tracking.js';
 import { Group } from './group.js';
 import { isNestingCapability } from './nesting-capability.js';
@@ -192,11 +193,14 @@ export class Container extends Resource implements AddressSpace {
    * VFIO_IOMMU_MAP_DMA; without an IOVA, at the lowest that is free from 64 KiB on. The caller keeps the memory where it is
    * until it is unmapped; `allocate()` does so by itself.
    */
-  map({ iova, address, size, below = everything.last, read = true, write = true }: MapOptions): bigint {
+  map({ iova, address, size, below = everything.last, alignment = 1n, read = true, write = true }: MapOptions): bigint {
     const flags = mapFlags(read, write);
-    if (iova === undefined) return this.#mapSomewhere(flags, address, size, below);
-    this.#mapDma(flags, iova, address, size);
-    return iova;
+    checkedPowerOfTwo('alignment', alignment);
+    if (iova !== undefined) {
+      this.#mapDma(flags, iova, address, size);
+      return iova;
+    }
+    return this.#iovas.allocateMapped(requestOf({ size, below, alignment }, this.info()), (free) => this.#mapDma(flags, free, address, size));
   }
 
   mapMany(list: readonly MapOptions[]): bigint[] {
@@ -204,7 +208,7 @@ export class Container extends Resource implements AddressSpace {
     this.#assertIommu();
     if (list.length === 0) return [];
     return together((undo) => {
-      const iovas = this.#chooseIovas(list, (start) => undo({ close: () => this.#iovas.release({ start, last: start }) }));
+      const iovas = this.#chooseIovas(list, (iova, size) => undo({ close: () => this.#iovas.release(iova, size) }));
       const maps = this.#maps.take();
       maps.fill(list, (map, { address, size, read = true, write = true }, index) =>
         fillMap(map, mapFlags(read, write), iovas[index] ?? 0n, address, size),
@@ -223,7 +227,7 @@ export class Container extends Resource implements AddressSpace {
         // The caller has mapped something itself where this was to be. It goes elsewhere, by itself.
         const iova = forElement(refused, () => this.map(options));
         undo({ close: () => this.unmap({ iova, size: options.size }) });
-        this.#iovas.release({ start: range(refused).iova, last: range(refused).iova });
+        this.#iovas.release(range(refused).iova, options.size);
         iovas[refused] = iova;
       }
       this.#maps.giveBack(maps);
@@ -232,39 +236,24 @@ export class Container extends Resource implements AddressSpace {
   }
 
   /** The IOVAs of a list: those it has, and free ones, which `taken` is told of. */
-  #chooseIovas(list: readonly MapOptions[], taken: (iova: bigint) => void): bigint[] {
+  #chooseIovas(list: readonly MapOptions[], taken: (iova: bigint, size: bigint) => void): bigint[] {
     const info = list.some(({ iova }) => iova === undefined) ? this.info() : undefined;
-    return list.map(({ iova, size, below = everything.last }, index) => {
-      if (info === undefined || iova !== undefined) return iova ?? 0n;
-      const chosen = forElement(index, () => this.#iovas.allocate(checked64('size', size), info.pageSize, info.ranges, below));
-      if (chosen === undefined) throw ofElement(index, noIovaFor(size, below));
-      taken(chosen);
-      return chosen;
-    });
-  }
-
-  #mapSomewhere(flags: number, address: bigint, size: bigint, below: bigint): bigint {
-    const { pageSize, ranges } = this.info();
-    let from: bigint | undefined;
-    // Where the caller has mapped something itself, the kernel does not say up to where: each step is twice the last.
-    for (let step = size; ; step *= 2n) {
-      const iova = this.#iovas.allocate(size, pageSize, ranges, below, from);
-      if (iova === undefined) throw noIovaFor(size, below);
-      try {
-        this.#mapDma(flags, iova, address, size);
-        return iova;
-      } catch (error) {
-        this.#iovas.release({ start: iova, last: iova });
-        if (!(error instanceof KernelError) || error.code !== 'EEXIST') throw error;
-        from = iova + step;
-      }
-    }
+    return list.map((options, index) =>
+      forElement(index, () => {
+        const { iova, size, below = everything.last } = options;
+        if (info === undefined || iova !== undefined) return iova ?? 0n;
+        const chosen = this.#iovas.allocate(requestOf(options, info));
+        if (chosen === undefined) throw noIovaFor(size, below);
+        taken(chosen, size);
+        return chosen;
+      }),
+    );
   }
 
   /** VFIO_IOMMU_UNMAP_DMA of a range that covers whole mappings. Returns the bytes unmapped: 0 where nothing was. */
   unmap({ iova, size }: { iova: bigint; size: bigint }): bigint {
     const unmapped = this.#unmapDma(0, iova, size);
-    this.#iovas.release(rangeOf({ iova, size }));
+    this.#iovas.release(iova, size);
     return unmapped;
   }
 
@@ -278,7 +267,7 @@ export class Container extends Resource implements AddressSpace {
     let bytes = 0n;
     for (const [index, range] of list.slice(0, done).entries()) {
       bytes += unmaps.at(index).size;
-      this.#iovas.release(rangeOf(range));
+      this.#iovas.release(range.iova, range.size);
     }
     if (done < list.length) throw ofElement(done, unmaps.refusal(done));
     this.#unmaps.giveBack(unmaps);
@@ -288,7 +277,7 @@ export class Container extends Resource implements AddressSpace {
   /** VFIO_IOMMU_UNMAP_DMA of everything. Linux 5.12. Returns the bytes unmapped. */
   unmapAll(): bigint {
     const unmapped = this.#unmapDma(VFIO_DMA_UNMAP_FLAG_ALL, 0n, 0n);
-    this.#iovas.release(everything);
+    this.#iovas.releaseAll();
     return unmapped;
   }
 
@@ -326,12 +315,12 @@ export class Container extends Resource implements AddressSpace {
 
   /**
    * New zeroed memory, mapped for the devices at an IOVA of the container's choice. `size` in bytes is rounded up to
-   * the IOMMU's page. Undone when the buffer or the container is closed.
+   * the IOMMU's page, or to `pageSize`. Undone when the buffer or the container is closed.
    * @throws RangeError when no IOVA below `below` is free; KernelError.
    */
   allocate(size: number, options: AllocateOptions = {}): DmaBuffer {
     this.assertOpen();
-    return allocateBuffer(this, this.kernel, size, this.info().pageSize, {
+    return allocateBuffer(this, this.kernel, size, this.info().pageSize, options, {
       map: (memory) => this.map({ ...options, ...memory }),
       unmap: (buffer) => this.#free(buffer),
     });
@@ -343,7 +332,7 @@ export class Container extends Resource implements AddressSpace {
       this.unmap(buffer);
     } catch (error) {
       if (this.groups.length > 0 || !(error instanceof KernelError) || error.code !== 'EINVAL') throw error;
-      this.#iovas.release(rangeOf(buffer));
+      this.#iovas.release(buffer.iova, buffer.size);
     }
   }
 
@@ -415,8 +404,13 @@ function fillUnmap(unmap: DmaUnmap, flags: number, iova: bigint, size: bigint): 
   unmap.size = checked64('size', size);
 }
 
-function rangeOf({ iova, size }: { readonly iova: bigint; readonly size: bigint }): IovaRange {
-  return { start: iova, last: iova + size - 1n };
+/** What may be allocated for a mapping without an IOVA. */
+function requestOf(
+  { size, below = everything.last, alignment = 1n }: Pick<MapOptions, 'size' | 'below' | 'alignment'>,
+  { pageSize, ranges }: Pick<Type1Info, 'pageSize' | 'ranges'>,
+): IovaRequest {
+  checkedPowerOfTwo('alignment', alignment);
+  return { size: checked64('size', size), alignment: alignment > pageSize ? alignment : pageSize, ranges, below };
 }
 
 /** For an IOVA off the page, the IOMMU of POWER machines answers 1 and does nothing. */

@@ -14,12 +14,14 @@ import {
   vfio_iommu_spapr_tce_info,
   vfio_iommu_spapr_tce_remove,
 } from '../abi/vfio/spapr.js';
-import { checked64, expected } from '../kernel/error.js';
+import { checked64, checkedPowerOfTwo, expected } from '../kernel/error.js';
 import { together } from '../kernel/resource.js';
-import type { AddressSpace, AllocateOptions, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
-import { allocateBuffer, checkedSize, type DmaBuffer } from '../memory/buffer.js';
+import type { AddressSpace, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
+import type { AllocateOptions } from '../memory/allocate-options.js';
+import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
 import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
 import { mapEach, unmapEach } from '../memory/lists.js';
+import { checkedSize, pagesWanted } from '../memory/process-memory.js';
 import type { Container } from './container.js';
 import { Eeh } from './eeh.js';
 
@@ -183,10 +185,11 @@ export class Spapr implements AddressSpace {
    * @throws RangeError outside the windows: the kernel does not look at where a range ends. KernelError EPERM before
    *   `enable()` (version 1) or `registerMemory()` (version 2); EINVAL for memory that is not registered.
    */
-  map({ iova, below = top, ...memory }: MapOptions): bigint {
+  map({ iova, below = top, alignment = 1n, ...memory }: MapOptions): bigint {
+    checkedPowerOfTwo('alignment', alignment);
     return together((undo) => {
-      const place = iova ?? this.#place(checked64('size', memory.size), 1n, below).iova;
-      if (iova === undefined) undo({ close: () => this.#iovas.release({ start: place, last: place }) });
+      const place = iova ?? this.#place(checked64('size', memory.size), 1n, { below, alignment }).iova;
+      if (iova === undefined) undo({ close: () => this.#iovas.release(place, memory.size) });
       this.#checkRange({ iova: place, size: memory.size });
       return this.#container.map({ iova: place, ...memory });
     });
@@ -196,7 +199,7 @@ export class Spapr implements AddressSpace {
   unmap(range: { readonly iova: bigint; readonly size: bigint }): bigint {
     this.#checkRange(range);
     const unmapped = this.#container.unmap(range);
-    this.#iovas.release({ start: range.iova, last: range.iova + range.size - 1n });
+    this.#iovas.release(range.iova, range.size);
     return unmapped;
   }
 
@@ -214,19 +217,23 @@ export class Spapr implements AddressSpace {
    * closed.
    * @throws RangeError when no IOVA below `below` is free; KernelError.
    */
-  allocate(size: number, { below = top, ...access }: AllocateOptions = {}): DmaBuffer {
+  allocate(size: number, options: AllocateOptions = {}): DmaBuffer {
     this.#container.assertOpen();
+    const { below = top, alignment = 1n, read, write } = options;
+    checkedPowerOfTwo('alignment', alignment);
     return together((undo) => {
-      const { iova, page } = this.#place(BigInt(checkedSize(size)), hostPageSize, below);
-      undo({ close: () => this.#iovas.release({ start: iova, last: iova }) });
-      return allocateBuffer(this.#container, this.#container.kernel, size, page, {
-        map: (memory) =>
+      const leastPage = [hostPageSize, ...pagesWanted(options)].reduce((largest, page) => (page > largest ? page : largest));
+      const { iova, page, size: placed } = this.#place(BigInt(checkedSize(size)), leastPage, { below, alignment });
+      undo({ close: () => this.#iovas.release(iova, placed) });
+      return allocateBuffer(this.#container, this.#container.kernel, size, page, options, {
+        map: ({ address, size }) =>
           together((undoRegistration) => {
+            const memory = { address, size };
             if (this.version === 2) {
               this.registerMemory(memory);
               undoRegistration({ close: () => this.unregisterMemory(memory) });
             }
-            return this.map({ iova, ...memory, ...access });
+            return this.map({ iova, ...memory, ...(read !== undefined && { read }), ...(write !== undefined && { write }) });
           }),
         unmap: (buffer) => this.#free(buffer.iova, buffer),
       });
@@ -234,11 +241,21 @@ export class Spapr implements AddressSpace {
   }
 
   /** Takes IOVAs for `size` bytes, rounded up to the page of the window they are in, or to `leastPage`. */
-  #place(size: bigint, leastPage: bigint, below: bigint): { readonly iova: bigint; readonly page: bigint } {
+  #place(
+    size: bigint,
+    leastPage: bigint,
+    { below, alignment }: { readonly below: bigint; readonly alignment: bigint },
+  ): { readonly iova: bigint; readonly page: bigint; readonly size: bigint } {
     for (const window of this.#windows) {
       const page = window.pageSize > leastPage ? window.pageSize : leastPage;
-      const iova = this.#iovas.allocate((size + page - 1n) & -page, page, [rangeOf(window)], below);
-      if (iova !== undefined) return { iova, page };
+      const request = {
+        size: (size + page - 1n) & -page,
+        alignment: alignment > page ? alignment : page,
+        ranges: [rangeOf(window)],
+        below,
+      };
+      const iova = this.#iovas.allocate(request);
+      if (iova !== undefined) return { iova, page, size: request.size };
     }
     throw noIovaFor(size, below);
   }
@@ -250,7 +267,7 @@ export class Spapr implements AddressSpace {
       if (this.#windows.some((window) => contains(window, iova, memory.size))) this.unmap({ iova, size: memory.size });
       if (this.version === 2) this.unregisterMemory(memory);
     }
-    this.#iovas.release({ start: iova, last: iova + memory.size - 1n });
+    this.#iovas.release(iova, memory.size);
   }
 
   #requestMemory(request: Request, { address, size }: { readonly address: bigint; readonly size: bigint }): void {

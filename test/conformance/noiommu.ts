@@ -17,7 +17,7 @@ import {
   vfio_iommu_type1_info,
 } from '../../lib/abi/vfio/type1.js';
 import { openDevice, type OpenDevice } from '../../lib/open.js';
-import { mapMemory } from '../../lib/memory/buffer.js';
+import { makeMemory } from '../../lib/memory/process-memory.js';
 import { physicalAddress } from '../../lib/memory/physical-address.js';
 import { bindDriver, findDevice, findDevices, groupDevices } from '../../lib/pci/index.js';
 import { Container } from '../../lib/vfio/container.js';
@@ -282,7 +282,7 @@ export function noIommu(variant: Variant): void {
     it('moves bytes by physical address, page by page, through memory that nobody mapped', async () => {
       const { device } = open();
       const { mmio } = device.region(0);
-      const mapping = mapMemory(subject.kernel, 3 * 4096);
+      const { mapping } = makeMemory(subject.kernel, 3 * 4096, 4096n);
       const bytes = new Uint8Array(mapping.memory);
       bytes.forEach((_, index) => (bytes[index] = (index * 31 + (index >> 8)) & 0xff));
       const before = bytes.slice();
@@ -307,7 +307,7 @@ export function noIommu(variant: Variant): void {
     });
 
     it('physicalAddress keeps the place within a page', () => {
-      const mapping = mapMemory(subject.kernel, 2 * 4096);
+      const { mapping } = makeMemory(subject.kernel, 2 * 4096, 4096n);
       const address = physicalAddress(subject.kernel, mapping.memory);
       expect(address % 4096n).toBe(0n);
       expect(physicalAddress(subject.kernel, mapping.memory, 4095)).toBe(address + 4095n);

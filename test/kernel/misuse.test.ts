@@ -18,7 +18,7 @@ const calls = {
   write: [never, bytes],
   pread: [never, bytes, 0],
   pwrite: [never, bytes, 0],
-  mmap: [never, 4096, 3, 1, 0],
+  mmap: [never, 4096, 3, 1, 0, 0],
   memfd: ['', 0, 0xffff_ffff],
   eventfd: [0, 0x7fff_ffff],
   addressOf: [new ArrayBuffer(8)],

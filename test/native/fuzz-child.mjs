@@ -26,7 +26,8 @@ const file = openSync('scratch', 'w+');
 ftruncateSync(file, 1 << 16);
 const event = addon.eventfd(0, 0x800);
 const zero = openSync('/dev/zero', 'r+');
-const scratch = [file, event, zero];
+const sealed = addon.memfd('sealed', 1 << 16, 2);
+const scratch = [file, event, zero, sealed];
 
 let ranUserCode = 0;
 const spy = () => {
@@ -181,8 +182,10 @@ const calls = {
     or(() => pick(3, 3, 3, 1, 2, 0)),
     or(() => pick(0x22, 0x22, 0x21, 1, 1, 2, below(2 ** 31))),
     or(() => pick(0, 0, 4096, below(16) * 4096, below(2 ** 53))),
+    or(() => pick(undefined, undefined, 0, below(1024))),
   ],
   mappingMemory: () => [mapping()],
+  mappingRegisters: () => [mapping()],
   unmap: () => [mapping()],
   watch: () => [fd(), chance(0.8) ? () => {} : anything()],
   watchRef: () => [watch()],
@@ -271,7 +274,7 @@ for (; counts.calls < total; counts.calls += 1) {
       if ((values[3] & 0x20) !== 0) anonymous.add(result);
     }
     if (name === 'watch' && typeof result === 'object') keep(watches, result);
-    if (name === 'mappingMemory') {
+    if (name === 'mappingMemory' && result !== undefined) {
       keep(buffers, result);
       if (anonymous.has(values[0]) && result.byteLength > 0 && result.byteLength <= 1 << 20) new Uint8Array(result).fill(counts.calls);
     }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, truncateSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
   addon,
@@ -22,6 +22,10 @@ const before = held();
 afterAll(() => expectNothingHeldSince(before));
 
 const MAP_NORESERVE = 0x4000;
+const MAP_POPULATE = 0x8000;
+const MAP_PRIVATE = 2;
+const MFD_ALLOW_SEALING = 2;
+const EPERM = -1;
 
 const anonymous = (length: number): any => addon.mmap(-1, length, READ_WRITE, ANONYMOUS, 0);
 
@@ -57,6 +61,17 @@ describe('mmap', () => {
     expect(() => addon.mmap(-1, PAGE, 3, ANONYMOUS)).toThrow(TypeError);
   });
 
+  it('takes pages from the NUMA node it is told, if there is one', () => {
+    const mapping = addon.mmap(-1, 4 * PAGE, READ_WRITE, ANONYMOUS | MAP_POPULATE, 0, 0);
+    new Uint8Array(addon.mappingMemory(mapping)).fill(1);
+    expect(addon.unmap(mapping)).toBe(0);
+    expect(addon.mmap(-1, PAGE, READ_WRITE, ANONYMOUS, 0, 1023)).toBe(EINVAL);
+    expect(() => addon.mmap(-1, PAGE, READ_WRITE, ANONYMOUS, 0, 1024)).toThrow(
+      'Expected an integer from 0 to 1023 for node but received 1024',
+    );
+    expect(() => addon.mmap(-1, PAGE, READ_WRITE, ANONYMOUS, 0, null)).toThrow(TypeError);
+  });
+
   it('never replaces memory in use: no fixed address', () => {
     for (const flag of [0x10, 0x10_0000, 0x100]) expect(() => addon.mmap(-1, PAGE, 3, ANONYMOUS | flag, 0)).toThrow(/MAP_FIXED/);
   });
@@ -88,14 +103,65 @@ describe('memory of a mapping', () => {
     addon.unmap(mapping);
   });
 
-  it('is given for what can be both read and written', () => {
+  it('is given as registers of whatever can be both read and written', () => {
     const fd = scratchFile(PAGE);
     for (const protection of [0, PROT_READ, PROT_WRITE]) {
       const mapping = addon.mmap(fd, PAGE, protection, MAP_SHARED, 0);
-      expect(() => addon.mappingMemory(mapping)).toThrow(/^Expected memory to read and write for mapping /);
+      expect(() => addon.mappingRegisters(mapping)).toThrow(/^Expected memory to read and write for mapping /);
       addon.unmap(mapping);
     }
+    const mapping = addon.mmap(fd, PAGE, READ_WRITE, MAP_SHARED, 0);
+    expect(addon.mappingMemory(mapping)).toBeUndefined();
+    const registers = addon.mappingRegisters(mapping);
+    expect(registers.byteLength).toBe(PAGE);
+    expect(addon.mappingRegisters(mapping)).toBe(registers);
+    addon.unmap(mapping);
+    expect(registers.byteLength).toBe(0);
     close(fd);
+  });
+
+  it('is given for memory that stays only, to be read and written', () => {
+    const fd = scratchFile(PAGE);
+    const [plain, sealed] = [addon.memfd('plain', PAGE, 0), addon.memfd('sealed', PAGE, MFD_ALLOW_SEALING)];
+    const mappings = [
+      addon.mmap(fd, PAGE, READ_WRITE, MAP_SHARED, 0),
+      addon.mmap(-1, PAGE, PROT_READ, ANONYMOUS, 0),
+      addon.mmap(plain, PAGE, READ_WRITE, MAP_SHARED, 0),
+      addon.mmap(sealed, PAGE, PROT_READ, MAP_SHARED, 0),
+      addon.mmap(sealed, PAGE, READ_WRITE, MAP_PRIVATE, 0),
+      addon.mmap(sealed, 2 * PAGE, READ_WRITE, MAP_SHARED, 0),
+      addon.mmap(sealed, PAGE, READ_WRITE, MAP_SHARED, PAGE),
+    ];
+    for (const mapping of mappings) {
+      expect(addon.mappingMemory(mapping)).toBeUndefined();
+      addon.unmap(mapping);
+    }
+    for (const each of [fd, plain, sealed]) close(each);
+  });
+
+  it('of a memory file whose size is sealed is the same in all its mappings, whatever becomes of the fd', async () => {
+    const fd = addon.memfd('sealed', 2 * PAGE, MFD_ALLOW_SEALING);
+    expect(() => truncateSync(`/proc/self/fd/${fd}`, PAGE)).toThrow(/EPERM/);
+    expect(addon.pwrite(fd, new Uint8Array(8), 2 * PAGE)).toBe(EPERM);
+    const [one, two] = [0, PAGE].map((offset) =>
+      addon.mmap(fd, PAGE * (offset === 0 ? 2 : 1), READ_WRITE, MAP_SHARED | MAP_POPULATE, offset),
+    );
+    const [first, second] = [one, two].map((mapping) => new Uint32Array(addon.mappingMemory(mapping)));
+    first![PAGE / 4 + 1] = 0xdead_beef;
+    expect(second![1]).toBe(0xdead_beef);
+    const seen = await inWorker(`
+      const mapping = addon.mmap(${fd}, ${2 * PAGE}, 3, 1, 0);
+      const words = new Uint32Array(addon.mappingMemory(mapping));
+      words[0] = words[${PAGE / 4 + 1}];
+      parentPort.postMessage(words.length);
+    `);
+    expect([seen, first![0]]).toEqual([(2 * PAGE) / 4, 0xdead_beef]);
+    addon.unmap(one);
+    addon.close(fd);
+    expect([first!.length, second![1]]).toEqual([0, 0xdead_beef]);
+    addon.unmap(two);
+    expect(second!.length).toBe(0);
+    await collect();
   });
 
   it('longer than the longest ArrayBuffer throws, and the mapping goes on', async () => {

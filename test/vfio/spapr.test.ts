@@ -1,7 +1,7 @@
 /** The typed API of the POWER IOMMU, with a device that does DMA, on a simulated machine. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { mapMemory } from '../../lib/memory/buffer.js';
+import { makeMemory } from '../../lib/memory/process-memory.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
 import { Container } from '../../lib/vfio/container.js';
 import type { Device } from '../../lib/vfio/device.js';
@@ -97,7 +97,7 @@ describe('Spapr', () => {
     const window = spapr.createWindow({ pageShift: 16, size: 1n << 30n, levels: 2 });
     expect(window).toEqual({ start: window64, size: 1n << 30n, pageSize: 0x1_0000n });
     expect(spapr.windows.length).toBe(2);
-    const mapping = mapMemory(machine.kernel, 0x2_0000);
+    const { mapping } = makeMemory(machine.kernel, 0x2_0000, 4096n);
     const memory = { address: machine.kernel.addressOf(mapping.memory), size: 0x2_0000n };
     spapr.registerMemory(memory);
     spapr.map({ iova: window64, ...memory });

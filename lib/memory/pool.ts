@@ -1,0 +1,138 @@
+import { expected } from '../kernel/error.js';
+import { Resource, together } from '../kernel/resource.js';
+import type { AddressSpace } from './address-space.js';
+import type { AllocateOptions } from './allocate-options.js';
+import type { DmaBuffer } from './buffer.js';
+import { checkedSize } from './process-memory.js';
+
+export interface DmaPoolOptions extends AllocateOptions {
+  /** Bytes of a block. */
+  readonly blockSize: number;
+  /** How many blocks there are. */
+  readonly count: number;
+}
+
+/** A part of a pool's memory: the pool's own object, the same each time the block is taken. */
+export class DmaBlock {
+  /** Its number in the pool, from 0. */
+  readonly index: number;
+  /** Where it begins in the pool's memory, in bytes. */
+  readonly offset: number;
+  /** Where devices see its first byte. */
+  readonly iova: bigint;
+  /** Its bytes: one view, made at the start. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+
+  /** `DmaPool` makes them. */
+  constructor(index: number, offset: number, iova: bigint, bytes: Uint8Array<ArrayBuffer>) {
+    this.index = index;
+    this.offset = offset;
+    this.iova = iova;
+    this.bytes = bytes;
+  }
+}
+
+/** Blocks begin on lines of the cache, so that two of them never share one. */
+const line = 64;
+
+/**
+ * Blocks of one size for packets, commands or descriptors, out of one buffer that is mapped in one call. Taking and giving back
+ * cost the same whatever the pool's size, and allocate nothing; what was given last, and is in the cache still, is taken first.
+ *
+ * A block that is a power of two in size, up to the page, is aligned to it. Closing the pool takes its memory from the devices.
+ */
+export class DmaPool extends Resource {
+  /** Bytes of a block. */
+  readonly blockSize: number;
+  /** The memory of all blocks. */
+  readonly buffer: DmaBuffer;
+  readonly #blocks: readonly DmaBlock[];
+  /** The free ones, of which the first `#free` count. */
+  readonly #stack: DmaBlock[];
+  #free: number;
+  /** 1 where the block is taken, by its number. */
+  readonly #taken: Uint8Array;
+
+  private constructor(buffer: DmaBuffer, blockSize: number, count: number) {
+    super(`Pool of ${buffer.label}`, buffer);
+    this.buffer = buffer;
+    this.blockSize = blockSize;
+    const stride = strideOf(blockSize);
+    this.#blocks = Array.from(
+      { length: count },
+      (_, index) =>
+        new DmaBlock(index, index * stride, buffer.iova + BigInt(index * stride), new Uint8Array(buffer.memory, index * stride, blockSize)),
+    );
+    // The first is on top.
+    this.#stack = this.#blocks.toReversed();
+    this.#free = count;
+    this.#taken = new Uint8Array(count);
+  }
+
+  /** Memory for `count` blocks, of an address space; closed with it. @throws as `space.allocate` */
+  static create(space: AddressSpace, { blockSize, count, ...options }: DmaPoolOptions): DmaPool {
+    if (!Number.isSafeInteger(blockSize) || blockSize <= 0) throw expected('a positive integer', 'blockSize', blockSize);
+    if (!Number.isSafeInteger(count) || count <= 0) throw expected('a positive integer', 'count', count);
+    return together((undo) => {
+      const buffer = undo(space.allocate(checkedSize(strideOf(blockSize) * count), options));
+      return new DmaPool(buffer, blockSize, count);
+    });
+  }
+
+  /** How many blocks there are. */
+  get count(): number {
+    return this.#blocks.length;
+  }
+
+  /** How many of them are free. */
+  get free(): number {
+    return this.#free;
+  }
+
+  /** A free block, with what was in it; undefined when there is none. @throws ClosedError */
+  take(): DmaBlock | undefined {
+    if (this.#free === 0) return this.#none();
+    this.#free -= 1;
+    const block = this.#stack[this.#free]!;
+    this.#taken[block.index] = 1;
+    return block;
+  }
+
+  /** Gives a block back, which no device uses any more. @throws RangeError for one that is free already, or another pool's; ClosedError */
+  give(block: DmaBlock): void {
+    const { index } = block;
+    if (this.#taken[index] !== 1 || this.#blocks[index] !== block) this.#refuse(block);
+    this.#taken[index] = 0;
+    this.#stack[this.#free] = block;
+    this.#free += 1;
+  }
+
+  /** The block of a number, as a device's answer may have it. @throws RangeError */
+  at(index: number): DmaBlock {
+    const block = this.#blocks[index];
+    if (block === undefined) throw expected(`an integer from 0 to ${this.count - 1}`, 'index', index);
+    return block;
+  }
+
+  #none(): undefined {
+    this.assertOpen();
+    return undefined;
+  }
+
+  #refuse(block: DmaBlock): never {
+    this.assertOpen();
+    if (this.#blocks[block.index] !== block) throw expected('a block of this pool', `block ${block.index}`, 'one of another');
+    throw expected('a block that is taken', `block ${block.index}`, 'a free one');
+  }
+
+  protected override release(): void {
+    // From here on, taking and giving go the slow way, which tells.
+    this.#free = 0;
+    this.#taken.fill(0);
+    this.buffer.close();
+  }
+}
+
+function strideOf(blockSize: number): number {
+  return Math.ceil(blockSize / line) * line;
+}

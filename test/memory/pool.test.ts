@@ -1,0 +1,103 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { audit, DmaPool, openDevice, type AuditedKernel, type DmaBlock, type OpenDevice } from '../../lib/index.js';
+import { DmaBlock as Block } from '../../lib/memory/pool.js';
+import { Edu, Machine } from '../../lib/sim/index.js';
+
+describe('DmaPool', () => {
+  let opened: OpenDevice;
+  let kernel: AuditedKernel;
+
+  beforeEach(() => {
+    kernel = audit(new Machine({ devices: [{ model: new Edu() }] }).kernel);
+    opened = openDevice(kernel, '0000:00:03.0');
+  });
+  afterEach(() => opened.close());
+
+  const create = (blockSize: number, count: number): DmaPool => DmaPool.create(opened.dma, { blockSize, count });
+
+  it('has all its blocks in one mapping, apart from each other, where devices see them', () => {
+    const before = kernel.held().length;
+    const pool = create(100, 50);
+    expect(kernel.held().length - before).toBe(2);
+    const blocks = Array.from({ length: 50 }, () => pool.take()!);
+    expect(pool.take()).toBeUndefined();
+    expect(blocks.map(({ index }) => index)).toEqual(Array.from({ length: 50 }, (_, index) => index));
+    for (const { index, offset, iova, bytes } of blocks) {
+      expect([offset, iova, bytes.byteLength]).toEqual([index * 128, pool.buffer.iova + BigInt(offset), 100]);
+      bytes.fill(index);
+    }
+    expect(blocks.every(({ index, bytes }) => bytes.every((byte) => byte === index))).toBe(true);
+    expect(pool.buffer.bytes[128 * 7]).toBe(7);
+    expect(pool.at(7)).toBe(blocks[7]);
+    expect(() => pool.at(50)).toThrow('Expected an integer from 0 to 49 for index but received 50');
+  });
+
+  it('takes first what was given last', () => {
+    const pool = create(64, 3);
+    const [first, second] = [pool.take()!, pool.take()!];
+    pool.give(second);
+    pool.give(first);
+    expect([pool.take(), pool.take()]).toEqual([first, second]);
+  });
+
+  it('never has a block out twice, and always as many as there are', () => {
+    const step = fc.oneof({ weight: 3, arbitrary: fc.constant('take' as const) }, { weight: 3, arbitrary: fc.nat() });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 9 }), fc.array(step, { maxLength: 60 }), (count, steps) => {
+        const pool = create(32, count);
+        const out = new Set<DmaBlock>();
+        for (const each of steps) {
+          if (each === 'take') {
+            const block = pool.take();
+            expect(block === undefined).toBe(out.size === count);
+            if (block !== undefined) {
+              expect(out.has(block)).toBe(false);
+              out.add(block);
+            }
+          } else {
+            const block = pool.at(each % count);
+            if (out.delete(block)) pool.give(block);
+            else
+              expect(() => pool.give(block)).toThrow(`Expected a block that is taken for block ${block.index} but received 'a free one'`);
+          }
+          expect(pool.free).toBe(count - out.size);
+        }
+        pool.close();
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("refuses another pool's block, and an imitation", () => {
+    const [pool, other] = [create(64, 2), create(64, 2)];
+    pool.take();
+    const foreign = other.take()!;
+    expect(() => pool.give(foreign)).toThrow("Expected a block of this pool for block 0 but received 'one of another'");
+    expect(() => pool.give(new Block(0, 0, foreign.iova, foreign.bytes))).toThrow(RangeError);
+    expect(() => pool.give(new Block(-1, 0, 0n, foreign.bytes))).toThrow(RangeError);
+    expect([pool.free, other.free]).toEqual([1, 1]);
+  });
+
+  it('refuses sizes that are none, and has nothing then', () => {
+    const before = kernel.held().length;
+    for (const wrong of [0, -1, 0.5, NaN]) {
+      expect(() => create(wrong, 1)).toThrow('for blockSize');
+      expect(() => create(1, wrong)).toThrow('for count');
+    }
+    expect(kernel.held().length).toBe(before);
+  });
+
+  it('ends with its address space, or before it', () => {
+    const [pool, other] = [create(64, 2), create(64, 2)];
+    const [block, otherBlock] = [pool.take()!, other.take()!];
+    pool.close();
+    expect(pool.buffer.closed).toBe(true);
+    opened.close();
+    for (const each of [pool, other]) expect(() => each.take()).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
+    expect(() => pool.give(block)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
+    expect(() => other.give(otherBlock)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
+    expect(block.bytes.byteLength).toBe(0);
+    expect(kernel.held()).toEqual([]);
+  });
+});
