@@ -4,11 +4,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Bench } from 'tinybench';
 
+/** A C program, compiled; its file is there until it is disposed. */
+export function compile(source: string): Disposable & { readonly path: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'vfio-bench-'));
+  const path = join(folder, 'program');
+  const remove = (): void => rmSync(folder, { recursive: true });
+  try {
+    writeFileSync(`${path}.c`, source);
+    execFileSync('cc', ['-O2', '-o', path, `${path}.c`]);
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return { path, [Symbol.dispose]: remove };
+}
+
 /** Compiles and runs a C program that prints nanoseconds per operation, one `name value` a line. */
 export function floor(body: string): Map<string, number> {
-  const folder = mkdtempSync(join(tmpdir(), 'vfio-bench-'));
-  try {
-    const source = `#define _GNU_SOURCE
+  using program = compile(`#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,14 +31,9 @@ export function floor(body: string): Map<string, number> {
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1e9 + t.tv_nsec; }
 #define MEASURE(name, count, body) do { double t = now(); for (long i = 0; i < (count); i++) { body; } printf(name " %f\\n", (now() - t) / (count)); } while (0)
 int main(void) { ${body} return 0; }
-`;
-    writeFileSync(join(folder, 'floor.c'), source);
-    execFileSync('cc', ['-O2', '-o', join(folder, 'floor'), join(folder, 'floor.c')]);
-    const lines = execFileSync(join(folder, 'floor'), { encoding: 'utf8' }).trim().split('\n');
-    return new Map(lines.map((line) => [line.split(' ')[0] ?? '', Number(line.split(' ')[1])]));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+`);
+  const lines = execFileSync(program.path, { encoding: 'utf8' }).trim().split('\n');
+  return new Map(lines.map((line) => [line.split(' ')[0] ?? '', Number(line.split(' ')[1])]));
 }
 
 /** Measures each task and prints its median beside C's figure of the same name. */

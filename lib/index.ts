@@ -69,7 +69,7 @@ export { Graphics, type Plane, type PlaneName, type PlaneSource } from './vfio/g
 export { Eeh, type EehError, type EehReset, type EehState, type InjectOptions } from './vfio/eeh.js';
 export { Group, type GroupStatus } from './vfio/group.js';
 export type { DependentDevice, HotResetInfo } from './vfio/hot-reset.js';
-export { Interrupt } from './vfio/interrupt.js';
+export { Interrupt, type InterruptWaitOptions } from './vfio/interrupt.js';
 export { Interrupts, type InterruptInfo, type InterruptName } from './vfio/interrupts.js';
 export { IoEventfd, type IoEventfdOptions } from './vfio/ioeventfd.js';
 export { Migration, type MigrationState } from './vfio/migration.js';

@@ -74,6 +74,7 @@ NAPI_MODULE_INIT() {
       function("mmioPoll64", MmioPoll64),
       function("eventfd", Call<Eventfd>),
       function("watch", Call<WatchStart>),
+      function("watchCount", Call<WatchCountStart>),
       function("watchRef", Call<WatchRef>),
       function("watchUnref", Call<WatchUnref>),
       function("watchStop", Call<WatchStop>),

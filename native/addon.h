@@ -101,6 +101,7 @@ napi_value MmioPoll64(napi_env env, napi_callback_info info);
 
 Napi::Value Eventfd(const Napi::CallbackInfo& info);
 Napi::Value WatchStart(const Napi::CallbackInfo& info);
+Napi::Value WatchCountStart(const Napi::CallbackInfo& info);
 Napi::Value WatchRef(const Napi::CallbackInfo& info);
 Napi::Value WatchUnref(const Napi::CallbackInfo& info);
 Napi::Value WatchStop(const Napi::CallbackInfo& info);

@@ -69,17 +69,18 @@ void Stop(Watch* watch) {
 // The environment ends (exit, worker.terminate()) with the watch running. It waits until the hook is removed.
 void OnEnvironmentEnd(napi_async_cleanup_hook_handle, void* data) { Stop(static_cast<Watch*>(data)); }
 
-// Also called when the file reports an error: reading it will tell which.
-void OnReady(uv_poll_t* poll, int, int) {
-  Watch* watch = static_cast<Watch*>(poll->data);
+// Calls JavaScript, with `count` if there is one.
+void CallReady(Watch* watch, const uint64_t* count) {
   napi_env env = watch->env;
   napi_handle_scope scope = nullptr;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   napi_value ready = nullptr;
   napi_value receiver = nullptr;
+  napi_value argument = nullptr;
   napi_get_reference_value(env, watch->ready, &ready);
   napi_get_global(env, &receiver);
-  napi_make_callback(env, watch->context, receiver, ready, 0, nullptr, nullptr);
+  if (count != nullptr) napi_create_double(env, static_cast<double>(*count), &argument);
+  napi_make_callback(env, watch->context, receiver, ready, count == nullptr ? 0 : 1, &argument, nullptr);
   // An exception left pending would vanish, and nothing would be delivered after it.
   bool thrown = false;
   napi_value error = nullptr;
@@ -88,6 +89,17 @@ void OnReady(uv_poll_t* poll, int, int) {
     napi_fatal_exception(env, error);
   }
   napi_close_handle_scope(env, scope);
+}
+
+// Also called when the file reports an error: reading it will tell which.
+void OnReadable(uv_poll_t* poll, int, int) { CallReady(static_cast<Watch*>(poll->data), nullptr); }
+
+// Here and not in the callback, so that a wake-up crosses into JavaScript once.
+void OnCount(uv_poll_t* poll, int, int) {
+  Watch* watch = static_cast<Watch*>(poll->data);
+  uint64_t count = 0;
+  // Somebody else may have read the eventfd between its wake-up and now.
+  if (read(watch->fd, &count, sizeof(count)) == sizeof(count)) CallReady(watch, &count);
 }
 
 // A polled duplicate of `fd`; 0, or -errno and nothing is left open.
@@ -119,18 +131,8 @@ bool Prepare(Watch* watch, napi_value callback) {
          napi_add_async_cleanup_hook(env, OnEnvironmentEnd, watch, &watch->hook) == napi_ok;
 }
 
-}  // namespace
-
-Napi::Value Eventfd(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
-  const unsigned int initial = static_cast<unsigned int>(arguments.Integer(0, "initial", 0, kMostWord));
-  const int flags = arguments.Int(1, "flags");
-  if (arguments.failed()) return {};
-  const int fd = eventfd(initial, flags | EFD_CLOEXEC);
-  return ToResult(info.Env(), fd == -1 ? -errno : fd);
-}
-
-Napi::Value WatchStart(const Napi::CallbackInfo& info) {
+// A new watch of the fd and the function that the arguments are, or -errno.
+Napi::Value Start(const Napi::CallbackInfo& info, uv_poll_cb on_readable) {
   Arguments arguments(info);
   const Napi::Env env = info.Env();
   const int fd = arguments.Fd(0);
@@ -145,13 +147,28 @@ Napi::Value WatchStart(const Napi::CallbackInfo& info) {
   }
   napi_value handle = arguments.environment().Wrap(env, watch, FinalizeHandle);
   if (handle == nullptr) watch->holders = 1;
-  if (handle == nullptr || !Prepare(watch, info[1]) || uv_poll_start(&watch->poll, UV_READABLE, OnReady) < 0) {
+  if (handle == nullptr || !Prepare(watch, info[1]) || uv_poll_start(&watch->poll, UV_READABLE, on_readable) < 0) {
     Stop(watch);
     return ToResult(env, -ENOMEM);
   }
   uv_unref(reinterpret_cast<uv_handle_t*>(&watch->poll));
   return Napi::Value(env, handle);
 }
+
+}  // namespace
+
+Napi::Value Eventfd(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const unsigned int initial = static_cast<unsigned int>(arguments.Integer(0, "initial", 0, kMostWord));
+  const int flags = arguments.Int(1, "flags");
+  if (arguments.failed()) return {};
+  const int fd = eventfd(initial, flags | EFD_CLOEXEC);
+  return ToResult(info.Env(), fd == -1 ? -errno : fd);
+}
+
+Napi::Value WatchStart(const Napi::CallbackInfo& info) { return Start(info, OnReadable); }
+
+Napi::Value WatchCountStart(const Napi::CallbackInfo& info) { return Start(info, OnCount); }
 
 Napi::Value WatchRef(const Napi::CallbackInfo& info) {
   Arguments arguments(info);

@@ -80,7 +80,10 @@ export abstract class EventQueue<Event> extends Resource {
 
   get #waiters(): Waiters<Event> {
     this.assertOpen();
-    return (this.#madeWaiters ??= new Waiters(this.label, this.events, () => this.#ready()));
+    return (this.#madeWaiters ??= new Waiters(
+      this.label,
+      this.events.watch(() => this.#ready()),
+    ));
   }
 
   /** All that the kernel has. */

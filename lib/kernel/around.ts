@@ -1,13 +1,15 @@
 import { errno } from '../abi/errno.js';
 import type { Request } from '../abi/ioctl.js';
 import { refuseOversizedMany } from '../abi/requests.js';
+import { Counter } from './counter.js';
 import { FileKinds, type FdKind } from './file-kinds.js';
 import type { Files, Kernel, Mapping, Watch } from './kernel.js';
 
 /** A call of a kernel as data. Which fields there are depends on `name`; those of the kernel's memory are the caller's own. */
 export interface KernelCall {
   readonly name:
-    | Exclude<keyof Kernel, 'addressOf' | 'files' | 'ioctlMany'>
+    /** `watchCount` is a watch, and a read whenever there is a count. */
+    | Exclude<keyof Kernel, 'addressOf' | 'files' | 'ioctlMany' | 'watchCount'>
     | keyof Files
     /** A mapping's `unmap()`. */
     | 'munmap'
@@ -74,6 +76,11 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
       if (request !== undefined) kinds.answered(fd, request, argument, result);
     });
   };
+  const read = (fd: number, bytes: Uint8Array): number => around({ name: 'read', ...onFd(fd), bytes }, () => kernel.read(fd, bytes));
+  const watch = (fd: number, ready: () => void): Watch | number => {
+    const made = around({ name: 'watch', ...onFd(fd) }, () => kernel.watch(fd, ready));
+    return typeof made === 'number' ? made : stoppedThrough(made, around);
+  };
   const { files } = kernel;
   return {
     open: (path, flags) =>
@@ -95,7 +102,7 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
       refuseOversizedMany(number, structs, results.length);
       return ioctlEach(ioctl, fd, number, structs, results);
     },
-    read: (fd, bytes) => around({ name: 'read', ...onFd(fd), bytes }, () => kernel.read(fd, bytes)),
+    read,
     write: (fd, bytes) => around({ name: 'write', ...onFd(fd), bytes }, () => kernel.write(fd, bytes)),
     pread: (fd, bytes, offset) => around({ name: 'pread', ...onFd(fd), bytes, offset }, () => kernel.pread(fd, bytes, offset)),
     pwrite: (fd, bytes, offset) => around({ name: 'pwrite', ...onFd(fd), bytes, offset }, () => kernel.pwrite(fd, bytes, offset)),
@@ -117,9 +124,14 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
         (fd) => kinds.add(fd, 'eventfd'),
       ),
     addressOf: (memory) => kernel.addressOf(memory),
-    watch(fd, ready) {
-      const watch = around({ name: 'watch', ...onFd(fd) }, () => kernel.watch(fd, ready));
-      return typeof watch === 'number' ? watch : stoppedThrough(watch, around);
+    watch,
+    watchCount(fd, ready) {
+      // The read is a call like any other: seen, and refused where reads are.
+      const counter = new Counter((bytes) => read(fd, bytes));
+      return watch(fd, () => {
+        const count = counter.take();
+        if (count > 0) ready(count);
+      });
     },
     files: {
       readFile: (path) => around({ name: 'readFile', path }, () => files.readFile(path)),

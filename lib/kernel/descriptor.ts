@@ -1,6 +1,6 @@
 import type { Request } from '../abi/ioctl.js';
 import { check, ClosedError } from './error.js';
-import type { Kernel, Mapping } from './kernel.js';
+import type { Kernel, Mapping, Watch } from './kernel.js';
 
 /**
  * One open file of a kernel, owned: closed once, by whoever holds it. Its methods turn refusals into errors that name
@@ -52,6 +52,14 @@ export class Descriptor {
     throw new TypeError(`mmap answered ${result}`);
   }
 
+  watch(ready: () => void): Watch {
+    return this.#watched(this.kernel.watch(this.fd, ready));
+  }
+
+  watchCount(ready: (count: number) => void): Watch {
+    return this.#watched(this.kernel.watchCount(this.fd, ready));
+  }
+
   /** Gives the number away: closing is the taker's from now on. */
   disown(): number {
     const fd = this.fd;
@@ -62,6 +70,12 @@ export class Descriptor {
   close(): void {
     if (this.#fd === undefined) return;
     check(this.kernel.close(this.disown()), { syscall: 'close', path: this.path });
+  }
+
+  #watched(result: Watch | number): Watch {
+    if (typeof result !== 'number') return result;
+    check(result, { syscall: 'epoll_ctl', path: this.path });
+    throw new TypeError(`watch answered ${result}`);
   }
 
   #whole(result: number, bytes: Uint8Array, syscall: string): void {

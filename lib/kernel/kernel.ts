@@ -45,6 +45,11 @@ export interface Kernel {
    * `stop()`. Starts unreferenced: it keeps the process alive only between `ref()` and `unref()`.
    */
   watch(fd: number, ready: () => void): Watch | number;
+  /**
+   * The same for an eventfd, made with `EFD_NONBLOCK`, that is read before each call: `ready` gets its count, at least 1.
+   * It is not called if somebody else has read the eventfd first.
+   */
+  watchCount(fd: number, ready: (count: number) => void): Watch | number;
   /** The files of this kernel's machine that are not devices: sysfs and procfs. */
   readonly files: Files;
 }

@@ -46,6 +46,7 @@ interface Addon {
   mmioPoll64: PollCall<bigint>;
   eventfd(initial: number, flags: number): number;
   watch(fd: number, ready: () => void): WatchHandle | number;
+  watchCount(fd: number, ready: (count: number) => void): WatchHandle | number;
   watchRef(watch: WatchHandle): void;
   watchUnref(watch: WatchHandle): void;
   watchStop(watch: WatchHandle): void;
@@ -73,6 +74,7 @@ export function native(): Kernel {
 }
 
 function realKernel(addon: Addon): Kernel {
+  const watching = (handle: WatchHandle | number): Watch | number => (typeof handle === 'number' ? handle : new NativeWatch(addon, handle));
   return {
     open: addon.open,
     close: addon.close,
@@ -96,10 +98,8 @@ function realKernel(addon: Addon): Kernel {
     memfd: addon.memfd,
     eventfd: addon.eventfd,
     addressOf: addon.addressOf,
-    watch(fd, ready) {
-      const handle = addon.watch(fd, ready);
-      return typeof handle === 'number' ? handle : new NativeWatch(addon, handle);
-    },
+    watch: (fd, ready) => watching(addon.watch(fd, ready)),
+    watchCount: (fd, ready) => watching(addon.watchCount(fd, ready)),
     files,
   };
 }

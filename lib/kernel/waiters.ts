@@ -1,5 +1,4 @@
-import type { Descriptor } from './descriptor.js';
-import { check, ClosedError, CodedError } from './error.js';
+import { ClosedError, CodedError } from './error.js';
 import type { Watch } from './kernel.js';
 
 export interface WaitOptions {
@@ -21,14 +20,9 @@ export class Waiters<T> {
   readonly #waiters = new Set<Waiter<T>>();
   #referenced = false;
 
-  /** `label` is what did not come, or was closed, in their errors; `ready` is called while something can be read. */
-  constructor(label: string, { kernel, fd, path }: Descriptor, ready: () => void) {
+  /** `label` is what did not come, or was closed, in their errors; `watch` is of the fd, and ends with them. */
+  constructor(label: string, watch: Watch) {
     this.#label = label;
-    const watch = kernel.watch(fd, ready);
-    if (typeof watch === 'number') {
-      check(watch, { syscall: 'epoll_ctl', path });
-      throw new TypeError(`watch answered ${watch}`);
-    }
     this.#watch = watch;
   }
 

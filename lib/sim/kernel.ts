@@ -2,6 +2,7 @@ import { errno } from '../abi/errno.js';
 import { refuseOversized, refuseOversizedMany } from '../abi/requests.js';
 import { MAP_ANONYMOUS, MAP_HUGETLB } from '../abi/system.js';
 import { ioctlEach } from '../kernel/around.js';
+import { Counter } from '../kernel/counter.js';
 import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
 import { Argument } from './argument.js';
 import { CdevFile } from './cdev.js';
@@ -193,6 +194,18 @@ export class SimulatedKernel implements Kernel, FdTable {
     checkFd(fd);
     checkFunction('ready', ready);
     return this.lookup(fd)?.watch(ready) ?? -errno.EBADF;
+  }
+
+  watchCount(fd: number, ready: (count: number) => void): Watch | number {
+    checkFd(fd);
+    checkFunction('ready', ready);
+    const file = this.lookup(fd);
+    if (file === undefined) return -errno.EBADF;
+    const counter = new Counter((bytes) => file.read(bytes));
+    return file.watch(() => {
+      const count = counter.take();
+      if (count > 0) ready(count);
+    });
   }
 
   lookup(fd: number): OpenFile | undefined {

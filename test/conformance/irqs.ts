@@ -133,6 +133,18 @@ export function irqs(variant: Variant): void {
     ['MSI', MSI],
     ['REQ', REQ],
   ] as const)('loopback on %s', (_name, index) => {
+    it('TRIGGER comes to who watches the count', async () => {
+      const eventfd = seam.eventfd();
+      expect(set(index, EVENTFD | TRIGGER, 0, 1, [eventfd])).toBe('0');
+      let sum = 0;
+      const watch = subject.kernel.watchCount(eventfd, (count) => (sum += count));
+      if (typeof watch === 'number') throw new Error(answer(watch));
+      for (let i = 0; i < 3; i += 1) expect(set(index, NONE | TRIGGER, 0, 1)).toBe('0');
+      for (let waited = 0; sum < 3 && waited < patience; waited += 5) await delay(5);
+      watch.stop();
+      expect([sum, await count(eventfd)]).toEqual([3, 0]);
+    });
+
     it('TRIGGER signals the eventfd', async () => {
       const eventfd = seam.eventfd();
       expect(set(index, EVENTFD | TRIGGER, 0, 1, [eventfd])).toBe('0');

@@ -23,6 +23,7 @@ const calls = {
   eventfd: [0, 0x7fff_ffff],
   addressOf: [new ArrayBuffer(8)],
   watch: [never, () => {}],
+  watchCount: [never, () => {}],
 } satisfies Partial<Record<keyof Kernel, readonly unknown[]>>;
 
 const anything: readonly unknown[] = [

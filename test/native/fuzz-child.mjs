@@ -188,6 +188,7 @@ const calls = {
   mappingRegisters: () => [mapping()],
   unmap: () => [mapping()],
   watch: () => [fd(), chance(0.8) ? () => {} : anything()],
+  watchCount: () => [chance(0.7) ? event : fd(), chance(0.8) ? () => {} : anything()],
   watchRef: () => [watch()],
   watchUnref: () => [watch()],
   watchStop: () => [watch()],
@@ -238,7 +239,7 @@ function roomy(structs, results) {
 
 /** The arguments, made harmless. */
 function tame(name, values) {
-  const takesFd = ['close', 'ioctl', 'ioctlMany', 'read', 'write', 'pread', 'pwrite', 'mmap', 'watch'].includes(name);
+  const takesFd = ['close', 'ioctl', 'ioctlMany', 'read', 'write', 'pread', 'pwrite', 'mmap', 'watch', 'watchCount'].includes(name);
   const open = scratch.includes(values[0]);
   if (takesFd && Number.isInteger(values[0]) && values[0] >= 0 && values[0] < 1000 && !open) values[0] = 1_000_000 + values[0];
   if (takesFd && Object.is(values[0], -0)) values[0] = 1_000_000;
@@ -273,7 +274,7 @@ for (; counts.calls < total; counts.calls += 1) {
       keep(mappings, result);
       if ((values[3] & 0x20) !== 0) anonymous.add(result);
     }
-    if (name === 'watch' && typeof result === 'object') keep(watches, result);
+    if (name.startsWith('watch') && typeof result === 'object') keep(watches, result);
     if (name === 'mappingMemory' && result !== undefined) {
       keep(buffers, result);
       if (anonymous.has(values[0]) && result.byteLength > 0 && result.byteLength <= 1 << 20) new Uint8Array(result).fill(counts.calls);

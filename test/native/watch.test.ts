@@ -1,4 +1,4 @@
-import { fstatSync, readdirSync } from 'node:fs';
+import { fstatSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import {
   addonPath,
   close,
   collect,
+  EAGAIN,
   EFD_NONBLOCK,
   expectNothingHeldSince,
   held,
@@ -23,6 +24,10 @@ afterAll(() => expectNothingHeldSince(before));
 const one = new Uint8Array(new BigUint64Array([1n]).buffer);
 const count = new Uint8Array(8);
 const event = (): number => addon.eventfd(0, EFD_NONBLOCK);
+const many = 2000;
+/** A watch has an fd of its own beside the one it watches. */
+const fdsOfMany = 2 * many + 100;
+const mostFds = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? Infinity);
 
 /** Turns of the loop until `condition`, or for two seconds. */
 async function until(condition: () => boolean): Promise<void> {
@@ -75,10 +80,12 @@ describe('watch', () => {
 
   it('arguments are checked', () => {
     const fd = event();
-    for (const wrong of [undefined, null, {}, 'x', 1]) {
-      expect(() => addon.watch(fd, wrong)).toThrow(/^Expected a function for ready but received /);
+    for (const start of ['watch', 'watchCount']) {
+      for (const wrong of [undefined, null, {}, 'x', 1]) {
+        expect(() => addon[start]!(fd, wrong)).toThrow(/^Expected a function for ready but received /);
+      }
+      expect(() => addon[start]!(-1, () => {})).toThrow(RangeError);
     }
-    expect(() => addon.watch(-1, () => {})).toThrow(RangeError);
     for (const call of ['watchRef', 'watchUnref', 'watchStop']) {
       for (const wrong of [undefined, null, {}, 1]) expect(() => addon[call]!(wrong)).toThrow(/^Expected a watch for watch but received /);
     }
@@ -124,6 +131,75 @@ describe('watch', () => {
     expect(order).toEqual(['call', 'microtask', 'call', 'microtask']);
     addon.watchStop(watch);
     addon.close(fd);
+  });
+});
+
+describe('watchCount', () => {
+  it('reads the eventfd and calls with its count', async () => {
+    const fd = event();
+    const calls: number[][] = [];
+    const watch = addon.watchCount(fd, (...given: number[]) => calls.push(given));
+    for (let i = 0; i < 3; i += 1) addon.write(fd, one);
+    await until(() => calls.length === 1);
+    addon.write(fd, new Uint8Array(new BigUint64Array([2n ** 40n + 1n]).buffer));
+    await until(() => calls.length === 2);
+    expect(calls).toEqual([[3], [2 ** 40 + 1]]);
+    expect(addon.read(fd, count)).toBe(EAGAIN);
+    addon.watchStop(watch);
+    addon.close(fd);
+  });
+
+  it('each count goes to one of those who watch', async () => {
+    const fd = event();
+    let [calls, sum] = [0, 0];
+    const watches = [0, 1, 2].map(() =>
+      addon.watchCount(fd, (count: number) => {
+        calls += 1;
+        sum += count;
+      }),
+    );
+    addon.write(fd, one);
+    addon.write(fd, one);
+    await until(() => sum === 2);
+    await sleep(20);
+    expect({ calls, sum }).toEqual({ calls: 1, sum: 2 });
+    for (const watch of watches) addon.watchStop(watch);
+    addon.close(fd);
+  });
+
+  it('is not called for what its own process has read in the same turn', async () => {
+    const fds = [event(), event()];
+    const sums = [0, 0];
+    const watches = fds.map((fd, index) =>
+      addon.watchCount(fd, (taken: number) => {
+        sums[index]! += taken;
+        // Whichever is called first leaves nothing for the other.
+        if (addon.read(fds[1 - index]!, count) === 8) sums[1 - index]! += 1;
+      }),
+    );
+    for (const fd of fds) addon.write(fd, one);
+    await until(() => sums.every((sum) => sum > 0));
+    await sleep(20);
+    expect(sums).toEqual([1, 1]);
+    for (const watch of watches) addon.watchStop(watch);
+    close(...fds);
+  });
+
+  it.skipIf(mostFds < fdsOfMany)(`${many} at once, without a thread each, all called, and nothing is left (${fdsOfMany} fds)`, async () => {
+    const start = held();
+    const threads = (): number => readdirSync('/proc/self/task').length;
+    const threadsBefore = threads();
+    const fds = Array.from({ length: many }, event);
+    const sums = fds.map(() => 0);
+    const watches = fds.map((fd, index) => addon.watchCount(fd, (count: number) => (sums[index]! += count)));
+    const written = fds.map((_, index) => (index % 3) + 1);
+    fds.forEach((fd, index) => addon.write(fd, new Uint8Array(new BigUint64Array([BigInt(written[index]!)]).buffer)));
+    await until(() => sums.every((sum) => sum > 0));
+    expect(sums).toEqual(written);
+    expect(threads() - threadsBefore).toBeLessThan(10);
+    for (const watch of watches) addon.watchStop(watch);
+    close(...fds);
+    await expectNothingHeldSince(start);
   });
 });
 
@@ -198,6 +274,19 @@ describe('the process', () => {
       setTimeout(() => addon.write(fd, one), 50).unref();
     `);
     expect(kept).toEqual({ status: 0, signal: null, output: 'called\n' });
+  });
+
+  it.skipIf(mostFds < fdsOfMany)(`ends with the last of ${many} watches (${fdsOfMany} fds)`, () => {
+    const ended = inChild(`
+      let sum = 0;
+      for (let i = 0; i < ${many}; i += 1) {
+        const fd = addon.eventfd(1, 0x800);
+        const watch = addon.watchCount(fd, (count) => { sum += count; addon.watchStop(watch); addon.close(fd); });
+        addon.watchRef(watch);
+      }
+      process.on('exit', () => console.log(sum));
+    `);
+    expect(ended).toEqual({ status: 0, signal: null, output: `${many}\n` });
   });
 
   it('gets an exception of a call as uncaughtException, and later calls still come', () => {
