@@ -12,15 +12,15 @@ namespace {
 constexpr double kLongestPoll = 1000;
 
 // An array of register values, one of the four whose elements are registers' widths.
-struct Words {
+struct RegisterValues {
   size_t width;  // 0: an exception is pending
   void* data;
   size_t count;
 };
 
-Words TakeWords(napi_env env, napi_value value, const char* name) {
+RegisterValues TakeRegisterValues(napi_env env, napi_value value, const char* name) {
   napi_typedarray_type type = napi_int8_array;
-  Words words = {0, nullptr, 0};
+  RegisterValues words = {0, nullptr, 0};
   if (napi_get_typedarray_info(env, value, &type, &words.count, &words.data, nullptr, nullptr) == napi_ok) {
     if (type == napi_uint8_array) words.width = 1;
     if (type == napi_uint16_array) words.width = 2;
@@ -34,7 +34,7 @@ Words TakeWords(napi_env env, napi_value value, const char* name) {
 }
 
 template <typename Word>
-napi_value ReadRange(napi_env env, void* data, const napi_value* values, const Words& into) {
+napi_value ReadRange(napi_env env, void* data, const napi_value* values, const RegisterValues& into) {
   const Place place = Locate<Word>(env, data, values[0], values[1], PROT_READ, into.count);
   if (place.address == nullptr) return nullptr;
   volatile size_t done = 0;
@@ -59,7 +59,7 @@ napi_value ThrowMisplacedElement(napi_env env, size_t width, int64_t most, size_
 }
 
 template <typename Word>
-napi_value WriteList(napi_env env, const Mapping* mapping, const Words& offsets, const Words& values) {
+napi_value WriteList(napi_env env, const Mapping* mapping, const RegisterValues& offsets, const RegisterValues& values) {
   constexpr size_t width = sizeof(Word);
   const int64_t most = static_cast<int64_t>(mapping->length) - static_cast<int64_t>(width);
   const auto misplaced = [most](uint32_t offset) { return offset > most || offset % width != 0; };
@@ -146,7 +146,7 @@ napi_value MmioReadRange(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, &count, values, nullptr, &data);
   if (TakeOpen(env, data, values[0]) == nullptr) return nullptr;
-  const Words into = TakeWords(env, values[2], "into");
+  const RegisterValues into = TakeRegisterValues(env, values[2], "into");
   if (into.width == 1) return ReadRange<uint8_t>(env, data, values, into);
   if (into.width == 2) return ReadRange<uint16_t>(env, data, values, into);
   if (into.width == 4) return ReadRange<uint32_t>(env, data, values, into);
@@ -162,12 +162,12 @@ napi_value MmioWriteList(napi_env env, napi_callback_info info) {
   const Mapping* mapping = TakeOpen(env, data, arguments[0]);
   if (mapping == nullptr) return nullptr;
   napi_typedarray_type type = napi_int8_array;
-  Words offsets = {sizeof(uint32_t), nullptr, 0};
+  RegisterValues offsets = {sizeof(uint32_t), nullptr, 0};
   const napi_status status = napi_get_typedarray_info(env, arguments[1], &type, &offsets.count, &offsets.data, nullptr, nullptr);
   if (status != napi_ok || type != napi_uint32_array) {
     return ThrowExpected(env, Wrong::type, "a Uint32Array", "offsets", arguments[1]);
   }
-  const Words values = TakeWords(env, arguments[2], "values");
+  const RegisterValues values = TakeRegisterValues(env, arguments[2], "values");
   if (values.width == 0) return nullptr;
   if (values.count != offsets.count) {
     char what[64];

@@ -14,7 +14,7 @@ export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 export const MAP_GROWSDOWN = 0x0100;
 export const MAP_HUGETLB = 0x4_0000;
-/** With MAP_HUGETLB, from this bit on: the size of the pages, as a power of two. 0 is what the machine prefers. */
+/** With MAP_HUGETLB, and MFD_HUGETLB, from this bit on: the size of the pages, as a power of two. 0 is what the machine prefers. */
 export const MAP_HUGE_SHIFT = 26;
 export const MAP_HUGE_MASK = 0x3f;
 /** With MAP_HUGETLB: pages of 2 MiB, whatever size the machine prefers. */
@@ -26,7 +26,5 @@ export const MAP_FIXED_NOREPLACE = 0x10_0000;
 export const MFD_CLOEXEC = 0x1;
 export const MFD_ALLOW_SEALING = 0x2;
 export const MFD_HUGETLB = 0x4;
-/** With MFD_HUGETLB, as with MAP_HUGETLB. */
-export const MFD_HUGE_SHIFT = MAP_HUGE_SHIFT;
 
 export const EFD_NONBLOCK = 0x800;

@@ -7,7 +7,6 @@ import {
   MAP_SHARED,
   MFD_ALLOW_SEALING,
   MFD_HUGETLB,
-  MFD_HUGE_SHIFT,
   PROT_READ,
   PROT_WRITE,
 } from '../abi/system.js';
@@ -74,14 +73,14 @@ export function pagesWanted({ pageSize: wanted = [] }: MemoryOptions): readonly 
 const withoutHugePages: ReadonlySet<string> = new Set(['ENOMEM', 'EINVAL', 'ENODEV', 'ENOSYS']);
 
 function makeOwn(kernel: Kernel, size: number, hugePage: bigint | undefined, node: number | undefined): ProcessMemory {
-  const mapping = mapMemory(kernel, -1, size, MAP_PRIVATE | MAP_ANONYMOUS | hugeBits(hugePage, MAP_HUGETLB, MAP_HUGE_SHIFT), node);
+  const mapping = mapMemory(kernel, -1, size, MAP_PRIVATE | MAP_ANONYMOUS | hugeBits(hugePage, MAP_HUGETLB), node);
   return { mapping, hugePage, file: undefined, close: () => mapping.unmap() };
 }
 
 function makeFile(kernel: Kernel, size: number, hugePage: bigint | undefined, node: number | undefined): ProcessMemory {
   return together((undo) => {
     const name = 'vfio-dma';
-    const flags = MFD_ALLOW_SEALING | hugeBits(hugePage, MFD_HUGETLB, MFD_HUGE_SHIFT);
+    const flags = MFD_ALLOW_SEALING | hugeBits(hugePage, MFD_HUGETLB);
     const fd = check(kernel.memfd(name, size, flags), { syscall: 'memfd_create', path: name });
     const file = undo(Descriptor.adopt(kernel, fd, `memory file '${name}'`));
     const mapping = mapMemory(kernel, fd, size, MAP_SHARED, node);
@@ -104,8 +103,8 @@ export function mapMemory(kernel: Kernel, fd: number, size: number, flags: numbe
 }
 
 /** The flag, and the size of the page as a power of two. */
-function hugeBits(hugePage: bigint | undefined, flag: number, shift: number): number {
-  return hugePage === undefined ? 0 : flag | ((hugePage.toString(2).length - 1) << shift);
+function hugeBits(hugePage: bigint | undefined, flag: number): number {
+  return hugePage === undefined ? 0 : flag | ((hugePage.toString(2).length - 1) << MAP_HUGE_SHIFT);
 }
 
 function checkNode({ files }: Kernel, node: number): void {

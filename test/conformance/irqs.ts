@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../../lib/abi/pci.js';
 import { expectGolden } from '../support/golden.js';
-import { Seam } from '../support/seam.js';
+import { answer, Seam } from '../support/seam.js';
 import { hasNodes, type Subject, type Variant } from '../support/subject.js';
 
 const NONE = 1;

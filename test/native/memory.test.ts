@@ -238,7 +238,7 @@ describe('unmap', () => {
   it('gives exposed memory of a file back at once', async () => {
     const fd = scratchFile(PAGE);
     const mapping = addon.mmap(fd, PAGE, READ_WRITE, MAP_SHARED, 0);
-    const words = new Uint32Array(addon.mappingMemory(mapping));
+    const words = new Uint32Array(addon.mappingRegisters(mapping));
     words[1] = 7;
     expect(addon.mmioRead32(mapping, 4)).toBe(7);
     const maps = held()['maps']!;
