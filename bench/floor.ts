@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Bench } from 'tinybench';
+import { report } from './report.js';
 
 /** A C program, compiled; its file is there until it is disposed. */
 export function compile(source: string): Disposable & { readonly path: string } {
@@ -36,13 +37,26 @@ int main(void) { ${body} return 0; }
   return new Map(lines.map((line) => [line.split(' ')[0] ?? '', Number(line.split(' ')[1])]));
 }
 
-/** Measures each task and prints its median beside C's figure of the same name. */
+/** Measures each task and reports its median beside C's figure of the same name, and those of others who do the same. */
 export async function beside(
   title: string,
-  c: Map<string, number>,
+  c: ReadonlyMap<string, number>,
   tasks: Readonly<Record<string, () => void>>,
   repeat: number,
+  others: Readonly<Record<string, Readonly<Record<string, () => void>> | undefined>> = {},
 ): Promise<void> {
+  const ours = await medians(tasks, repeat);
+  const theirs = new Map<string, ReadonlyMap<string, number> | undefined>();
+  for (const [who, their] of Object.entries(others)) theirs.set(who, their && (await medians(their, repeat)));
+  const rows = Object.keys(tasks).map((name) => {
+    const row = Object.fromEntries([...theirs].map(([who, figures]) => [who, figures?.get(name)]));
+    return [name, { 'this package': ours.get(name), ...row, ...(c.has(name) && { C: c.get(name) }) }] as const;
+  });
+  report({ title, unit: 'nanoseconds', rows: Object.fromEntries(rows), ...(c.size > 0 && { floor: 'C' }) });
+}
+
+/** Nanoseconds of one turn of each task. */
+export async function medians(tasks: Readonly<Record<string, () => void>>, repeat: number): Promise<Map<string, number>> {
   const bench = new Bench({ time: 500, warmupTime: 200 });
   for (const [name, task] of Object.entries(tasks)) {
     bench.add(name, () => {
@@ -50,14 +64,10 @@ export async function beside(
     });
   }
   await bench.run();
-  console.log(`\n${title}, nanoseconds each`);
-  console.table(
-    Object.fromEntries(
-      bench.tasks.map(({ name, result }) => {
-        const nanoseconds = result.state === 'completed' ? (result.latency.p50 * 1e6) / repeat : NaN;
-        const ours = Number(nanoseconds.toFixed(1));
-        return [name, c.has(name) ? { 'this package': ours, C: Number(c.get(name)?.toFixed(1)) } : { 'this package': ours }];
-      }),
-    ),
+  return new Map(
+    bench.tasks.map(({ name, result }) => {
+      if (result.state !== 'completed') throw new Error(`${name}: ${result.state}`);
+      return [name, (result.latency.p50 * 1e6) / repeat];
+    }),
   );
 }

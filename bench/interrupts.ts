@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { Interrupt, native, Resource } from 'vfio';
 import { EFD_NONBLOCK } from 'vfio/abi';
 import { compile } from './floor.js';
+import { report } from './report.js';
 
 const rounds = 5;
 const signals = 4000;
@@ -181,13 +182,15 @@ const quantile = (name: string, share: number): number => {
 };
 // The fastest tenth is what it takes when nothing else wants the processor.
 const shares = { p10: 0.1, median: 0.5, p99: 0.99 };
-console.log('\nFrom the signal of an eventfd to the count of who waits for it, microseconds');
-console.table(
-  Object.fromEntries(
+report({
+  title: 'From the signal of an eventfd to the count of who waits for it',
+  unit: 'microseconds',
+  rows: Object.fromEntries(
     Object.keys(ways).map((name) => {
-      const columns = Object.entries(shares).map(([column, share]) => [column, Number(quantile(name, share).toFixed(1))]);
-      const ratio = quantile(name, 0.5) / quantile('C, epoll', 0.5);
-      return [name, { ...Object.fromEntries(columns), 'median to C': Number(ratio.toFixed(2)) }];
+      const columns = Object.entries(shares).map(([column, share]) => [column, quantile(name, share)] as const);
+      return [name, { ...Object.fromEntries(columns), "C's median": quantile('C, epoll', 0.5) }];
     }),
   ),
-);
+  floor: "C's median",
+  compared: 'median',
+});

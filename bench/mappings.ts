@@ -5,6 +5,7 @@
 import { Bench } from 'tinybench';
 import { Cdev, Container, findDevices, Iommufd, type AddressSpace, type Device, type DirtyTracking } from 'vfio';
 import { Edu, Machine } from 'vfio/sim';
+import { report } from './report.js';
 
 const counts = [1000, 1_000_000] as const;
 const page = 4096n;
@@ -102,13 +103,11 @@ async function costs(way: (machine: Machine) => Opened, count: number): Promise<
 
 for (const [name, way] of Object.entries(ways)) {
   const [few, many] = [await costs(way, counts[0]), await costs(way, counts[1])];
-  console.log(`\nThe simulated IOMMU, ${name}: microseconds each, with ${counts.join(' and ')} mappings`);
-  console.table(
-    Object.fromEntries(
-      [...few].map(([operation, cost]) => {
-        const other = many.get(operation) ?? NaN;
-        return [operation, { few: Number(cost.toFixed(2)), many: Number(other.toFixed(2)), ratio: Number((other / cost).toFixed(2)) }];
-      }),
-    ),
-  );
+  report({
+    title: `The simulated IOMMU, ${name}, with ${counts.join(' and ')} mappings`,
+    unit: 'microseconds',
+    rows: Object.fromEntries([...few].map(([operation, cost]) => [operation, { few: cost, many: many.get(operation) }])),
+    floor: 'few',
+    compared: 'many',
+  });
 }

@@ -5,7 +5,8 @@
 import { Container, DmaPool } from 'vfio';
 import { Edu, Machine } from 'vfio/sim';
 import { IovaAllocator } from '../lib/memory/iova-allocator.js';
-import { beside, floor } from './floor.js';
+import { beside, floor, medians } from './floor.js';
+import { report } from './report.js';
 
 const count = 1024;
 const c = floor(`
@@ -48,8 +49,16 @@ function exchange(live: number, holes: boolean): () => void {
   };
 }
 
+const lives = [1000, 10_000, 100_000, 1_000_000];
+const rows: Record<string, Record<string, number>> = {};
 for (const holes of [false, true]) {
-  const lives = [1000, 10_000, 100_000, 1_000_000];
   const exchanges = Object.fromEntries(lives.map((live) => [`${live} live`, exchange(live, holes)]));
-  await beside(`An IOVA given back and allocated, ${holes ? 'a hole beside each' : 'without holes'}`, new Map(), exchanges, 100);
+  rows[holes ? 'a hole beside each' : 'without holes'] = Object.fromEntries(await medians(exchanges, 100));
 }
+report({
+  title: 'An IOVA given back and allocated',
+  unit: 'nanoseconds',
+  rows,
+  floor: `${lives[0]} live`,
+  compared: `${lives.at(-1)} live`,
+});

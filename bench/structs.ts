@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { struct, u16, u64, u8 } from 'vfio/abi';
 import { floor } from './floor.js';
+import { report } from './report.js';
 
 const size = 16;
 const count = 256;
@@ -138,14 +139,9 @@ if (form !== undefined && operation !== undefined) {
   const file = fileURLToPath(import.meta.url);
   const nanoseconds = (of: string, what: string): number => Number(execFileSync('npx', ['tsx', file, of, what], { encoding: 'utf8' }));
   const inC = ['read-one', 'write-one', 'read-all', 'write-all'];
-  console.log('\nA descriptor of a ring, nanoseconds each');
-  console.table(
-    Object.fromEntries(
-      Object.keys(byStruct).map((what, index) => {
-        const [ours, theirs] = [nanoseconds('struct', what), nanoseconds('DataView', what)];
-        const figures = { 'this package': ours, DataView: theirs, C: c.get(inC[index] ?? '') ?? NaN, 'to DataView': ours / theirs };
-        return [what, Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Number(value.toFixed(2))]))];
-      }),
-    ),
-  );
+  const rows = Object.keys(byStruct).map((what, index) => {
+    const ours = { 'this package': nanoseconds('struct', what), DataView: nanoseconds('DataView', what) };
+    return [what, { ...ours, C: c.get(inC[index] ?? '') }] as const;
+  });
+  report({ title: 'A descriptor of a ring', unit: 'nanoseconds', rows: Object.fromEntries(rows), floor: 'DataView' });
 }
