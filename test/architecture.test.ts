@@ -35,7 +35,10 @@ function roomOf(path: string): string {
 const allowed: Record<string, readonly string[]> = {
   abi: [],
   kernel: ['abi'],
-  sim: ['abi', ...['kernel', 'error', 'around', 'audit', 'call-text', 'counter', 'fail', 'stepwise-mmio'].map((file) => `kernel/${file}.ts`)],
+  sim: [
+    'abi',
+    ...['kernel', 'error', 'around', 'audit', 'call-text', 'counter', 'fail', 'stepwise-mmio'].map((file) => `kernel/${file}.ts`),
+  ],
   pci: ['kernel', 'abi/pci.ts'],
   memory: ['abi', 'kernel'],
   vfio: ['abi', 'kernel', 'memory', 'pci'],

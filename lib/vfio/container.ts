@@ -200,7 +200,9 @@ export class Container extends Resource implements AddressSpace {
       this.#mapDma(flags, iova, address, size);
       return iova;
     }
-    return this.#iovas.allocateMapped(requestOf({ size, below, alignment }, this.info()), (free) => this.#mapDma(flags, free, address, size));
+    return this.#iovas.allocateMapped(requestOf({ size, below, alignment }, this.info()), (free) =>
+      this.#mapDma(flags, free, address, size),
+    );
   }
 
   mapMany(list: readonly MapOptions[]): bigint[] {
