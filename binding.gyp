@@ -7,6 +7,7 @@
           'native/addon.cc',
           'native/bus-fault.cc',
           'native/eventfd.cc',
+          'native/ioctl-async.cc',
           'native/memory.cc',
           'native/mmio-batch.cc',
           'native/mmio.cc',

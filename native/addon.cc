@@ -48,6 +48,7 @@ NAPI_MODULE_INIT() {
       function("close", Call<Close>),
       function("ioctl", Call<Ioctl>),
       function("ioctlMany", Call<IoctlMany>),
+      function("ioctlAsync", Call<IoctlAsync>),
       function("read", Call<Read>),
       function("write", Call<Write>),
       function("pread", Call<Pread>),

@@ -72,6 +72,7 @@ Napi::Value Open(const Napi::CallbackInfo& info);
 Napi::Value Close(const Napi::CallbackInfo& info);
 Napi::Value Ioctl(const Napi::CallbackInfo& info);
 Napi::Value IoctlMany(const Napi::CallbackInfo& info);
+Napi::Value IoctlAsync(const Napi::CallbackInfo& info);
 Napi::Value Read(const Napi::CallbackInfo& info);
 Napi::Value Write(const Napi::CallbackInfo& info);
 Napi::Value Pread(const Napi::CallbackInfo& info);

@@ -32,7 +32,7 @@ import { Resource, together } from '../kernel/resource.js';
 import { Spare } from '../kernel/spare.js';
 import type { AddressSpace, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
 import type { AllocateOptions, DmaOptions } from '../memory/allocate-options.js';
-import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
+import { allocateBuffer, allocateBufferAsync, type DmaBuffer } from '../memory/buffer.js';
 import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
 import { destroyObject } from './destroy.js';
 import type { PhysicalRun } from '../memory/physical-space.js';
@@ -91,6 +91,9 @@ export class Ioas extends Resource implements AddressSpace {
   readonly #unmap = new Spare(() => iommu_ioas_unmap.create());
   readonly #maps = new Spare(() => new RequestList(this.#descriptor, IOMMU_IOAS_MAP, iommu_ioas_map));
   readonly #unmaps = new Spare(() => new RequestList(this.#descriptor, IOMMU_IOAS_UNMAP, iommu_ioas_unmap));
+  /** How many mappings are being made on other threads. */
+  #underWay = 0;
+  #destroyed = false;
   /** For what the kernel does not align as it was asked. */
   #aligned: IovaAllocator | undefined;
 
@@ -203,6 +206,19 @@ export class Ioas extends Resource implements AddressSpace {
     return this.#place(options, (iova) => this.#mapAt(options, iova));
   }
 
+  /**
+   * IOMMU_IOAS_MAP on another thread. The kernel chooses the IOVA only where it is sure to choose well: mapping a second time would
+   * take as long again.
+   */
+  async mapAsync(options: MapOptions): Promise<bigint> {
+    const { iova, size, below = top, alignment = 1n } = options;
+    if (iova !== undefined || (below === top && alignment === 1n)) return this.#mapAtAsync(options, iova);
+    checkedPowerOfTwo('alignment', alignment);
+    const request = { size: checked64('size', size), alignment, ranges: this.ranges(), below };
+    this.#aligned ??= new IovaAllocator();
+    return this.#aligned.allocateMappedAsync(request, (at) => this.#mapAtAsync(options, at));
+  }
+
   mapMany(list: readonly MapOptions[]): bigint[] {
     this.assertOpen();
     if (list.length === 0) return [];
@@ -231,6 +247,22 @@ export class Ioas extends Resource implements AddressSpace {
     const { iova } = map;
     this.#map.giveBack(map);
     return iova;
+  }
+
+  /** While something is being mapped the kernel does not destroy the address space: if it is closed, that is for the end. */
+  async #mapAtAsync(options: MapOptions, at: bigint | undefined): Promise<bigint> {
+    this.assertOpen();
+    const map = iommu_ioas_map.create();
+    this.#fillMap(map, options, at);
+    this.#underWay += 1;
+    try {
+      await this.#descriptor.ioctlAsync(IOMMU_IOAS_MAP, map.bytes);
+    } finally {
+      this.#underWay -= 1;
+      if (this.closed && this.#underWay === 0 && !this.#descriptor.closed) this.#destroy();
+    }
+    this.assertOpen();
+    return map.iova;
   }
 
   /** Every field each time, since the struct is used again. */
@@ -365,6 +397,14 @@ export class Ioas extends Resource implements AddressSpace {
     });
   }
 
+  async allocateAsync(size: number, options: AllocateOptions = {}): Promise<DmaBuffer> {
+    const alignment = this.alignment();
+    return allocateBufferAsync(this, this.#descriptor.kernel, size, alignment > page ? alignment : page, options, {
+      map: (memory) => this.mapAsync({ ...options, ...memory }),
+      unmap: (buffer) => this.#free(buffer.iova, buffer.size),
+    });
+  }
+
   /**
    * Where what is mapped at an IOVA lies in physical memory, and how many of `size` bytes go on there in one piece. For
    * devices without an IOMMU, which know no other addresses: it takes one to be attached, and CAP_SYS_RAWIO. The memory
@@ -381,8 +421,9 @@ export class Ioas extends Resource implements AddressSpace {
     return { address: asked.out_phys, size: asked.length };
   }
 
-  /** Whoever unmapped everything unmapped the buffers too. */
+  /** Whoever unmapped everything, or destroyed it, unmapped the buffers too. */
   #free(iova: bigint, size: bigint): void {
+    if (this.#destroyed) return;
     try {
       this.#unmapRange(iova, size);
     } catch (error) {
@@ -417,6 +458,11 @@ export class Ioas extends Resource implements AddressSpace {
   }
 
   protected override release(): void {
+    if (this.#underWay === 0) this.#destroy();
+  }
+
+  #destroy(): void {
+    this.#destroyed = true;
     destroyObject(this.#descriptor, this.id);
   }
 }

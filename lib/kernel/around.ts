@@ -8,8 +8,8 @@ import type { Files, Kernel, Mapping, Watch } from './kernel.js';
 /** A call of a kernel as data. Which fields there are depends on `name`; those of the kernel's memory are the caller's own. */
 export interface KernelCall {
   readonly name:
-    /** `watchCount` is a watch, and a read whenever there is a count. */
-    | Exclude<keyof Kernel, 'addressOf' | 'files' | 'ioctlMany' | 'watchCount'>
+    /** `watchCount` is a watch, and a read whenever there is a count; `ioctlMany` and `ioctlAsync` are ioctls. */
+    | Exclude<keyof Kernel, 'addressOf' | 'files' | 'ioctlMany' | 'ioctlAsync' | 'watchCount'>
     | keyof Files
     /** A mapping's `unmap()`. */
     | 'munmap'
@@ -43,14 +43,23 @@ export interface KernelCall {
 /** What a call of a kernel returns: a number, or what it made or read. */
 export type Answer = number | Mapping | Watch | Uint8Array | string[] | string;
 
-/** What is done in place of a call: `make` makes it, and a negative number is the only thing that may be answered instead. */
-export type Around = <T extends Answer>(call: KernelCall, make: () => T | number) => T | number;
+/**
+ * Meets a call before it is made. A number is -errno, which is answered in its place; a function is told what the call answered,
+ * and may have -errno answered instead. Undefined: the call is made.
+ */
+export type Around = (call: KernelCall) => number | ((answer: Answer) => number | undefined) | undefined;
 
 /**
- * A kernel whose every call goes through `around`, but those that ask nothing of a kernel: `addressOf`, register accesses. An
- * `ioctlMany` goes through it as the single calls that it is.
+ * A kernel whose every call `meet` meets, but those that ask nothing of a kernel: `addressOf`, register accesses. An
+ * `ioctlMany` is the single calls that it consists of.
  */
-export function aroundKernel(kernel: Kernel, around: Around): Kernel {
+export function aroundKernel(kernel: Kernel, meet: Around): Kernel {
+  const around: Make = (call, make) => {
+    const met = meet(call);
+    if (typeof met === 'number') return met;
+    const answer = make();
+    return met?.(answer) ?? answer;
+  };
   const kinds = new FileKinds();
   const onFd = (fd: number): { fd: number; kind?: FdKind } => {
     const kind = kinds.of(fd);
@@ -62,19 +71,17 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
     if (result >= 0) note(result);
     return result;
   };
-  const ioctl: Kernel['ioctl'] = (fd, number, argument) => {
+  const ioctlCall = (fd: number, number: number, argument: number | Uint8Array | undefined): KernelCall => {
     const request = kinds.request(fd, number);
-    const call = {
-      name: 'ioctl',
-      ...onFd(fd),
-      number,
-      ...(request && { request }),
-      ...(argument !== undefined && { argument }),
-    } as const;
+    return { name: 'ioctl', ...onFd(fd), number, ...(request && { request }), ...(argument !== undefined && { argument }) };
+  };
+  const answered = ({ fd, request, argument }: KernelCall, result: number): void => {
+    if (fd !== undefined && request !== undefined) kinds.answered(fd, request, argument, result);
+  };
+  const ioctl: Kernel['ioctl'] = (fd, number, argument) => {
+    const call = ioctlCall(fd, number, argument);
     const make = (): number => kernel.ioctl(fd, number, argument);
-    return opening(call, make, (result) => {
-      if (request !== undefined) kinds.answered(fd, request, argument, result);
-    });
+    return opening(call, make, (result) => answered(call, result));
   };
   const read = (fd: number, bytes: Uint8Array): number => around({ name: 'read', ...onFd(fd), bytes }, () => kernel.read(fd, bytes));
   const watch = (fd: number, ready: () => void): Watch | number => {
@@ -101,6 +108,15 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
       if (!areStructs(structs, results)) return kernel.ioctlMany(fd, number, structs, results);
       refuseOversizedMany(number, structs, results.length);
       return ioctlEach(ioctl, fd, number, structs, results);
+    },
+    async ioctlAsync(fd, number, argument, holding) {
+      const call = ioctlCall(fd, number, argument);
+      const met = meet(call);
+      if (typeof met === 'number') return met;
+      const answer = await kernel.ioctlAsync(fd, number, argument, holding);
+      const result = met?.(answer) ?? answer;
+      if (result >= 0) answered(call, result);
+      return result;
     },
     read,
     write: (fd, bytes) => around({ name: 'write', ...onFd(fd), bytes }, () => kernel.write(fd, bytes)),
@@ -143,6 +159,9 @@ export function aroundKernel(kernel: Kernel, around: Around): Kernel {
   };
 }
 
+/** Makes a call as far as it is to be made. */
+type Make = <T extends Answer>(call: KernelCall, make: () => T | number) => T | number;
+
 /** Whether these are memory and room for answers, as many as the memory has structs of one size. */
 function areStructs(structs: unknown, results: unknown): boolean {
   if (!(structs instanceof Uint8Array) || !(results instanceof Int32Array)) return false;
@@ -160,7 +179,7 @@ export function ioctlEach(ioctl: Kernel['ioctl'], fd: number, request: number, s
   return results.length;
 }
 
-function unmappedThrough(mapping: Mapping, around: Around): Mapping {
+function unmappedThrough(mapping: Mapping, around: Make): Mapping {
   return {
     length: mapping.length,
     get memory() {
@@ -181,7 +200,7 @@ function unmappedThrough(mapping: Mapping, around: Around): Mapping {
   };
 }
 
-function stoppedThrough(watch: Watch, around: Around): Watch {
+function stoppedThrough(watch: Watch, around: Make): Watch {
   return {
     ref: () => watch.ref(),
     unref: () => watch.unref(),

@@ -45,11 +45,15 @@ export interface AuditedKernel extends Kernel {
 /** A kernel that makes every call on `kernel` and keeps account of what is held, and of where in the program it was taken. */
 export function audit(kernel: Kernel): AuditedKernel {
   const account = new Account();
-  const audited = aroundKernel(kernel, (call, make) => {
+  const audited = aroundKernel(kernel, (call) => {
     const before = typeof call.argument === 'object' ? call.argument.slice() : new Uint8Array();
-    const answer = make();
-    if (typeof answer !== 'number' || answer >= 0 || call.name === 'close') account.enter(call, before, answer);
-    return answer;
+    const file = account.of(call.fd);
+    return (answer) => {
+      // What was made with an fd that is closed by now, while the call was under way, went with it.
+      if (call.name === 'ioctl' && account.of(call.fd) !== file) return undefined;
+      if (typeof answer !== 'number' || answer >= 0 || call.name === 'close') account.enter(call, before, answer);
+      return undefined;
+    };
   });
   return Object.assign(audited, { held: () => account.held });
 }
@@ -69,6 +73,11 @@ class Account {
 
   get held(): Held[] {
     return [...this.#held.values()];
+  }
+
+  /** What is held under this fd. */
+  of(fd: number | undefined): Held | undefined {
+    return this.#held.get(fd);
   }
 
   enter(call: KernelCall, before: Uint8Array, answer: Answer): void {

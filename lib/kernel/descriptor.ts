@@ -27,6 +27,10 @@ export class Descriptor {
     return new Descriptor(kernel, fd, path);
   }
 
+  get closed(): boolean {
+    return this.#fd === undefined;
+  }
+
   get fd(): number {
     if (this.#fd === undefined) throw new ClosedError(this.path);
     return this.#fd;
@@ -34,6 +38,12 @@ export class Descriptor {
 
   ioctl(request: Request, argument?: number | Uint8Array): number {
     return check(this.kernel.ioctl(this.fd, request.number, argument), { syscall: 'ioctl', request, path: this.path });
+  }
+
+  /** The same on another thread. `argument` is what it was until it resolves; the file of `holding` stays open until then. */
+  async ioctlAsync(request: Request, argument: Uint8Array, holding?: number): Promise<number> {
+    const result = await this.kernel.ioctlAsync(this.fd, request.number, argument, holding);
+    return check(result, { syscall: 'ioctl', request, path: this.path });
   }
 
   /** Reads all of `bytes`, or throws. */

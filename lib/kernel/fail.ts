@@ -34,12 +34,15 @@ export function fail(kernel: Kernel, { on, errno, nth, made = false }: Failure):
   if (nth !== undefined && checkedInteger('nth', nth) === 0) throw expected('an integer from 1', 'nth', nth);
   const chosen = chooser(on);
   let met = 0;
-  return aroundKernel(kernel, (call, make) => {
-    if (!canFail(call) || !chosen(call)) return make();
+  return aroundKernel(kernel, (call) => {
+    if (!canFail(call) || !chosen(call)) return undefined;
     met += 1;
-    if (nth !== undefined && met !== nth) return make();
-    if (made) undo(kernel, call, make());
-    return -errors[errno];
+    if (nth !== undefined && met !== nth) return undefined;
+    if (!made) return -errors[errno];
+    return (answer) => {
+      undo(kernel, call, answer);
+      return -errors[errno];
+    };
   });
 }
 

@@ -20,6 +20,12 @@ export interface Kernel {
    * that is less than all, the next of `results` is the -errno of the one that failed, and those behind it were not made.
    */
   ioctlMany(fd: number, request: number, structs: Uint8Array, results: Int32Array): number;
+  /**
+   * ioctl(2) on another thread, for one that takes long: the event loop goes on meanwhile. The kernel works on a copy of the
+   * struct, which is put back into `argument` at the end unless that is detached by then; what the struct points to has to stay
+   * until then. `fd` may be closed meanwhile: the file stays open until the end, and that of `holding` with it.
+   */
+  ioctlAsync(fd: number, request: number, argument: Uint8Array, holding?: number): Promise<number>;
   read(fd: number, bytes: Uint8Array): number;
   write(fd: number, bytes: Uint8Array): number;
   /** pread64(2). `offset` is below 2^53: a VFIO region starts at `index << 40`. */

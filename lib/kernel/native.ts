@@ -18,6 +18,7 @@ interface Addon {
   close(fd: number): number;
   ioctl(fd: number, request: number, argument?: number | Uint8Array): number;
   ioctlMany(fd: number, request: number, structs: Uint8Array, results: Int32Array): number;
+  ioctlAsync(fd: number, request: number, argument: Uint8Array, holding?: number): Promise<number>;
   read(fd: number, bytes: Uint8Array): number;
   write(fd: number, bytes: Uint8Array): number;
   pread(fd: number, bytes: Uint8Array, offset: number): number;
@@ -86,6 +87,11 @@ function realKernel(addon: Addon): Kernel {
     ioctlMany(fd, request, structs, results) {
       if (ArrayBuffer.isView(structs) && ArrayBuffer.isView(results)) refuseOversizedMany(request, structs, results.length);
       return addon.ioctlMany(fd, request, structs, results);
+    },
+    // What is no system call rejects.
+    async ioctlAsync(fd, request, argument, holding) {
+      if (ArrayBuffer.isView(argument)) refuseOversized(request, argument);
+      return addon.ioctlAsync(fd, request, argument, holding);
     },
     read: addon.read,
     write: addon.write,

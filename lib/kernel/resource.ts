@@ -81,23 +81,47 @@ export function finishAll(steps: readonly (() => void)[]): void {
   throw first;
 }
 
+/** Registers what is closed, newest first, if opening the rest fails. */
+type Undo = <R extends { close(): void }>(resource: R) => R;
+
 /**
  * Opens several things or none: `open` registers each with `undo`; if it throws, what was registered is closed, newest
  * first, and the error goes on.
  */
-export function together<T>(open: (undo: <R extends { close(): void }>(resource: R) => R) => T): T {
-  const opened: { close(): void }[] = [];
+export function together<T>(open: (undo: Undo) => T): T {
+  const opened = new Opened();
   try {
-    return open((resource) => {
-      opened.push(resource);
-      return resource;
-    });
+    return open((resource) => opened.add(resource));
   } catch (error) {
+    throw opened.closeAfter(error);
+  }
+}
+
+/** The same of what takes time. */
+export async function togetherAsync<T>(open: (undo: Undo) => Promise<T>): Promise<T> {
+  const opened = new Opened();
+  try {
+    return await open((resource) => opened.add(resource));
+  } catch (error) {
+    throw opened.closeAfter(error);
+  }
+}
+
+class Opened {
+  readonly #resources: { close(): void }[] = [];
+
+  add<R extends { close(): void }>(resource: R): R {
+    this.#resources.push(resource);
+    return resource;
+  }
+
+  /** Returns the error; what closing fails with is its cause, unless it has one. */
+  closeAfter(error: unknown): unknown {
     try {
-      finishAll(opened.reverse().map((resource) => () => resource.close()));
+      finishAll(this.#resources.reverse().map((resource) => () => resource.close()));
     } catch (failure) {
       if (error instanceof Error) error.cause ??= failure;
     }
-    throw error;
+    return error;
   }
 }

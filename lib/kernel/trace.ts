@@ -19,21 +19,22 @@ export interface TracedCall extends KernelCall {
  * Register accesses are not calls of a kernel and not reported; calls that throw, because they were misuse, neither.
  */
 export function trace(kernel: Kernel, report: (call: TracedCall) => void = ({ text }) => console.error(text)): Kernel {
-  return aroundKernel(kernel, (call, make) => {
+  return aroundKernel(kernel, (call) => {
     const before = typeof call.argument === 'object' ? { before: call.argument.slice() } : {};
-    const answer = make();
-    const result = size(answer);
-    const after = moved(call, result);
-    report({
-      ...call,
-      ...before,
-      ...(after && { after }),
-      result,
-      get text() {
-        return describeCall(this);
-      },
-    });
-    return answer;
+    return (answer) => {
+      const result = size(answer);
+      const after = moved(call, result);
+      report({
+        ...call,
+        ...before,
+        ...(after && { after }),
+        result,
+        get text() {
+          return describeCall(this);
+        },
+      });
+      return undefined;
+    };
   });
 }
 

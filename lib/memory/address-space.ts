@@ -73,6 +73,19 @@ export interface AddressSpace {
    * there is no such `numaNode`.
    */
   allocate(size: number, options?: AllocateOptions): DmaBuffer;
+  /**
+   * `map` on another thread, for memory of gigabytes, whose pages the kernel takes seconds to pin: the event loop goes on meanwhile.
+   * The memory stays where it is, mapped in this process or not, until it resolves. The same address space answers other requests
+   * only after that, and they wait in this thread. If it is closed meanwhile, that happens after it, too, and this rejects.
+   * @throws what `map` throws; ClosedError.
+   */
+  mapAsync(options: MapOptions): Promise<bigint>;
+  /**
+   * `allocate` with `mapAsync`. The pages come when they are pinned, so that neither makes the event loop wait; huge pages of one
+   * `numaNode` are made first, in this thread.
+   * @throws what `allocate` throws; ClosedError.
+   */
+  allocateAsync(size: number, options?: AllocateOptions): Promise<DmaBuffer>;
   /** Remembers which pages devices may have written, until that is closed. Not every address space can. */
   trackDirtyPages?(): DirtyTracking;
 }

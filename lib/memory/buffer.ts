@@ -1,6 +1,6 @@
 import { checkedPowerOfTwo, ClosedError, CodedError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
-import { Resource, together } from '../kernel/resource.js';
+import { Resource, together, togetherAsync } from '../kernel/resource.js';
 import type { AllocateOptions } from './allocate-options.js';
 import { makeMemory, type ProcessMemory } from './process-memory.js';
 import type { SharedMemory } from './shared-buffer.js';
@@ -75,10 +75,15 @@ interface UserMemory {
   readonly size: bigint;
 }
 
+/** The same, and what its IOVA is to be a multiple of: what the options ask for, or the huge page. */
+interface PlacedMemory extends UserMemory {
+  readonly alignment: bigint;
+}
+
 /** How an address space maps a buffer of its own, and takes it away again. */
-interface BufferMapping {
-  /** Returns the IOVA: a multiple of `alignment`, which is what the options ask for, or the huge page. */
-  map(memory: UserMemory & { readonly alignment: bigint }): bigint;
+interface BufferMapping<Iova extends bigint | Promise<bigint>> {
+  /** Returns the IOVA. */
+  map(memory: PlacedMemory): Iova;
   unmap(buffer: UserMemory & { readonly iova: bigint }): void;
 }
 
@@ -89,14 +94,39 @@ export function allocateBuffer(
   size: number,
   page: bigint,
   options: AllocateOptions,
-  { map, unmap }: BufferMapping,
+  { map, unmap }: BufferMapping<bigint>,
 ): DmaBuffer {
-  const { alignment = 1n } = options;
-  checkedPowerOfTwo('alignment', alignment);
   return together((undo) => {
     const made = undo(makeMemory(kernel, size, page, options));
-    const memory = { address: kernel.addressOf(made.mapping.memory), size: BigInt(made.mapping.length) };
-    const iova = map({ ...memory, alignment: made.hugePage !== undefined && made.hugePage > alignment ? made.hugePage : alignment });
+    const memory = placedMemory(kernel, made, options);
+    const iova = map(memory);
     return new DmaBuffer(owner, made, iova, page, () => unmap({ iova, ...memory }));
   });
+}
+
+/** The same, of pages that come while they are pinned, on another thread. */
+export async function allocateBufferAsync(
+  owner: Resource,
+  kernel: Kernel,
+  size: number,
+  page: bigint,
+  options: AllocateOptions,
+  { map, unmap }: BufferMapping<Promise<bigint>>,
+): Promise<DmaBuffer> {
+  return togetherAsync(async (undo) => {
+    const made = undo(makeMemory(kernel, size, page, { ...options, populate: false }));
+    const memory = placedMemory(kernel, made, options);
+    const iova = await map(memory);
+    const { close } = undo({ close: () => unmap({ iova, ...memory }) });
+    return new DmaBuffer(owner, made, iova, page, close);
+  });
+}
+
+function placedMemory(kernel: Kernel, { mapping, hugePage = 1n }: ProcessMemory, options: AllocateOptions): PlacedMemory {
+  const alignment = checkedPowerOfTwo('alignment', options.alignment ?? 1n);
+  return {
+    address: kernel.addressOf(mapping.memory),
+    size: BigInt(mapping.length),
+    alignment: hugePage > alignment ? hugePage : alignment,
+  };
 }

@@ -56,21 +56,42 @@ export class IovaAllocator {
    * @throws RangeError when nothing is free.
    */
   allocateMapped(request: IovaRequest, map: (iova: bigint) => unknown): bigint {
-    const { size, below } = request;
-    let from = request.from;
     // The kernel does not say up to where it is taken: each step is twice the last.
-    for (let step = size; ; step *= 2n) {
-      const iova = this.allocate(from === undefined ? request : { ...request, from });
-      if (iova === undefined) throw noIovaFor(size, below);
+    for (let next = request, step = request.size; ; step *= 2n) {
+      const iova = this.#allocateOrThrow(next);
       try {
         map(iova);
         return iova;
       } catch (error) {
-        this.release(iova, size);
-        if (!(error instanceof KernelError) || error.code !== 'EEXIST') throw error;
-        from = iova + step;
+        next = this.#behind(next, iova, step, error);
       }
     }
+  }
+
+  /** The same for a mapping that takes long; what it tries is taken meanwhile. */
+  async allocateMappedAsync(request: IovaRequest, map: (iova: bigint) => Promise<unknown>): Promise<bigint> {
+    for (let next = request, step = request.size; ; step *= 2n) {
+      const iova = this.#allocateOrThrow(next);
+      try {
+        await map(iova);
+        return iova;
+      } catch (error) {
+        next = this.#behind(next, iova, step, error);
+      }
+    }
+  }
+
+  #allocateOrThrow(request: IovaRequest): bigint {
+    const iova = this.allocate(request);
+    if (iova === undefined) throw noIovaFor(request.size, request.below);
+    return iova;
+  }
+
+  /** Where to go on after the kernel refused an IOVA; not at all, unless something is mapped there. */
+  #behind(request: IovaRequest, iova: bigint, step: bigint, error: unknown): IovaRequest {
+    this.release(iova, request.size);
+    if (!(error instanceof KernelError) || error.code !== 'EEXIST') throw error;
+    return { ...request, from: iova + step };
   }
 
   /** Frees what was allocated there. What is free already stays so. */

@@ -96,6 +96,11 @@ export class PhysicalSpace implements AddressSpace {
     return inside.reduce((bytes, pinned) => bytes + (this.#pinner?.unmap(pinned) ?? 0n), 0n);
   }
 
+  /** At once: it is of a few pages, as memory without an IOMMU is in one piece. */
+  async mapAsync(options: MapOptions): Promise<bigint> {
+    return this.map(options);
+  }
+
   mapMany(list: readonly MapOptions[]): bigint[] {
     return mapEach(this, list);
   }
@@ -126,6 +131,11 @@ export class PhysicalSpace implements AddressSpace {
         { cause: error.cause },
       );
     }
+  }
+
+  /** At once, as `mapAsync`. */
+  async allocateAsync(size: number, options?: AllocateOptions): Promise<DmaBuffer> {
+    return this.allocate(size, options);
   }
 
   #allocate(size: number, options: AllocateOptions): DmaBuffer {

@@ -1,5 +1,5 @@
 import { expected } from '../kernel/error.js';
-import { Resource, together } from '../kernel/resource.js';
+import { Resource, together, togetherAsync } from '../kernel/resource.js';
 import type { AddressSpace } from './address-space.js';
 import type { AllocateOptions } from './allocate-options.js';
 import type { DmaBuffer } from './buffer.js';
@@ -71,12 +71,14 @@ export class DmaPool extends Resource {
 
   /** Memory for `count` blocks, of an address space; closed with it. @throws as `space.allocate` */
   static create(space: AddressSpace, { blockSize, count, ...options }: DmaPoolOptions): DmaPool {
-    if (!Number.isSafeInteger(blockSize) || blockSize <= 0) throw expected('a positive integer', 'blockSize', blockSize);
-    if (!Number.isSafeInteger(count) || count <= 0) throw expected('a positive integer', 'count', count);
-    return together((undo) => {
-      const buffer = undo(space.allocate(checkedSize(strideOf(blockSize) * count), options));
-      return new DmaPool(buffer, blockSize, count);
-    });
+    const size = checkedBytes(blockSize, count);
+    return together((undo) => new DmaPool(undo(space.allocate(size, options)), blockSize, count));
+  }
+
+  /** The same by `space.allocateAsync`, for gigabytes. */
+  static async createAsync(space: AddressSpace, { blockSize, count, ...options }: DmaPoolOptions): Promise<DmaPool> {
+    const size = checkedBytes(blockSize, count);
+    return togetherAsync(async (undo) => new DmaPool(undo(await space.allocateAsync(size, options)), blockSize, count));
   }
 
   /** How many blocks there are. */
@@ -131,6 +133,12 @@ export class DmaPool extends Resource {
     this.#taken.fill(0);
     this.buffer.close();
   }
+}
+
+function checkedBytes(blockSize: number, count: number): number {
+  if (!Number.isSafeInteger(blockSize) || blockSize <= 0) throw expected('a positive integer', 'blockSize', blockSize);
+  if (!Number.isSafeInteger(count) || count <= 0) throw expected('a positive integer', 'count', count);
+  return checkedSize(strideOf(blockSize) * count);
 }
 
 function strideOf(blockSize: number): number {

@@ -21,7 +21,10 @@ import { pageSize } from './physical-address.js';
 export type MappedMemory = Mapping & { readonly memory: ArrayBuffer };
 
 /** What memory is made of. */
-export type MemoryOptions = Pick<AllocateOptions, 'pageSize' | 'numaNode' | 'shared'>;
+export interface MemoryOptions extends Pick<AllocateOptions, 'pageSize' | 'numaNode' | 'shared' | 'write'> {
+  /** Its pages are there from the start. False: they come as they are touched, or pinned. Default: true. */
+  readonly populate?: boolean;
+}
 
 /** New memory of this process. */
 export interface ProcessMemory {
@@ -36,17 +39,15 @@ export interface ProcessMemory {
 /**
  * Page-aligned memory of this process, outside V8's heap: it never moves. `size` bytes are rounded up to `unit`, and to its pages.
  *
- * Its pages are there from the start: before Linux 6.2, mapping for devices that only read pins the one page of zeros wherever
- * nothing was written yet, and what is written later the device never sees.
+ * Before Linux 6.2, mapping for devices that only read pins the one page of zeros wherever nothing was written yet, and what is
+ * written later the device never sees: so pages that are not there from the start are such that reading makes them, too.
  */
 export function makeMemory(kernel: Kernel, size: number, unit: bigint, options: MemoryOptions = {}): ProcessMemory {
   if (options.numaNode !== undefined) checkNode(kernel, options.numaNode);
   const make = (hugePage?: bigint): ProcessMemory => {
     const page = hugePage !== undefined && hugePage > unit ? hugePage : unit;
     const bytes = Number((BigInt(checkedSize(size)) + page - 1n) & -page);
-    return options.shared === true
-      ? makeFile(kernel, bytes, hugePage, options.numaNode)
-      : makeOwn(kernel, bytes, hugePage, options.numaNode);
+    return options.shared === true ? makeFile(kernel, bytes, hugePage, options) : makeOwn(kernel, bytes, hugePage, options);
   };
   const wanted = pagesWanted(options);
   const ordinary = wanted.length === 0 ? undefined : pageSize(kernel);
@@ -72,25 +73,32 @@ export function pagesWanted({ pageSize: wanted = [] }: MemoryOptions): readonly 
 /** What memfd_create(2) and mmap(2) answer where there are not enough huge pages, none of this size, or none at all. */
 const withoutHugePages: ReadonlySet<string> = new Set(['ENOMEM', 'EINVAL', 'ENODEV', 'ENOSYS']);
 
-function makeOwn(kernel: Kernel, size: number, hugePage: bigint | undefined, node: number | undefined): ProcessMemory {
-  const mapping = mapMemory(kernel, -1, size, MAP_PRIVATE | MAP_ANONYMOUS | hugeBits(hugePage, MAP_HUGETLB), node);
+function makeOwn(kernel: Kernel, size: number, hugePage: bigint | undefined, options: MemoryOptions): ProcessMemory {
+  const kind = options.populate === false && options.write === false ? MAP_SHARED : MAP_PRIVATE;
+  const flags = kind | MAP_ANONYMOUS | hugeBits(hugePage, MAP_HUGETLB) | populateBit(hugePage, options);
+  const mapping = mapMemory(kernel, -1, size, flags, options.numaNode);
   return { mapping, hugePage, file: undefined, close: () => mapping.unmap() };
 }
 
-function makeFile(kernel: Kernel, size: number, hugePage: bigint | undefined, node: number | undefined): ProcessMemory {
+function makeFile(kernel: Kernel, size: number, hugePage: bigint | undefined, options: MemoryOptions): ProcessMemory {
   return together((undo) => {
     const name = 'vfio-dma';
     const flags = MFD_ALLOW_SEALING | hugeBits(hugePage, MFD_HUGETLB);
     const fd = check(kernel.memfd(name, size, flags), { syscall: 'memfd_create', path: name });
     const file = undo(Descriptor.adopt(kernel, fd, `memory file '${name}'`));
-    const mapping = mapMemory(kernel, fd, size, MAP_SHARED, node);
+    const mapping = mapMemory(kernel, fd, size, MAP_SHARED | populateBit(hugePage, options), options.numaNode);
     return { mapping, hugePage, file, close: () => finishAll([() => mapping.unmap(), () => file.close()]) };
   });
 }
 
-/** Memory to read and write, all of it there. `flags` are mmap(2)'s. */
+/** Of the huge pages of one node nothing is set aside: whether there are enough shows only when they are taken. */
+function populateBit(hugePage: bigint | undefined, { populate, numaNode }: MemoryOptions): number {
+  return populate === false && (hugePage === undefined || numaNode === undefined) ? 0 : MAP_POPULATE;
+}
+
+/** Memory to read and write. `flags` are mmap(2)'s. */
 export function mapMemory(kernel: Kernel, fd: number, size: number, flags: number, node?: number): MappedMemory {
-  const mapping = kernel.mmap(fd, size, PROT_READ | PROT_WRITE, flags | MAP_POPULATE, 0, node);
+  const mapping = kernel.mmap(fd, size, PROT_READ | PROT_WRITE, flags, 0, node);
   if (typeof mapping === 'number') {
     check(mapping, { syscall: 'mmap' });
     throw new TypeError(`mmap answered ${mapping}`);

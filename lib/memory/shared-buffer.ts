@@ -1,4 +1,4 @@
-import { MAP_SHARED } from '../abi/system.js';
+import { MAP_POPULATE, MAP_SHARED } from '../abi/system.js';
 import { checked64, checkedInteger, ClosedError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { Resource } from '../kernel/resource.js';
@@ -40,7 +40,7 @@ export class SharedBuffer extends Resource {
    */
   static open(kernel: Kernel, { fd, size, iova }: SharedMemory): SharedBuffer {
     const shared = { fd: checkedInteger('fd', fd, mostFd), size: checkedSize(size), iova: checked64('iova', iova) };
-    return new SharedBuffer(shared, mapMemory(kernel, fd, size, MAP_SHARED));
+    return new SharedBuffer(shared, mapMemory(kernel, fd, size, MAP_SHARED | MAP_POPULATE));
   }
 
   /** The memory, for typed arrays of any kind. @throws ClosedError */

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { errno } from '../abi/errno.js';
 import { refuseOversized, refuseOversizedMany } from '../abi/requests.js';
 import { MAP_ANONYMOUS, MAP_HUGETLB } from '../abi/system.js';
@@ -119,6 +120,21 @@ export class SimulatedKernel implements Kernel, FdTable {
     checkInteger('request', request, 0, mostWord);
     checkStructs(structs, results);
     return ioctlEach((...call) => this.ioctl(...call), fd, request, structs, results);
+  }
+
+  /** At once, as if the other thread had been as quick; who asked hears of it a turn of the loop later, and not before. */
+  async ioctlAsync(fd: number, request: number, argument: Uint8Array, holding?: number): Promise<number> {
+    if (ArrayBuffer.isView(argument)) refuseOversized(request, argument);
+    checkFd(fd);
+    checkInteger('request', request, 0, mostWord);
+    checkBytes('argument', argument);
+    if (holding !== undefined) checkInteger('holding', holding, 0, mostInt);
+    const copy = argument.slice();
+    const held = holding === undefined || this.#open.has(holding);
+    const result = held ? this.ioctl(fd, request, copy) : -errno.EBADF;
+    await setImmediate();
+    if (argument.byteLength === copy.byteLength) argument.set(copy);
+    return result;
   }
 
   read(fd: number, bytes: Uint8Array): number {

@@ -38,7 +38,7 @@ import { finishAll, Resource, together } from '../kernel/resource.js';
 import { Spare } from '../kernel/spare.js';
 import type { AddressSpace, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
 import type { AllocateOptions } from '../memory/allocate-options.js';
-import { allocateBuffer, type DmaBuffer } from '../memory/buffer.js';
+import { allocateBuffer, allocateBufferAsync, type DmaBuffer } from '../memory/buffer.js';
 import { IovaAllocator, noIovaFor, type IovaRequest } from '../memory/iova-allocator.js';
 import { ContainerDirtyTracking } from './dirty-tracking.js';
 import { Group } from './group.js';
@@ -83,15 +83,15 @@ export class Container extends Resource implements AddressSpace {
   readonly #maps = new Spare(() => new RequestList(this.#descriptor, VFIO_IOMMU_MAP_DMA, vfio_iommu_type1_dma_map));
   readonly #unmaps = new Spare(() => new RequestList(this.#descriptor, VFIO_IOMMU_UNMAP_DMA, vfio_iommu_type1_dma_unmap));
   readonly #iovas = new IovaAllocator();
-  /** The file is another's, who closes it. */
-  readonly #borrowed: boolean;
+  /** Whose file it is, and who closes it, if it is not the container's own. */
+  readonly #iommufd: OpenIommufd | undefined;
   #type: number | undefined;
 
   private constructor(descriptor: Descriptor, iommufd?: OpenIommufd) {
     super(`Container ${descriptor.path}`, iommufd);
     this.kernel = descriptor.kernel;
     this.#descriptor = descriptor;
-    this.#borrowed = iommufd !== undefined;
+    this.#iommufd = iommufd;
   }
 
   /** Opens a new container: VFIO's own or, with '/dev/iommu' as the path, one of iommufd's (Linux 6.2). @throws KernelError */
@@ -203,6 +203,18 @@ export class Container extends Resource implements AddressSpace {
     return this.#iovas.allocateMapped(requestOf({ size, below, alignment }, this.info()), (free) =>
       this.#mapDma(flags, free, address, size),
     );
+  }
+
+  /** VFIO_IOMMU_MAP_DMA on another thread. The files of the container and of a group stay open until it ends. */
+  async mapAsync({ iova, address, size, below = everything.last, alignment = 1n, read = true, write = true }: MapOptions): Promise<bigint> {
+    const flags = mapFlags(read, write);
+    checkedPowerOfTwo('alignment', alignment);
+    if (iova !== undefined) {
+      await this.#mapDmaAsync(flags, iova, address, size);
+      return iova;
+    }
+    const request = requestOf({ size, below, alignment }, this.info());
+    return this.#iovas.allocateMappedAsync(request, (free) => this.#mapDmaAsync(flags, free, address, size));
   }
 
   mapMany(list: readonly MapOptions[]): bigint[] {
@@ -328,14 +340,31 @@ export class Container extends Resource implements AddressSpace {
     });
   }
 
+  async allocateAsync(size: number, options: AllocateOptions = {}): Promise<DmaBuffer> {
+    this.assertOpen();
+    return allocateBufferAsync(this, this.kernel, size, this.info().pageSize, options, {
+      map: (memory) => this.mapAsync({ ...options, ...memory }),
+      unmap: (buffer) => this.#free(buffer),
+    });
+  }
+
   /** When the last group leaves, VFIO's own container drops every mapping and forgets how to unmap. iommufd keeps them. */
   #free(buffer: { readonly iova: bigint; readonly size: bigint }): void {
+    if (this.#descriptor.closed) return this.#freeLate(buffer);
     try {
       this.unmap(buffer);
     } catch (error) {
       if (this.groups.length > 0 || !(error instanceof KernelError) || error.code !== 'EINVAL') throw error;
       this.#iovas.release(buffer.iova, buffer.size);
     }
+  }
+
+  /** The container was closed while it was being mapped. Its own file ended with that; iommufd's has it still. */
+  #freeLate(buffer: { readonly iova: bigint; readonly size: bigint }): void {
+    if (this.#iommufd === undefined || this.#iommufd.closed) return;
+    const again = Container.over(this.#iommufd);
+    again.unmap(buffer);
+    again.close();
   }
 
   /** Without an IOMMU the kernel has none of the requests about mappings, and its ENOTTY does not say why. */
@@ -362,6 +391,20 @@ export class Container extends Resource implements AddressSpace {
     this.#map.giveBack(map);
   }
 
+  /**
+   * With a group's file, since the kernel ends an address space with its last group, and does not wait for what is being mapped
+   * in it.
+   */
+  async #mapDmaAsync(flags: number, iova: bigint, address: bigint, size: bigint): Promise<void> {
+    this.#assertIommu();
+    const map = vfio_iommu_type1_dma_map.create();
+    fillMap(map, flags, iova, address, size);
+    checkDone(await this.#descriptor.ioctlAsync(VFIO_IOMMU_MAP_DMA, map.bytes, this.groups[0]?.fd), iova);
+    if (!this.closed) return;
+    this.#free({ iova, size });
+    this.assertOpen();
+  }
+
   #unmapDma(flags: number, iova: bigint, size: bigint): bigint {
     this.#assertIommu();
     const unmap = this.#unmap.take();
@@ -379,8 +422,8 @@ export class Container extends Resource implements AddressSpace {
   }
 
   protected override release(): void {
-    if (this.#borrowed) this.#descriptor.disown();
-    else this.#descriptor.close();
+    if (this.#iommufd === undefined) this.#descriptor.close();
+    else this.#descriptor.disown();
   }
 }
 

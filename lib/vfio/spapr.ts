@@ -203,6 +203,11 @@ export class Spapr implements AddressSpace {
     return unmapped;
   }
 
+  /** In this thread: of what takes long, most is registering memory. */
+  async mapAsync(options: MapOptions): Promise<bigint> {
+    return this.map(options);
+  }
+
   mapMany(list: readonly MapOptions[]): bigint[] {
     return mapEach(this, list);
   }
@@ -238,6 +243,11 @@ export class Spapr implements AddressSpace {
         unmap: (buffer) => this.#free(buffer.iova, buffer),
       });
     });
+  }
+
+  /** In this thread, as `mapAsync`. */
+  async allocateAsync(size: number, options?: AllocateOptions): Promise<DmaBuffer> {
+    return this.allocate(size, options);
   }
 
   /** Takes IOVAs for `size` bytes, rounded up to the page of the window they are in, or to `leastPage`. */

@@ -14,6 +14,7 @@ const calls = {
   close: [never],
   ioctl: [never, 0x3b64, 0],
   ioctlMany: [never, 0x3b64, bytes, new Int32Array(2)],
+  ioctlAsync: [never, 0x3b64, bytes, never],
   read: [never, bytes],
   write: [never, bytes],
   pread: [never, bytes, 0],
@@ -35,9 +36,9 @@ const anything: readonly unknown[] = [
 ];
 
 /** The exception that misuse is; 'a call' otherwise, whatever its answer. */
-function outcome(kernel: Kernel, call: keyof typeof calls, given: readonly unknown[]): string {
+async function outcome(kernel: Kernel, call: keyof typeof calls, given: readonly unknown[]): Promise<string> {
   try {
-    const result = (kernel[call] as (...values: readonly unknown[]) => unknown)(...given);
+    const result = await (kernel[call] as (...values: readonly unknown[]) => unknown)(...given);
     if (typeof result === 'number' && result >= 0) kernel.close(result);
     return 'a call';
   } catch (error) {
@@ -49,15 +50,16 @@ describe.each(Object.keys(calls) as (keyof typeof calls)[])('%s', (call) => {
   const real = native();
   const simulated = new Machine().kernel;
 
-  it.each(calls[call].map((_, index) => index))('argument %i', (index) => {
-    const outcomes = anything.map((value) => {
+  it.each(calls[call].map((_, index) => index))('argument %i', async (index) => {
+    const outcomes = [];
+    for (const value of anything) {
       const given = calls[call].with(index, value as never);
-      return {
+      outcomes.push({
         value: typeof value === 'bigint' ? 'bigint' : value,
-        real: outcome(real, call, given),
-        simulated: outcome(simulated, call, given),
-      };
-    });
+        real: await outcome(real, call, given),
+        simulated: await outcome(simulated, call, given),
+      });
+    }
     expect(outcomes.some(({ real }) => /^(Type|Range)Error: Expected .* but received /.test(real))).toBe(true);
     for (const { value, real, simulated } of outcomes) if (real !== simulated) expect.soft([value, simulated]).toEqual([value, real]);
   });

@@ -169,6 +169,7 @@ const calls = {
       or(() => new Int32Array(pick(count, count, below(9)))),
     ];
   },
+  ioctlAsync: () => [fd(), or(() => pick(0x541b, 0xdeadbeef)), or(pick(() => new Uint8Array(64), bytes)), or(() => pick(undefined, fd()))],
   read: () => [fd(), or(bytes)],
   write: () => [fd(), or(bytes)],
   pread: () => [fd(), or(bytes), offset()],
@@ -239,12 +240,14 @@ function roomy(structs, results) {
 
 /** The arguments, made harmless. */
 function tame(name, values) {
-  const takesFd = ['close', 'ioctl', 'ioctlMany', 'read', 'write', 'pread', 'pwrite', 'mmap', 'watch', 'watchCount'].includes(name);
+  const takesFd = ['close', 'ioctl', 'ioctlMany', 'ioctlAsync', 'read', 'write', 'pread', 'pwrite', 'mmap', 'watch', 'watchCount'].includes(
+    name,
+  );
   const open = scratch.includes(values[0]);
   if (takesFd && Number.isInteger(values[0]) && values[0] >= 0 && values[0] < 1000 && !open) values[0] = 1_000_000 + values[0];
   if (takesFd && Object.is(values[0], -0)) values[0] = 1_000_000;
   if (name === 'close' && open) values[0] = 1_000_000;
-  if (name === 'ioctl' && open && Number.isInteger(values[1])) {
+  if ((name === 'ioctl' || name === 'ioctlAsync') && open && Number.isInteger(values[1])) {
     values[1] = pick(0x541b, 0xdeadbeef);
     if (values[2] instanceof Uint8Array && !longEnough(values[2])) values[2] = new Uint8Array(64);
     if (typeof values[2] === 'number' && values[2] >= 4096 && values[2] < 2 ** 53) values[2] = below(4096);

@@ -96,9 +96,9 @@ describe.each<[string, () => Kernel]>([
     const closing = (count: number): string[] => {
       const calls: string[] = [];
       const owner = new Owner();
-      const kernel = aroundKernel(make(), (call, answer) => {
-        calls.push(call.name);
-        return answer();
+      const kernel = aroundKernel(make(), ({ name }) => {
+        calls.push(name);
+        return undefined;
       });
       const vectors = Array.from({ length: count }, () => new Interrupt(owner, kernel, 'Vector', undefined));
       calls.length = 0;
