@@ -10,14 +10,14 @@ export interface OpenedSpace {
   close(): void;
 }
 
-function byGroup({ kernel, edu }: Subject): OpenedSpace {
+function byGroup({ kernel, edu }: Pick<Subject, 'kernel' | 'edu'>): OpenedSpace {
   const container = Container.open(kernel);
   const group = container.openGroup(edu.group);
   container.setIommu();
   return { device: group.openDevice(edu.address), space: container, close: () => container.close() };
 }
 
-function byNode({ kernel, edu }: Subject): OpenedSpace {
+function byNode({ kernel, edu }: Pick<Subject, 'kernel' | 'edu'>): OpenedSpace {
   const iommufd = Iommufd.open(kernel);
   const device = Cdev.open(iommufd, findDevice(kernel, edu.address));
   const space = iommufd.createIoas();

@@ -37,6 +37,7 @@ import { iommufdApi } from './iommufd-api.js';
 import { files } from './files.js';
 import { irqs } from './irqs.js';
 import { lifecycle } from './lifecycle.js';
+import { longMaps } from './long-maps.js';
 import { mediatedNodes } from './mediated-nodes.js';
 import { mediated } from './mediated.js';
 import { migration } from './migration.js';
@@ -67,7 +68,7 @@ const olderSuites = {
 const suites = {
   ...{ ...containerSuites, dirty },
   ...{ mediated, serial, display, bochs, migration, dmaLogging },
-  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, addressLists, hotReset, opening, around },
+  ...{ ioas: ioasSuite, ioasChoice, iommufdApi, cdev, addressSpace, addressLists, longMaps, hotReset, opening, around },
   ...{ files, mediatedNodes },
   ...{ pageTables, pageTableApi, pasids },
   ...{ virtualIommuHardware },
