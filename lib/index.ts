@@ -59,7 +59,8 @@ export {
   type PciDevice,
 } from './pci/index.js';
 export { Cdev, type CdevOptions, type PasidOptions } from './vfio/cdev.js';
-export { Container, type Type1Info } from './vfio/container.js';
+export { Container } from './vfio/container.js';
+export type { Type1Info } from './vfio/type1-info.js';
 export { ContainerDirtyTracking } from './vfio/dirty-tracking.js';
 export { Device, type DeviceInfo, type ZpciInfo } from './vfio/device.js';
 export { DmaBuf, type BarRange } from './vfio/dma-buf.js';

@@ -1,11 +1,7 @@
-import { BadAnswerError } from '../abi/chain.js';
-import { errno } from '../abi/errno.js';
 import type { Request } from '../abi/ioctl.js';
 import {
   IOMMU_IOAS_ALLOC,
-  IOMMU_IOAS_ALLOW_IOVAS,
   IOMMU_IOAS_COPY,
-  IOMMU_IOAS_IOVA_RANGES,
   IOMMU_IOAS_MAP,
   IOMMU_IOAS_MAP_FILE,
   IOMMU_IOAS_MAP_FIXED_IOVA,
@@ -14,19 +10,15 @@ import {
   IOMMU_IOAS_NOIOMMU_GET_PA,
   IOMMU_IOAS_UNMAP,
   iommu_ioas_alloc,
-  iommu_ioas_allow_iovas,
   iommu_ioas_copy,
-  iommu_ioas_iova_ranges,
   iommu_ioas_map,
   iommu_ioas_noiommu_get_pa,
   iommu_ioas_map_file,
   iommu_ioas_unmap,
-  iommu_iova_range,
 } from '../abi/iommufd/ioas.js';
 import { IOMMU_OPTION, IOMMU_OPTION_HUGE_PAGES, IOMMU_OPTION_OP_GET, IOMMU_OPTION_OP_SET, iommu_option } from '../abi/iommufd/object.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { check, checked64, checkedInteger, checkedPowerOfTwo, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
-import { hold } from '../kernel/hold.js';
+import { checked64, checkedInteger, checkedPowerOfTwo, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
 import { RequestList } from '../kernel/request-list.js';
 import { Resource, together } from '../kernel/resource.js';
 import { Spare } from '../kernel/spare.js';
@@ -35,6 +27,7 @@ import type { AllocateOptions, DmaOptions } from '../memory/allocate-options.js'
 import { allocateBuffer, allocateBufferAsync, type DmaBuffer } from '../memory/buffer.js';
 import { IovaAllocator, noIovaFor } from '../memory/iova-allocator.js';
 import { destroyObject } from './destroy.js';
+import { allowRanges, askRanges } from './iova-ranges.js';
 import type { PhysicalRun } from '../memory/physical-space.js';
 import { PageTable, type PageTableOptions } from './page-table.js';
 import type { BoundDevice } from './virtual-device.js';
@@ -76,8 +69,6 @@ const top = 0xffff_ffff_ffff_ffffn;
 /** Of memory of this process, which is mapped in whole pages. */
 const page = 4096n;
 const mostFd = 0x7fff_ffff;
-/** A kernel that has more ranges each time it is asked is not one. */
-const mostRounds = 8;
 
 /**
  * An I/O address space of /dev/iommu: what devices attached to it see of memory. It owns the memory allocated from it.
@@ -134,44 +125,19 @@ export class Ioas extends Resource implements AddressSpace {
 
   /** The IOVAs that may be mapped now; attaching a device takes some away. IOMMU_IOAS_IOVA_RANGES. Linux 6.2. */
   ranges(): readonly IovaRange[] {
-    return this.#ask().ranges;
+    this.assertOpen();
+    return askRanges(this.#descriptor, this.id).ranges;
   }
 
   /** What IOVAs, addresses and sizes are to be multiples of, in bytes: 1 while no device is attached. */
   alignment(): bigint {
-    return this.#ask().alignment;
+    this.assertOpen();
+    return askRanges(this.#descriptor, this.id).alignment;
   }
 
   /** One size: the alignment, which is all that the kernel says. It may well use larger pages. */
   pageSizes(): readonly bigint[] {
     return [this.alignment()];
-  }
-
-  /** Asks with room for a few, and again with as many as there are. */
-  #ask(): { readonly ranges: readonly IovaRange[]; readonly alignment: bigint } {
-    this.assertOpen();
-    const { kernel, fd, path } = this.#descriptor;
-    let room = 16;
-    for (let round = 0; round < mostRounds; round += 1) {
-      const list = new ArrayBuffer(room * iommu_iova_range.size);
-      const asked = iommu_ioas_iova_ranges.create();
-      asked.size = iommu_ioas_iova_ranges.size;
-      asked.ioas_id = this.id;
-      asked.num_iovas = room;
-      asked.allowed_iovas = kernel.addressOf(list);
-      const result = kernel.ioctl(fd, IOMMU_IOAS_IOVA_RANGES.number, asked.bytes);
-      if (result !== -errno.EMSGSIZE) {
-        check(result, { syscall: 'ioctl', request: IOMMU_IOAS_IOVA_RANGES, path });
-        if (asked.num_iovas > room) throw new BadAnswerError(`${asked.num_iovas} ranges in room for ${room}`, asked.bytes);
-        const ranges = Array.from({ length: asked.num_iovas }, (_, index) => {
-          const { start, last } = iommu_iova_range.view(list, index * iommu_iova_range.size);
-          return { start, last };
-        });
-        return { ranges, alignment: asked.out_iova_alignment };
-      }
-      room = asked.num_iovas;
-    }
-    throw new BadAnswerError(`IOMMU_IOAS_IOVA_RANGES has more ranges each time, now ${room}`, new Uint8Array());
   }
 
   /**
@@ -181,18 +147,8 @@ export class Ioas extends Resource implements AddressSpace {
    * @throws KernelError EINVAL for ranges that overlap or have one address; EADDRINUSE where a device cannot have them.
    */
   allowRanges(ranges: readonly IovaRange[]): void {
-    const list = new ArrayBuffer(Math.max(1, ranges.length) * iommu_iova_range.size);
-    for (const [index, { start, last }] of ranges.entries()) {
-      const range = iommu_iova_range.view(list, index * iommu_iova_range.size);
-      range.start = checked64('start', start);
-      range.last = checked64('last', last);
-    }
-    const request = iommu_ioas_allow_iovas.create();
-    request.size = iommu_ioas_allow_iovas.size;
-    request.ioas_id = this.id;
-    request.num_iovas = ranges.length;
-    request.allowed_iovas = this.#descriptor.kernel.addressOf(list);
-    hold(list, () => this.#ioctl(IOMMU_IOAS_ALLOW_IOVAS, request.bytes));
+    this.assertOpen();
+    allowRanges(this.#descriptor, this.id, ranges);
   }
 
   /**

@@ -1,4 +1,3 @@
-import type { Capability } from '../abi/chain.js';
 import type { Request } from '../abi/ioctl.js';
 import { O_RDWR } from '../abi/system.js';
 import {
@@ -16,20 +15,11 @@ import {
   VFIO_DMA_MAP_FLAG_WRITE,
   VFIO_DMA_UNMAP_FLAG_ALL,
   VFIO_DMA_UNMAP_FLAG_VADDR,
-  VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
-  VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
-  VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
-  VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
   VFIO_IOMMU_UNMAP_DMA,
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
-  vfio_iommu_type1_info,
-  vfio_iommu_type1_info_cap_iova_range,
-  vfio_iommu_type1_info_cap_migration,
-  vfio_iommu_type1_info_dma_avail,
 } from '../abi/vfio/type1.js';
-import { askInfo, findCapability } from '../kernel/answer.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { checked64, checkedPowerOfTwo, CodedError, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
@@ -42,25 +32,7 @@ import { allocateBuffer, allocateBufferAsync, type DmaBuffer } from '../memory/b
 import { IovaAllocator, noIovaFor, type IovaRequest } from '../memory/iova-allocator.js';
 import { ContainerDirtyTracking } from './dirty-tracking.js';
 import { Group } from './group.js';
-import { isNestingCapability } from './nesting-capability.js';
-
-/** What VFIO_IOMMU_GET_INFO says of a type1 IOMMU. */
-export interface Type1Info {
-  /** Bitmap of page sizes, in bytes: bit 12 is 4 KiB. */
-  readonly pageSizes: bigint;
-  /** The granularity of mappings, in bytes: the smallest of `pageSizes`. */
-  readonly pageSize: bigint;
-  /** The IOVAs that may be mapped. Kernels before 5.4 do not say; then it is the whole of 64 bits. */
-  readonly ranges: readonly IovaRange[];
-  /** How many more mappings the container takes; undefined before Linux 5.10. */
-  readonly mappingsAvailable: number | undefined;
-  /** Dirty page tracking: page sizes as a bitmap, and the largest bitmap in bytes. Undefined before Linux 5.8. */
-  readonly dirtyTracking: { readonly pageSizes: bigint; readonly largestBitmap: bigint } | undefined;
-  /** Every capability as it came, those this package does not know included. */
-  readonly capabilities: readonly Capability[];
-}
-
-const everything: IovaRange = { start: 0n, last: 0xffff_ffff_ffff_ffffn };
+import { askType1Info, everything, type Type1Info } from './type1-info.js';
 
 type DmaMap = Omit<ReturnType<typeof vfio_iommu_type1_dma_map.create>, 'bytes'>;
 type DmaUnmap = Omit<ReturnType<typeof vfio_iommu_type1_dma_unmap.create>, 'bytes'>;
@@ -163,20 +135,7 @@ export class Container extends Resource implements AddressSpace {
     // The number is also that of a request with another struct.
     this.#assertNoSpapr();
     this.#assertIommu();
-    const { info, capabilities } = askInfo(this.#descriptor, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info);
-    const ranges = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, vfio_iommu_type1_info_cap_iova_range);
-    // The proposal of 2020 has a capability of the same number, which is another thing.
-    const mainline = capabilities.filter((capability) => !isNestingCapability(capability));
-    const dirty = findCapability(mainline, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, vfio_iommu_type1_info_cap_migration);
-    const available = findCapability(capabilities, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, vfio_iommu_type1_info_dma_avail);
-    return {
-      pageSizes: info.iova_pgsizes,
-      pageSize: info.iova_pgsizes & -info.iova_pgsizes,
-      ranges: ranges?.iova_ranges.map(({ start, end }) => ({ start, last: end })) ?? [everything],
-      mappingsAvailable: available?.avail,
-      dirtyTracking: dirty && { pageSizes: dirty.pgsize_bitmap, largestBitmap: dirty.max_dirty_bitmap_size },
-      capabilities,
-    };
+    return askType1Info(this.#descriptor);
   }
 
   ranges(): readonly IovaRange[] {
