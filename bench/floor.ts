@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { Bench } from 'tinybench';
 import { report } from './report.js';
 
+const rounds = 9;
+
 /** A C program, compiled; its file is there until it is disposed. */
 export function compile(source: string): Disposable & { readonly path: string } {
   const folder = mkdtempSync(join(tmpdir(), 'vfio-bench-'));
@@ -20,54 +22,78 @@ export function compile(source: string): Disposable & { readonly path: string } 
   return { path, [Symbol.dispose]: remove };
 }
 
-/** Compiles and runs a C program that prints nanoseconds per operation, one `name value` a line. */
+/**
+ * Compiles and runs a C program that prints nanoseconds per operation, one `name value` a line: the median of parts so short that
+ * most are over before another process comes in between.
+ */
 export function floor(body: string): Map<string, number> {
   using program = compile(`#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1e9 + t.tv_nsec; }
-#define MEASURE(name, count, body) do { double t = now(); for (long i = 0; i < (count); i++) { body; } printf(name " %f\\n", (now() - t) / (count)); } while (0)
+enum { PARTS = 999 };
+static int ascending(const void *a, const void *b) { double x = *(const double *)a, y = *(const double *)b; return (x > y) - (x < y); }
+static void print(const char *name, double *times) { qsort(times, PARTS, sizeof(*times), ascending); printf("%s %f\\n", name, times[PARTS / 2]); }
+#define MEASURE(name, count, body) do { const long each = (count) / PARTS; double times[PARTS]; \\
+  for (int part = 0; part < PARTS; part++) { \\
+    double begin = now(); for (long i = 0; i < each; i++) { body; } times[part] = (now() - begin) / each; } \\
+  print(name, times); } while (0)
 int main(void) { ${body} return 0; }
 `);
   const lines = execFileSync(program.path, { encoding: 'utf8' }).trim().split('\n');
   return new Map(lines.map((line) => [line.split(' ')[0] ?? '', Number(line.split(' ')[1])]));
 }
 
-/** Measures each task and reports its median beside C's figure of the same name, and those of others who do the same. */
+type Tasks = Readonly<Record<string, () => void>>;
+
+/**
+ * Measures each task and reports its median beside C's figure of the same name, and those of others who do the same, as far as
+ * they are there and can.
+ */
 export async function beside(
   title: string,
   c: ReadonlyMap<string, number>,
-  tasks: Readonly<Record<string, () => void>>,
+  tasks: Tasks,
   repeat: number,
-  others: Readonly<Record<string, Readonly<Record<string, () => void>> | undefined>> = {},
+  others: Readonly<Record<string, Tasks | undefined>> = {},
 ): Promise<void> {
-  const ours = await medians(tasks, repeat);
-  const theirs = new Map<string, ReadonlyMap<string, number> | undefined>();
-  for (const [who, their] of Object.entries(others)) theirs.set(who, their && (await medians(their, repeat)));
-  const rows = Object.keys(tasks).map((name) => {
-    const row = Object.fromEntries([...theirs].map(([who, figures]) => [who, figures?.get(name)]));
-    return [name, { 'this package': ours.get(name), ...row, ...(c.has(name) && { C: c.get(name) }) }] as const;
+  const all = Object.entries({ 'this package': tasks, ...others });
+  const names = Object.keys(tasks);
+  const measured = names.flatMap((name) =>
+    all.flatMap(([who, { [name]: task } = {}]) => (task ? [[`${name}, ${who}`, task] as const] : [])),
+  );
+  const figures = await medians(Object.fromEntries(measured), repeat);
+  const rows = names.map((name) => {
+    const row = all.map(([who]) => [who, figures.get(`${name}, ${who}`)] as const);
+    return [name, { ...Object.fromEntries(row), ...(c.has(name) && { C: c.get(name) }) }] as const;
   });
-  report({ title, unit: 'nanoseconds', rows: Object.fromEntries(rows), ...(c.size > 0 && { floor: 'C' }) });
+  const floor = c.size > 0 && { floor: 'C' };
+  report({ title, unit: 'nanoseconds', rows: Object.fromEntries(rows), ...floor, others: Object.keys(others) });
 }
 
-/** Nanoseconds of one turn of each task. */
-export async function medians(tasks: Readonly<Record<string, () => void>>, repeat: number): Promise<Map<string, number>> {
-  const bench = new Bench({ time: 500, warmupTime: 200 });
+/** Nanoseconds of one turn of each task. They take turns, several times over, so that all meet the same machine. */
+export async function medians(tasks: Tasks, repeat: number): Promise<Map<string, number>> {
+  const bench = new Bench({ time: 60, warmupTime: 20 });
+  const figures = new Map<string, number[]>();
   for (const [name, task] of Object.entries(tasks)) {
+    figures.set(name, []);
     bench.add(name, () => {
       for (let i = 0; i < repeat; i += 1) task();
     });
   }
-  await bench.run();
-  return new Map(
-    bench.tasks.map(({ name, result }) => {
+  for (let round = 0; round < rounds; round += 1) {
+    bench.reset();
+    await bench.run();
+    for (const { name, result } of bench.tasks) {
       if (result.state !== 'completed') throw new Error(`${name}: ${result.state}`);
-      return [name, (result.latency.p50 * 1e6) / repeat];
-    }),
-  );
+      figures.get(name)?.push((result.latency.p50 * 1e6) / repeat);
+    }
+  }
+  return new Map([...figures].map(([name, each]) => [name, each.sort((a, b) => a - b)[Math.floor(rounds / 2)] ?? NaN]));
 }

@@ -5,31 +5,37 @@ export interface Figure {
   readonly title: string;
   /** Of each number. */
   readonly unit: 'nanoseconds' | 'microseconds';
-  /** By what was done, and who did it; undefined where that one is not there. */
+  /** By what was done, and who did it; undefined where that one is not there, or cannot. */
   readonly rows: Readonly<Record<string, Readonly<Record<string, number | undefined>>>>;
   /** Whose figure others are compared with, if any. */
   readonly floor?: string;
   /** Who is compared. Default: 'this package'. */
   readonly compared?: string;
+  /** Whom it is to be ahead of. The rows where it is not are named. */
+  readonly others?: readonly string[];
 }
 
-/** The ratio of a row's figure to its floor's. */
-export function ratioOf({ floor = '', compared = 'this package' }: Figure, row: Readonly<Record<string, number | undefined>>): number {
-  return (row[compared] ?? NaN) / (row[floor] ?? NaN);
-}
+/** Nearer to each other than this, two figures are not told apart: another run may have them the other way round. */
+const close = 1.03;
 
 export function report(figure: Figure): void {
-  const { title, unit, rows, floor } = figure;
+  const { title, unit, rows, floor = '', compared = 'this package', others = [] } = figure;
+  const ratioTo = (who: string, row: Readonly<Record<string, number | undefined>>): number => (row[compared] ?? NaN) / (row[who] ?? NaN);
   console.log(`\n${title}, ${unit} each`);
   console.table(
     Object.fromEntries(
       Object.entries(rows).map(([name, row]) => {
         const cells = Object.entries(row).map(([who, value]) => [who, value === undefined ? 'absent' : short(value)]);
-        const ratio = ratioOf(figure, row);
-        return [name, { ...Object.fromEntries(cells), ...(floor !== undefined && ratio > 0 && { [`to ${floor}`]: short(ratio) }) }];
+        const ratio = ratioTo(floor, row);
+        return [name, { ...Object.fromEntries(cells), ...(ratio > 0 && { [`to ${floor}`]: short(ratio) }) }];
       }),
     ),
   );
+  for (const [name, row] of Object.entries(rows)) {
+    for (const who of others.filter((other) => ratioTo(other, row) > close)) {
+      console.log(`${name}: behind ${who}, ${short(ratioTo(who, row))} times as long`);
+    }
+  }
   const file = process.env['VFIO_BENCH_FIGURES'];
   if (file !== undefined) appendFileSync(file, `${JSON.stringify(figure)}\n`);
 }
