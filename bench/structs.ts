@@ -1,9 +1,10 @@
 /**
- * Descriptors of a ring in memory: an array of structs, a DataView by hand, and C. Each form is measured in a process of its
+ * Descriptors of a ring in memory: an array of structs, a DataView by hand, koffi, and C. Each form is measured in a process of its
  * own, after ten other structs were used, as a program has them. `tsx bench/structs.ts FORM` prints the figures of one.
  */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { decode, encode, struct as koffiStruct } from 'koffi';
 import { struct, u16, u64, u8 } from 'vfio/abi';
 import { floor } from './floor.js';
 import { report } from './report.js';
@@ -86,6 +87,42 @@ const byHand: Readonly<Record<string, (view: DataView) => number>> = {
   },
 };
 
+koffiStruct('descriptor', {
+  address: 'uint64_t',
+  length: 'uint16_t',
+  offset: 'uint8_t',
+  command: 'uint8_t',
+  status: 'uint8_t',
+  start: 'uint8_t',
+  special: 'uint16_t',
+});
+const byKoffi: Readonly<Record<string, (bytes: Uint8Array) => number>> = {
+  'one field read'(bytes) {
+    let sum = 0;
+    for (let turn = 0; turn < turns; turn += 1) sum += decode(bytes, (turn & 255) * size + 12, 'uint8_t');
+    return sum;
+  },
+  'one field written'(bytes) {
+    for (let turn = 0; turn < turns; turn += 1) encode(bytes, (turn & 255) * size + 8, 'uint16_t', turn);
+    return 0;
+  },
+  'all but the address read'(bytes) {
+    let sum = 0;
+    for (let turn = 0; turn < turns; turn += 1) {
+      const { length, offset, command, status, start, special } = decode(bytes, (turn & 255) * size, 'descriptor');
+      sum += length + offset + command + status + start + special;
+    }
+    return sum;
+  },
+  'all written'(bytes) {
+    for (let turn = 0; turn < turns; turn += 1) {
+      const entry = { address, length: turn, offset: 1, command: 2, status: 3, start: 4, special: 5 };
+      encode(bytes, (turn & 255) * size, 'descriptor', entry);
+    }
+    return 0;
+  },
+};
+
 /** Nanoseconds of one turn: of many short rounds the quarter that others disturbed least. */
 function measure(round: () => number): number {
   const times = Array.from({ length: rounds }, () => {
@@ -117,6 +154,10 @@ const forms: Readonly<Record<string, () => Readonly<Record<string, () => number>
     const view = new DataView(new ArrayBuffer(size * count));
     return Object.fromEntries(Object.entries(byHand).map(([name, use]) => [name, () => use(view)]));
   },
+  koffi() {
+    const bytes = new Uint8Array(new ArrayBuffer(size * count));
+    return Object.fromEntries(Object.entries(byKoffi).map(([name, use]) => [name, () => use(bytes)]));
+  },
 };
 
 const [form, operation] = process.argv.slice(2);
@@ -140,8 +181,18 @@ if (form !== undefined && operation !== undefined) {
   const nanoseconds = (of: string, what: string): number => Number(execFileSync('npx', ['tsx', file, of, what], { encoding: 'utf8' }));
   const inC = ['read-one', 'write-one', 'read-all', 'write-all'];
   const rows = Object.keys(byStruct).map((what, index) => {
-    const ours = { 'this package': nanoseconds('struct', what), DataView: nanoseconds('DataView', what) };
-    return [what, { ...ours, C: c.get(inC[index] ?? '') }] as const;
+    const inJavaScript = {
+      'this package': nanoseconds('struct', what),
+      DataView: nanoseconds('DataView', what),
+      koffi: nanoseconds('koffi', what),
+    };
+    return [what, { ...inJavaScript, C: c.get(inC[index] ?? '') }] as const;
   });
-  report({ title: 'A descriptor of a ring', unit: 'nanoseconds', rows: Object.fromEntries(rows), floor: 'DataView' });
+  report({
+    title: 'A descriptor of a ring',
+    unit: 'nanoseconds',
+    rows: Object.fromEntries(rows),
+    floor: 'DataView',
+    others: ['koffi'],
+  });
 }
