@@ -86,7 +86,7 @@ export class Ioas extends Resource implements AddressSpace {
   #underWay = 0;
   #destroyed = false;
   /** For what the kernel does not align as it was asked. */
-  #aligned: IovaAllocator | undefined;
+  readonly #aligned = new IovaAllocator();
 
   private constructor(owner: Resource, descriptor: Descriptor, id: number) {
     super(`IOAS ${id} of ${descriptor.path}`, owner);
@@ -171,7 +171,6 @@ export class Ioas extends Resource implements AddressSpace {
     if (iova !== undefined || (below === top && alignment === 1n)) return this.#mapAtAsync(options, iova);
     checkedPowerOfTwo('alignment', alignment);
     const request = { size: checked64('size', size), alignment, ranges: this.ranges(), below };
-    this.#aligned ??= new IovaAllocator();
     return this.#aligned.allocateMappedAsync(request, (at) => this.#mapAtAsync(options, at));
   }
 
@@ -182,17 +181,20 @@ export class Ioas extends Resource implements AddressSpace {
       const maps = this.#maps.take();
       maps.fill(list, (map, options) => this.#fillMap(map, options, options.iova));
       const done = maps.make();
-      const mapped = new Map(list.slice(0, done).map(({ size }, index) => [index, { iova: maps.at(index).iova, size }]));
-      undo({ close: () => this.unmapMany([...mapped.values()]) });
+      const iovas = list.slice(0, done).map(({ iova }, index) => iova ?? maps.at(index).iova);
+      let moving: number | undefined;
+      const isMapped = (_: MappedRange, index: number): boolean => index !== moving;
+      undo({ close: () => this.unmapMany(iovas.map((iova, index) => ({ iova, size: list[index]!.size })).filter(isMapped)) });
       if (done < list.length) throw ofElement(done, maps.refusal(done));
       for (const [index, options] of list.entries()) {
-        const { iova, size } = mapped.get(index)!;
+        const iova = iovas[index]!;
         if (isPlaced(options, iova)) continue;
-        mapped.delete(index);
-        mapped.set(index, { iova: forElement(index, () => this.#placeAgain(options, iova, (at) => this.#mapAt(options, at))), size });
+        moving = index;
+        iovas[index] = forElement(index, () => this.#placeAgain(options, iova, (at) => this.#mapAt(options, at)));
+        moving = undefined;
       }
       this.#maps.giveBack(maps);
-      return list.map((_, index) => mapped.get(index)!.iova);
+      return iovas;
     });
   }
 
@@ -200,7 +202,7 @@ export class Ioas extends Resource implements AddressSpace {
     const map = this.#map.take();
     this.#fillMap(map, options, at);
     this.#ioctl(IOMMU_IOAS_MAP, map.bytes);
-    const { iova } = map;
+    const iova = at ?? map.iova;
     this.#map.giveBack(map);
     return iova;
   }
@@ -269,7 +271,6 @@ export class Ioas extends Resource implements AddressSpace {
     this.#unmapRange(mapped, size);
     // The lowest that is free: none is lower.
     if (mapped + size - 1n > below) throw noIovaFor(size, below);
-    this.#aligned ??= new IovaAllocator();
     return this.#aligned.allocateMapped({ size, alignment, ranges: this.ranges(), below }, map);
   }
 
@@ -309,7 +310,7 @@ export class Ioas extends Resource implements AddressSpace {
     const unmaps = this.#unmaps.take();
     unmaps.fill(list, (unmap, { iova, size }) => this.#fillUnmap(unmap, checked64('iova', iova), checkedLength(size)));
     const done = unmaps.make();
-    if (this.#aligned !== undefined) for (const { iova, size } of list.slice(0, done)) this.#aligned.release(iova, size);
+    for (const { iova, size } of list.slice(0, done)) this.#aligned.release(iova, size);
     if (done < list.length) throw ofElement(done, unmaps.refusal(done));
     const bytes = list.reduce((sum, _, index) => sum + unmaps.at(index).length, 0n);
     this.#unmaps.giveBack(unmaps);
@@ -329,7 +330,7 @@ export class Ioas extends Resource implements AddressSpace {
     this.#descriptor.ioctl(IOMMU_IOAS_UNMAP, unmap.bytes);
     const unmapped = unmap.length;
     this.#unmap.giveBack(unmap);
-    this.#aligned?.release(iova, length);
+    this.#aligned.release(iova, length);
     return unmapped;
   }
 

@@ -27,7 +27,8 @@ export interface IovaRequest {
  * knows of what it picked, and of nothing else that is mapped.
  */
 export class IovaAllocator {
-  readonly #free = new FreePages(pages);
+  /** Undefined while nothing was picked: to callers who pick all their IOVAs themselves, giving them back costs nothing. */
+  #free: FreePages | undefined;
 
   /** @returns the first IOVA, or undefined when nothing is free. */
   allocate({ size, alignment, ranges, below, from = lowest }: IovaRequest): bigint | undefined {
@@ -36,6 +37,7 @@ export class IovaAllocator {
     const multiple = pageUp(alignment);
     const first = pageUp(from);
     const end = pageDown(below + 1n);
+    this.#free ??= new FreePages(pages);
     for (const range of ranges) {
       const place = this.#free.lowest({
         count,
@@ -96,14 +98,18 @@ export class IovaAllocator {
 
   /** Frees what was allocated there. What is free already stays so. */
   release(iova: bigint, size: bigint): void {
-    if (size <= 0n) return;
-    const start = pageDown(iova);
-    this.#free.give(start, Math.min(pageUp(iova + size), pages) - start);
+    if (this.#free !== undefined && size > 0n) give(this.#free, iova, size);
   }
 
   releaseAll(): void {
-    this.#free.give(0, pages);
+    this.#free = undefined;
   }
+}
+
+/** Of pages that were taken in part, the whole. */
+function give(free: FreePages, iova: bigint, size: bigint): void {
+  const start = pageDown(iova);
+  free.give(start, Math.min(pageUp(iova + size), pages) - start);
 }
 
 function pageUp(bytes: bigint): number {

@@ -237,12 +237,9 @@ export class Container extends Resource implements AddressSpace {
     const unmaps = this.#unmaps.take();
     unmaps.fill(list, (unmap, { iova, size }) => fillUnmap(unmap, 0, iova, size));
     const done = unmaps.make();
-    let bytes = 0n;
-    for (const [index, range] of list.slice(0, done).entries()) {
-      bytes += unmaps.at(index).size;
-      this.#iovas.release(range.iova, range.size);
-    }
+    for (const { iova, size } of list.slice(0, done)) this.#iovas.release(iova, size);
     if (done < list.length) throw ofElement(done, unmaps.refusal(done));
+    const bytes = list.reduce((sum, _, index) => sum + unmaps.at(index).size, 0n);
     this.#unmaps.giveBack(unmaps);
     return bytes;
   }
