@@ -71,7 +71,7 @@ export class Interrupt extends Resource {
       if (this.#pending > 0) return resolve(this.#takePending());
       this.#unmaskServed();
       // What comes is theirs who have waited longer.
-      const count = this.#waiters.size === 0 ? this.#spin(spinMicroseconds) : 0;
+      const count = spinMicroseconds > 0 && this.#waiters.size === 0 ? this.#spin(spinMicroseconds) : 0;
       resolve(count > 0 ? count : this.#waiters.wait(options));
     });
   }
