@@ -106,10 +106,6 @@ function held<T>(value: T | undefined): T {
   return value;
 }
 
-function assertHeld(bytes: Uint8Array): void {
-  if (bytes.length === 0) throw detached();
-}
-
 type Accessor = PropertyDescriptor & ThisType<Words>;
 
 /** The property of a scalar that is `offset` bytes into its struct. */
@@ -119,14 +115,15 @@ export function scalarAccessor({ ctype, bigEndian, volatile, size }: Scalar, off
   return (volatile ? volatileAccessors : accessors)[ctype](offset, offset / size);
 }
 
-// Each is written out: V8 makes them fast by what it saw each of them do.
+// Each is written out: V8 makes them fast by what it saw each of them do, and a function that they share would be looked up
+// at every write. The length that is compared is the one that the write's own bounds need anyway.
 const accessors: Readonly<Record<CType, (offset: number, index: number) => Accessor>> = {
   __u8: (offset) => ({
     get() {
       return this.dataView.getUint8(this.startByte + offset);
     },
     set(value: number) {
-      assertHeld(this.bytes);
+      if (this.bytes.length === 0) throw detached();
       this.bytes[this.startByte + offset] = value;
     },
   }),
@@ -135,7 +132,7 @@ const accessors: Readonly<Record<CType, (offset: number, index: number) => Acces
       return this.dataView.getUint16(this.startByte + offset, true);
     },
     set(value: number) {
-      assertHeld(this.bytes);
+      if (this.words16.length === 0) throw detached();
       this.words16[(this.startByte >>> 1) + index] = value;
     },
   }),
@@ -144,7 +141,7 @@ const accessors: Readonly<Record<CType, (offset: number, index: number) => Acces
       return this.dataView.getUint32(this.startByte + offset, true);
     },
     set(value: number) {
-      assertHeld(this.bytes);
+      if (this.words32.length === 0) throw detached();
       this.words32[(this.startByte >>> 2) + index] = value;
     },
   }),
@@ -153,7 +150,7 @@ const accessors: Readonly<Record<CType, (offset: number, index: number) => Acces
       return this.dataView.getInt32(this.startByte + offset, true);
     },
     set(value: number) {
-      assertHeld(this.bytes);
+      if (this.signed32.length === 0) throw detached();
       this.signed32[(this.startByte >>> 2) + index] = value;
     },
   }),
@@ -162,7 +159,7 @@ const accessors: Readonly<Record<CType, (offset: number, index: number) => Acces
       return held(this.words64[(this.startByte >>> 3) + index]);
     },
     set(value: bigint) {
-      assertHeld(this.bytes);
+      if (this.words64.length === 0) throw detached();
       this.words64[(this.startByte >>> 3) + index] = value;
     },
   }),
