@@ -7,14 +7,14 @@ import { report } from './report.js';
 
 const rounds = 9;
 
-/** A C program, compiled; its file is there until it is disposed. */
-export function compile(source: string): Disposable & { readonly path: string } {
+/** A C program, compiled, by headers in `include` before the system's own; its file is there until it is disposed. */
+export function compile(source: string, include?: string): Disposable & { readonly path: string } {
   const folder = mkdtempSync(join(tmpdir(), 'vfio-bench-'));
   const path = join(folder, 'program');
   const remove = (): void => rmSync(folder, { recursive: true });
   try {
     writeFileSync(`${path}.c`, source);
-    execFileSync('cc', ['-O2', '-o', path, `${path}.c`]);
+    execFileSync('cc', ['-O2', ...(include === undefined ? [] : ['-I', include]), '-o', path, `${path}.c`]);
   } catch (error) {
     remove();
     throw error;
@@ -46,8 +46,12 @@ static void print(const char *name, double *times) { qsort(times, PARTS, sizeof(
   print(name, times); } while (0)
 int main(void) { ${body} return 0; }
 `);
-  const lines = execFileSync(program.path, { encoding: 'utf8' }).trim().split('\n');
-  return new Map(lines.map((line) => [line.split(' ')[0] ?? '', Number(line.split(' ')[1])]));
+  return figuresOf(execFileSync(program.path, { encoding: 'utf8' }));
+}
+
+/** Figures from lines of a name, which may be of several words, and a value. */
+export function figuresOf(text: string): Map<string, number> {
+  return new Map([...text.matchAll(/^(.*) (\S+)$/gm)].map(([, name = '', value]) => [name, Number(value)]));
 }
 
 type Tasks = Readonly<Record<string, () => void>>;

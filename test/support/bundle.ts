@@ -4,7 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type BuildOptions } from 'esbuild';
 import { root } from './root.js';
 
 const folder = 'test/.bundles';
@@ -21,29 +21,40 @@ const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', d
 /** Runs after each test. */
 const setup = { leaks: 'test/support/leaks.ts' };
 
+const options = {
+  absWorkingDir: root,
+  outdir: folder,
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  // Beside packages that cannot be a part of a module, what only a host loads: the suites' simulated machines, and this.
+  external: ['vitest', 'commander', './simulated.js', '../support/bundle.js'],
+  logLevel: 'warning',
+} satisfies BuildOptions;
+
 /** Makes them anew. */
 export async function bundle(): Promise<void> {
   mkdirSync(absolute, { recursive: true });
   await build({
-    absWorkingDir: root,
+    ...options,
     entryPoints: {
       ...Object.fromEntries(Object.entries(suites).map(([suite, file]) => [`${suite}.test`, `test/conformance/${file}`])),
       ...programs,
       ...setup,
     },
-    outdir: folder,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
     keepNames: true,
-    // Beside packages that cannot be a part of a module, what only a host loads: the suites' simulated machines, and this.
-    external: ['vitest', 'commander', './simulated.js', '../support/bundle.js'],
-    logLevel: 'warning',
   });
   // A test file goes through vitest's transformation, what it imports does not.
   for (const suite of Object.keys(suites)) writeFileSync(join(absolute, `${suite}.mjs`), `import './${suite}.test.mjs';\n`);
+}
+
+/** Makes programs that are measured, and tells how a guest runs each: without the names, which cost at each closure. */
+export async function bundleMeasured<Name extends string>(files: Readonly<Record<Name, string>>): Promise<Record<Name, string>> {
+  await build({ ...options, entryPoints: files });
+  const names = Object.keys(files) as Name[];
+  return Object.fromEntries(names.map((name) => [name, `node ${folder}/${name}.mjs`])) as Record<Name, string>;
 }
 
 /** How a guest runs one of the programs, from the checkout. */
