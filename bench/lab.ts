@@ -75,6 +75,7 @@ report({
   unit: 'nanoseconds',
   rows: Object.fromEntries(spaces.map((name) => [name, { 'this package': ours.get(name), koffi: koffi.get(name), C: c.get(name) }])),
   floor: 'C',
+  others: ['koffi'],
 });
 
 /** Accesses, and what C calls them. */
