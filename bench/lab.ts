@@ -69,6 +69,13 @@ async function inGuest(): Promise<{ readonly c: Figures; readonly ours: Figures;
 
 const { c, ours, koffi } = await inGuest();
 const where = `Linux ${kernel} on an emulated processor`;
+report({
+  title: `A system call that does nothing, ${where}`,
+  unit: 'nanoseconds',
+  rows: { 'close of no file': { 'this package': ours.get('close'), koffi: koffi.get('close'), C: c.get('close') } },
+  floor: 'C',
+  others: ['koffi'],
+});
 const spaces = ['type1', 'IOAS'].flatMap((kind) => ['one page', '2 MiB', '64 pages'].map((what) => `${kind}, ${what}`));
 report({
   title: `MAP and UNMAP, ${where}`,

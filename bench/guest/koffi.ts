@@ -65,6 +65,10 @@ function measurePairs(kind: string, pair: (size: bigint) => void): void {
   pairs('2 MiB', large);
 }
 
+const noFile = 2 ** 30;
+measure('close', 64, () => {
+  for (let turn = 0; turn < 64; turn += 1) koffi.close(noFile);
+});
 {
   using opened = openDevice(kernel, address, { by: 'group' });
   const container = opened.dma as AddressSpace & { readonly fd: number };
