@@ -153,7 +153,7 @@ export class Ioas extends Resource implements AddressSpace {
 
   /**
    * Lets devices reach memory, at an IOVA of the kernel's choice if none is given; never at 0 then. Returns the IOVA. The kernel
-   * aligns it as the memory is, up to 2 MiB; where `alignment` is more, it is the lowest free one inside `ranges()`. The
+   * aligns it as the memory is, up to 2 MiB; where `alignment` is more, it is one that is free inside `ranges()`. The
    * caller keeps the memory where it is until it is unmapped; `allocate()` does so by itself. IOMMU_IOAS_MAP. Linux 6.2.
    * @throws KernelError EEXIST where something is mapped; EINVAL off the alignment or outside `ranges()`; ENOSPC; RangeError
    * when the lowest IOVA that is free is not below `below`.

@@ -149,8 +149,8 @@ export class Container extends Resource implements AddressSpace {
   }
 
   /**
-   * VFIO_IOMMU_MAP_DMA; without an IOVA, at the lowest that is free from 64 KiB on. The caller keeps the memory where it is
-   * until it is unmapped; `allocate()` does so by itself.
+   * VFIO_IOMMU_MAP_DMA; without an IOVA, at one that is free, from 64 KiB on: where as much was unmapped a moment ago, or else
+   * the lowest. The caller keeps the memory where it is until it is unmapped; `allocate()` does so by itself.
    */
   map({ iova, address, size, below = everything.last, alignment = 1n, read = true, write = true }: MapOptions): bigint {
     const flags = mapFlags(read, write);

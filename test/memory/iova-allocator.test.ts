@@ -13,7 +13,7 @@ const anywhere = { size: page, alignment: page, ranges: everything, below: top }
 class NaiveAllocator {
   #taken: IovaRange[] = [];
 
-  allocate({ size, alignment, ranges, below, from = 0x1_0000n }: IovaRequest): bigint | undefined {
+  lowest({ size, alignment, ranges, below, from = 0x1_0000n }: IovaRequest): bigint | undefined {
     const up = (value: bigint): bigint => (value + alignment - 1n) & -alignment;
     for (const range of ranges) {
       const last = range.last < below ? range.last : below;
@@ -23,12 +23,19 @@ class NaiveAllocator {
         if (start + size - 1n < taken.start) break;
         start = up(taken.last + 1n);
       }
-      if (start + size - 1n > last) continue;
-      this.#taken.push({ start, last: start + size - 1n });
-      this.#taken.sort((a, b) => (a.start < b.start ? -1 : 1));
-      return start;
+      if (start + size - 1n <= last) return start;
     }
     return undefined;
+  }
+
+  /** Takes what is free, and where it may be. */
+  take(iova: bigint, { size, alignment, ranges, below, from = 0x1_0000n }: IovaRequest): void {
+    const last = iova + size - 1n;
+    expect(this.#taken.filter((taken) => taken.start <= last && iova <= taken.last)).toEqual([]);
+    expect(ranges.some((range) => range.start <= iova && last <= range.last)).toBe(true);
+    expect([iova % alignment, iova >= from, last <= below]).toEqual([0n, true, true]);
+    this.#taken.push({ start: iova, last });
+    this.#taken.sort((a, b) => (a.start < b.start ? -1 : 1));
   }
 
   release(iova: bigint, size: bigint): void {
@@ -58,7 +65,7 @@ const places: readonly (readonly IovaRange[])[] = [
 
 const request = fc.record({
   kind: fc.constant('allocate' as const),
-  size: fc.integer({ min: 1, max: 9 }).map((count) => BigInt(count) * page),
+  size: fc.constantFrom(1, 1, 1, 2, 2, 3, 4, 9).map((count) => BigInt(count) * page),
   alignment: fc.constantFrom(page, page, page, 2n * page, 4n * page, 16n * page),
   ranges: fc.constantFrom(...places),
   below: fc.constantFrom(top, top, 0x1_ffffn, 0x2_27ffn, 0xffff_ffff_ffff_7fffn),
@@ -72,18 +79,22 @@ const release = fc.record({
 });
 
 describe('IovaAllocator', () => {
-  it('picks what a search from the lowest address on picks, whatever was taken and given back', () => {
+  it('picks what was as large when it was given back, or what a search from the lowest address on picks, as long as there is any', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(request, release, request), { maxLength: 120 }), (steps) => {
         const [allocator, naive] = [new IovaAllocator(), new NaiveAllocator()];
         const live: { iova: bigint; size: bigint }[] = [];
+        const givenBack = new Set<string>();
         for (const step of steps) {
           if (step.kind === 'allocate') {
             const { kind: _, from, ...rest } = step;
             const asked: IovaRequest = from === undefined ? rest : { ...rest, from };
             const iova = allocator.allocate(asked);
-            expect(iova).toBe(naive.allocate(asked));
-            if (iova !== undefined) live.push({ iova, size: asked.size });
+            const lowest = naive.lowest(asked);
+            if (iova === undefined || !givenBack.has(`${iova} ${asked.size}`)) expect(iova).toBe(lowest);
+            if (iova === undefined) continue;
+            naive.take(iova, asked);
+            live.push({ iova, size: asked.size });
           } else if (live.length > 0) {
             const at = step.which % live.length;
             const { iova, size } = live[at]!;
@@ -91,12 +102,68 @@ describe('IovaAllocator', () => {
             const length = step.whole ? size : BigInt(step.pages) * page;
             const most = top - iova + 1n;
             for (const each of [allocator, naive]) each.release(iova, length < most ? length : most);
-            live.splice(at, 1);
+            givenBack.add(`${iova} ${length < most ? length : most}`);
+            // Some are given back once more later.
+            if (step.which % 5 !== 0) live.splice(at, 1);
           }
         }
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('has all that was given back to pick from, when nothing else is left', () => {
+    const size = fc.integer({ min: 1, max: 40 });
+    fc.assert(
+      fc.property(fc.array(size, { minLength: 1, maxLength: 100 }), size, (sizes, again) => {
+        const allocator = new IovaAllocator();
+        const all = BigInt(sizes.reduce((sum, count) => sum + count)) * page;
+        const request = { ...anywhere, below: 0x1_0000n + all - 1n };
+        const pieces = sizes.map((count) => ({ iova: allocator.allocate({ ...request, size: BigInt(count) * page })!, count }));
+        expect(allocator.allocate(request)).toBeUndefined();
+        for (const { iova, count } of pieces) allocator.release(iova, BigInt(count) * page);
+        const piece = { ...request, size: BigInt(again) * page };
+        if (piece.size <= all) allocator.release(allocator.allocate(piece)!, piece.size);
+        expect(allocator.allocate({ ...request, size: all })).toBe(0x1_0000n);
+      }),
+    );
+  });
+
+  it('uses again what was given back last, before what is lower', () => {
+    const allocator = new IovaAllocator();
+    const [first, , third] = Array.from({ length: 4 }, () => allocator.allocate(anywhere)!);
+    allocator.release(first!, page);
+    expect(allocator.allocate({ ...anywhere, size: 2n * page })).toBe(0x1_4000n);
+    allocator.release(third!, page);
+    expect(allocator.allocate({ ...anywhere, ranges: [{ start: 0x2_0000n, last: top }] })).toBe(0x2_0000n);
+    allocator.release(0x2_0000n, page);
+    expect([allocator.allocate(anywhere), allocator.allocate(anywhere)]).toEqual([0x2_0000n, first]);
+  });
+
+  it('uses nothing again that the next request does not allow', () => {
+    const allocator = new IovaAllocator();
+    for (const other of [
+      { ...anywhere, alignment: 0x10_0000n },
+      { ...anywhere, ranges: [{ start: 0x20_0000n, last: top }] },
+      { ...anywhere, below: 0x1_0fffn },
+      { ...anywhere, from: 0x30_0000n },
+    ]) {
+      expect(allocator.allocate(anywhere)).toBe(0x1_0000n);
+      const next = allocator.allocate(anywhere)!;
+      allocator.release(next, page);
+      expect(allocator.allocate(other)).not.toBe(next);
+      allocator.releaseAll();
+    }
+  });
+
+  it('gives out once what was given back twice, or was never picked', () => {
+    const allocator = new IovaAllocator();
+    const iova = allocator.allocate(anywhere)!;
+    allocator.release(iova, page);
+    allocator.release(iova, page);
+    allocator.release(iova + page, page);
+    allocator.release(iova, 2n * page);
+    expect(Array.from({ length: 3 }, () => allocator.allocate(anywhere))).toEqual([iova, iova + page, iova + 2n * page]);
   });
 
   it('starts at 64 KiB and ends at the last byte there is', () => {
