@@ -87,7 +87,7 @@ export async function medians(tasks: Tasks, repeat: number): Promise<Map<string,
   const figures = new Map<string, number[]>();
   for (const [name, task] of Object.entries(tasks)) {
     figures.set(name, []);
-    bench.add(name, loopOf(task, repeat));
+    bench.add(name, loopOf(name, task, repeat));
   }
   for (let round = 0; round < rounds; round += 1) {
     bench.reset();
@@ -100,8 +100,11 @@ export async function medians(tasks: Tasks, repeat: number): Promise<Map<string,
   return new Map([...figures].map(([name, each]) => [name, each.sort((a, b) => a - b)[Math.floor(rounds / 2)] ?? NaN]));
 }
 
-/** A loop of its own for each task: in one that all share V8 would not know which it calls, and calls cost more than some tasks do. */
-function loopOf(task: () => void, repeat: number): () => void {
-  const source = `return () => { for (let turn = 0; turn < ${repeat}; turn += 1) task(); }`;
+/**
+ * A loop of its own for each task: in one that all share V8 would not know which it calls, and calls cost more than some tasks do.
+ * What has the same source it takes for the same; so each has its name there.
+ */
+function loopOf(name: string, task: () => void, repeat: number): () => void {
+  const source = `/* ${name} */ return () => { for (let turn = 0; turn < ${repeat}; turn += 1) task(); }`;
   return (new Function('task', source) as (task: () => void) => () => void)(task);
 }
