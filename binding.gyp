@@ -11,6 +11,7 @@
           'native/memory.cc',
           'native/mmio-batch.cc',
           'native/mmio.cc',
+          'native/populate.cc',
           'native/syscalls.cc',
         ],
         'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],

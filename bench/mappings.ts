@@ -2,6 +2,8 @@
  * The simulated IOMMU with a thousand and with a million mappings: what one more costs grows like log n. There is no C to
  * it. Time is the processor's, as a million mappings take long enough for others to come in between.
  */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Bench } from 'tinybench';
 import { Cdev, Container, findDevices, Iommufd, type AddressSpace, type Device, type DirtyTracking } from 'vfio';
 import { Edu, Machine } from 'vfio/sim';
@@ -57,16 +59,31 @@ function* places(count: number): Generator<bigint, never> {
   for (let step = 0; ; step += 1) yield base + BigInt(Math.floor(((step * 0.618_033_988_7) % 1) * count)) * stride;
 }
 
-/** Microseconds of each operation among that many mappings, and the memory they take. */
-async function costs(way: (machine: Machine) => Opened, count: number): Promise<Map<string, number>> {
+interface Costs {
+  /** Microseconds of each operation. */
+  readonly times: ReadonlyMap<string, number>;
+  readonly megabytes: number;
+}
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+function megabytesInUse(): number {
+  collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
+  return (heapUsed + external) / 1e6;
+}
+
+/** What each operation takes among that many mappings, and what they themselves do. */
+async function costs(way: (machine: Machine) => Opened, count: number): Promise<Costs> {
   const model = new Reader();
   const machine = new Machine({ devices: [{ model, group: 0 }], dmaEntryLimit: 2 ** 31, iommuFeatures: ['dirtyTracking'] });
   const { device, space, track } = way(machine);
   device.enableBusMaster();
   const address = machine.kernel.addressOf(space.allocate(Number(page)).memory);
-  const before = process.memoryUsage().rss;
+  const before = megabytesInUse();
   for (let index = 0; index < count; index += 1) space.map({ iova: base + BigInt(index) * stride, address, size: page });
-  const megabytes = (process.memoryUsage().rss - before) / 1e6;
+  const megabytes = megabytesInUse() - before;
 
   const processorTime = (): number => {
     const { user, system } = process.cpuUsage();
@@ -98,7 +115,7 @@ async function costs(way: (machine: Machine) => Opened, count: number): Promise<
     if (result.state !== 'completed') throw new Error(`${name}: ${result.state}`);
     return [name, (result.latency.p50 * 1000) / repeat];
   });
-  return new Map([...figures, ['megabytes', megabytes]]);
+  return { times: new Map(figures), megabytes };
 }
 
 for (const [name, way] of Object.entries(ways)) {
@@ -106,8 +123,9 @@ for (const [name, way] of Object.entries(ways)) {
   report({
     title: `The simulated IOMMU, ${name}, with ${counts.join(' and ')} mappings`,
     unit: 'microseconds',
-    rows: Object.fromEntries([...few].map(([operation, cost]) => [operation, { few: cost, many: many.get(operation) }])),
+    rows: Object.fromEntries([...few.times].map(([operation, cost]) => [operation, { few: cost, many: many.times.get(operation) }])),
     floor: 'few',
     compared: 'many',
   });
+  console.log(`${counts[1]} of them take ${Math.round(many.megabytes)} MB`);
 }

@@ -56,6 +56,7 @@ NAPI_MODULE_INIT() {
       function("mmap", Call<Mmap>),
       function("mappingMemory", Call<MappingMemory>),
       function("mappingRegisters", Call<MappingRegisters>),
+      function("populateAsync", Call<PopulateAsync>),
       function("unmap", Call<Unmap>),
       function("memfd", Call<Memfd>),
       function("addressOf", Call<AddressOf>),

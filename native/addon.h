@@ -6,6 +6,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_set>
@@ -61,11 +62,19 @@ struct Mapping : Handle {
   size_t length = 0;
   int protection = 0;
   bool plain = false;             // memory that stays there as long as it is mapped: no access to it can fault
-  bool open = true;               // not yet unmapped
+  int populating = 0;             // how many other threads have its pages brought in
+  std::atomic<bool> open = true;  // not yet unmapped
   bool held = true;               // its External exists
   bool exposed = false;           // memory of an ArrayBuffer points here
   napi_ref memory = nullptr;      // that ArrayBuffer, strong: the same one each time it is asked for
 };
+
+// Gives back memory that nothing can reach any more, and the mapping with it.
+void Settle(Mapping* mapping);
+
+// Has all pages there. mmap(2) does not tell when it could not populate, and a later access to a huge page that cannot be
+// had would end the process. 0, or -errno; -EINVAL before Linux 5.14.
+int Populate(void* address, size_t length);
 
 // Every exported function, by the file that defines it.
 Napi::Value Open(const Napi::CallbackInfo& info);
@@ -81,6 +90,7 @@ Napi::Value Pwrite(const Napi::CallbackInfo& info);
 Napi::Value Mmap(const Napi::CallbackInfo& info);
 Napi::Value MappingMemory(const Napi::CallbackInfo& info);
 Napi::Value MappingRegisters(const Napi::CallbackInfo& info);
+Napi::Value PopulateAsync(const Napi::CallbackInfo& info);
 Napi::Value Unmap(const Napi::CallbackInfo& info);
 Napi::Value Memfd(const Napi::CallbackInfo& info);
 Napi::Value AddressOf(const Napi::CallbackInfo& info);

@@ -19,24 +19,12 @@
 
 namespace {
 
-// Of Linux 5.14; the C library's headers may be older.
-constexpr int kPopulateWrite = 23;
 // As many as the kernel can be built for.
 constexpr int kMostNodes = 1024;
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 constexpr int kPlacement = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_GROWSDOWN;
 
 Mapping* TakeMapping(Arguments& arguments) { return arguments.Handle<Mapping>(0, "a mapping", "mapping"); }
-
-// Gives back what nothing can reach any more.
-void Settle(Mapping* mapping) {
-  if (mapping->exposed) return;
-  if (mapping->address != nullptr && !(mapping->open && mapping->held)) {
-    munmap(mapping->address, mapping->length);
-    mapping->address = nullptr;
-  }
-  if (!mapping->held) delete mapping;
-}
 
 void FinalizeHandle(napi_env env, void* data, void* hint) {
   Mapping* mapping = static_cast<Mapping*>(data);
@@ -96,17 +84,6 @@ int Bind(void* address, size_t length, int node) {
   return syscall(SYS_mbind, address, length, MPOL_BIND, nodes, kMostNodes + 1, 0) == -1 ? -errno : 0;
 }
 
-// Has all pages there. mmap(2) does not tell when it could not populate, and a later access to a huge page that cannot be
-// had would end the process. 0, or -errno; -EINVAL before Linux 5.14.
-int Populate(void* address, size_t length) {
-  int result;
-  do {
-    result = madvise(address, length, kPopulateWrite);
-  } while (result == -1 && errno == EINTR);
-  if (result == 0) return 0;
-  return errno == EFAULT ? -ENOMEM : -errno;
-}
-
 // One that was not yet unmapped, or null and an exception is pending.
 Mapping* TakeOpenMapping(const Napi::CallbackInfo& info, Arguments& arguments) {
   Mapping* mapping = TakeMapping(arguments);
@@ -138,6 +115,16 @@ Napi::Value Show(Napi::Env env, Mapping* mapping) {
 }
 
 }  // namespace
+
+// Gives back what nothing can reach any more.
+void Settle(Mapping* mapping) {
+  if (mapping->exposed || mapping->populating > 0) return;
+  if (mapping->address != nullptr && !(mapping->open && mapping->held)) {
+    munmap(mapping->address, mapping->length);
+    mapping->address = nullptr;
+  }
+  if (!mapping->held) delete mapping;
+}
 
 Napi::Value Mmap(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
@@ -217,6 +204,10 @@ Napi::Value Unmap(const Napi::CallbackInfo& info) {
   if (mapping->exposed) {
     mapping->open = false;
     return ToResult(env, Retire(env, mapping));
+  }
+  if (mapping->populating > 0) {
+    mapping->open = false;
+    return ToResult(env, 0);
   }
   if (munmap(mapping->address, mapping->length) == -1) return ToResult(env, -errno);
   mapping->open = false;

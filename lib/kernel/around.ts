@@ -11,7 +11,8 @@ export interface KernelCall {
     /** `watchCount` is a watch, and a read whenever there is a count; `ioctlMany` and `ioctlAsync` are ioctls. */
     | Exclude<keyof Kernel, 'addressOf' | 'files' | 'ioctlMany' | 'ioctlAsync' | 'watchCount'>
     | keyof Files
-    /** A mapping's `unmap()`. */
+    /** A mapping's `populate()` and `unmap()`. */
+    | 'madvise'
     | 'munmap'
     /** A watch's `stop()`. */
     | 'unwatch';
@@ -35,7 +36,7 @@ export interface KernelCall {
   readonly node?: number;
   /** An eventfd's first value. */
   readonly initial?: number;
-  /** What is unmapped, or no longer watched. */
+  /** What is populated or unmapped, or no longer watched. */
   readonly mapping?: Mapping;
   readonly watch?: Watch;
 }
@@ -89,6 +90,13 @@ export function aroundKernel(kernel: Kernel, meet: Around): Kernel {
     return typeof made === 'number' ? made : stoppedThrough(made, around);
   };
   const { files } = kernel;
+  /** The same for what is done on another thread. */
+  const aroundAsync = async (call: KernelCall, make: () => Promise<number>): Promise<number> => {
+    const met = meet(call);
+    if (typeof met === 'number') return met;
+    const answer = await make();
+    return met?.(answer) ?? answer;
+  };
   return {
     open: (path, flags) =>
       opening(
@@ -111,10 +119,7 @@ export function aroundKernel(kernel: Kernel, meet: Around): Kernel {
     },
     async ioctlAsync(fd, number, argument, holding) {
       const call = ioctlCall(fd, number, argument);
-      const met = meet(call);
-      if (typeof met === 'number') return met;
-      const answer = await kernel.ioctlAsync(fd, number, argument, holding);
-      const result = met?.(answer) ?? answer;
+      const result = await aroundAsync(call, () => kernel.ioctlAsync(fd, number, argument, holding));
       if (result >= 0) answered(call, result);
       return result;
     },
@@ -125,7 +130,7 @@ export function aroundKernel(kernel: Kernel, meet: Around): Kernel {
     mmap(fd, size, protection, flags, offset, node) {
       const call = { name: 'mmap', ...onFd(fd), size, protection, flags, offset, ...(node !== undefined && { node }) } as const;
       const mapping = around(call, () => kernel.mmap(fd, size, protection, flags, offset, node));
-      return typeof mapping === 'number' ? mapping : unmappedThrough(mapping, around);
+      return typeof mapping === 'number' ? mapping : mappedThrough(mapping, around, aroundAsync);
     },
     memfd: (path, size, flags) =>
       opening(
@@ -162,6 +167,8 @@ export function aroundKernel(kernel: Kernel, meet: Around): Kernel {
 /** Makes a call as far as it is to be made. */
 type Make = <T extends Answer>(call: KernelCall, make: () => T | number) => T | number;
 
+type MakeAsync = (call: KernelCall, make: () => Promise<number>) => Promise<number>;
+
 /** Whether these are memory and room for answers, as many as the memory has structs of one size. */
 function areStructs(structs: unknown, results: unknown): boolean {
   if (!(structs instanceof Uint8Array) || !(results instanceof Int32Array)) return false;
@@ -179,7 +186,7 @@ export function ioctlEach(ioctl: Kernel['ioctl'], fd: number, request: number, s
   return results.length;
 }
 
-function unmappedThrough(mapping: Mapping, around: Make): Mapping {
+function mappedThrough(mapping: Mapping, around: Make, aroundAsync: MakeAsync): Mapping {
   return {
     length: mapping.length,
     get memory() {
@@ -191,6 +198,7 @@ function unmappedThrough(mapping: Mapping, around: Make): Mapping {
     get fastMmio() {
       return mapping.fastMmio;
     },
+    populate: () => aroundAsync({ name: 'madvise', mapping, size: mapping.length }, () => mapping.populate()),
     unmap() {
       around({ name: 'munmap', mapping, size: mapping.length }, () => {
         mapping.unmap();

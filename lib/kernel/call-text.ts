@@ -29,6 +29,7 @@ export function describeCall(call: Told): string {
       `0x${offset.toString(16)}`,
       call.node,
     ],
+    madvise: () => [`0x${size.toString(16)}`, 'MADV_POPULATE_WRITE'],
     munmap: () => [`0x${size.toString(16)}`],
     memfd: () => [JSON.stringify(path), `0x${size.toString(16)}`, formatFlags(flags, 'MFD_')],
     eventfd: () => [call.initial, formatFlags(flags, 'EFD_')],

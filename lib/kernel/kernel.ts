@@ -77,6 +77,12 @@ export interface Mapping {
    * both read and written, is of 4 GiB or more, or the processor is not an x64, it is `mmio`.
    */
   readonly fastMmio: Mmio;
+  /**
+   * Has all pages of `memory` there, so that neither touching nor pinning them takes long: madvise(2) with MADV_POPULATE_WRITE, on
+   * another thread and of a few pages at a time. 0, also where `unmap()` ended it; -ENOMEM where they cannot be had; -EINVAL before
+   * Linux 5.14. @throws TypeError when there is no `memory`.
+   */
+  populate(): Promise<number>;
   /** munmap(2). Twice is once. */
   unmap(): void;
 }

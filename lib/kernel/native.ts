@@ -28,6 +28,7 @@ interface Addon {
   mappingMemory(mapping: MappingHandle): ArrayBuffer | undefined;
   /** Of what can be read and written, whatever becomes of it. */
   mappingRegisters(mapping: MappingHandle): ArrayBuffer;
+  populateAsync(mapping: MappingHandle): Promise<number>;
   unmap(mapping: MappingHandle): number;
   memfd(name: string, size: number, flags: number): number;
   addressOf(memory: ArrayBuffer): bigint;
@@ -154,6 +155,10 @@ class NativeMapping implements Mapping {
         ? new FastMmio(this.#addon.mappingRegisters(this.#handle), this.#mmio)
         : this.#mmio;
     return this.#fastMmio;
+  }
+
+  async populate(): Promise<number> {
+    return this.#addon.populateAsync(this.#handle);
   }
 
   unmap(): void {

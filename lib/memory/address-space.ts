@@ -81,8 +81,7 @@ export interface AddressSpace {
    */
   mapAsync(options: MapOptions): Promise<bigint>;
   /**
-   * `allocate` with `mapAsync`. The pages come when they are pinned, so that neither makes the event loop wait; huge pages of one
-   * `numaNode` are made first, in this thread.
+   * `allocate` with `mapAsync`. Its pages are made on another thread, too, but for huge pages of one `numaNode`.
    * @throws what `allocate` throws; ClosedError.
    */
   allocateAsync(size: number, options?: AllocateOptions): Promise<DmaBuffer>;

@@ -2,7 +2,7 @@ import { checkedPowerOfTwo, ClosedError, CodedError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { Resource, together, togetherAsync } from '../kernel/resource.js';
 import type { AllocateOptions } from './allocate-options.js';
-import { makeMemory, type ProcessMemory } from './process-memory.js';
+import { makeMemory, populate, type ProcessMemory } from './process-memory.js';
 import type { SharedMemory } from './shared-buffer.js';
 
 /**
@@ -104,7 +104,7 @@ export function allocateBuffer(
   });
 }
 
-/** The same, of pages that come while they are pinned, on another thread. */
+/** The same, with its pages brought in and pinned on another thread. */
 export async function allocateBufferAsync(
   owner: Resource,
   kernel: Kernel,
@@ -116,6 +116,7 @@ export async function allocateBufferAsync(
   return togetherAsync(async (undo) => {
     const made = undo(makeMemory(kernel, size, page, { ...options, populate: false }));
     const memory = placedMemory(kernel, made, options);
+    await populate(made);
     const iova = await map(memory);
     const { close } = undo({ close: () => unmap({ iova, ...memory }) });
     return new DmaBuffer(owner, made, iova, page, close);

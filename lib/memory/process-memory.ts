@@ -1,3 +1,4 @@
+import { errno } from '../abi/errno.js';
 import {
   MAP_ANONYMOUS,
   MAP_HUGETLB,
@@ -21,8 +22,8 @@ import { pageSize } from './physical-address.js';
 export type MappedMemory = Mapping & { readonly memory: ArrayBuffer };
 
 /** What memory is made of. */
-export interface MemoryOptions extends Pick<AllocateOptions, 'pageSize' | 'numaNode' | 'shared' | 'write'> {
-  /** Its pages are there from the start. False: they come as they are touched, or pinned. Default: true. */
+export interface MemoryOptions extends Pick<AllocateOptions, 'pageSize' | 'numaNode' | 'shared'> {
+  /** Its pages are there from the start. False: `populate` brings them in. Default: true. */
   readonly populate?: boolean;
 }
 
@@ -39,8 +40,8 @@ export interface ProcessMemory {
 /**
  * Page-aligned memory of this process, outside V8's heap: it never moves. `size` bytes are rounded up to `unit`, and to its pages.
  *
- * Before Linux 6.2, mapping for devices that only read pins the one page of zeros wherever nothing was written yet, and what is
- * written later the device never sees: so pages that are not there from the start are such that reading makes them, too.
+ * Its pages are there before it is mapped for devices: before Linux 6.2, mapping for those that only read pins the one page of zeros
+ * wherever nothing was written yet, and what is written later the device never sees.
  */
 export function makeMemory(kernel: Kernel, size: number, unit: bigint, options: MemoryOptions = {}): ProcessMemory {
   if (options.numaNode !== undefined) checkNode(kernel, options.numaNode);
@@ -74,8 +75,7 @@ export function pagesWanted({ pageSize: wanted = [] }: MemoryOptions): readonly 
 const withoutHugePages: ReadonlySet<string> = new Set(['ENOMEM', 'EINVAL', 'ENODEV', 'ENOSYS']);
 
 function makeOwn(kernel: Kernel, size: number, hugePage: bigint | undefined, options: MemoryOptions): ProcessMemory {
-  const kind = options.populate === false && options.write === false ? MAP_SHARED : MAP_PRIVATE;
-  const flags = kind | MAP_ANONYMOUS | hugeBits(hugePage, MAP_HUGETLB) | populateBit(hugePage, options);
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | hugeBits(hugePage, MAP_HUGETLB) | populateBit(hugePage, options);
   const mapping = mapMemory(kernel, -1, size, flags, options.numaNode);
   return { mapping, hugePage, file: undefined, close: () => mapping.unmap() };
 }
@@ -90,6 +90,18 @@ function makeFile(kernel: Kernel, size: number, hugePage: bigint | undefined, op
     return { mapping, hugePage, file, close: () => finishAll([() => mapping.unmap(), () => file.close()]) };
   });
 }
+
+/** Brings in the pages that `makeMemory` left out, without holding up the event loop. */
+export async function populate({ mapping }: ProcessMemory): Promise<void> {
+  const result = await mapping.populate();
+  // Before Linux 5.14: by touching each.
+  if (result === -errno.EINVAL)
+    for (let at = 0, bytes = new Uint8Array(mapping.memory); at < bytes.length; at += smallestPage) bytes[at] = 0;
+  else check(result, { syscall: 'madvise' });
+}
+
+/** No processor that Linux runs on has smaller ones. */
+const smallestPage = 4096;
 
 /** Of the huge pages of one node nothing is set aside: whether there are enough shows only when they are taken. */
 function populateBit(hugePage: bigint | undefined, { populate, numaNode }: MemoryOptions): number {

@@ -48,7 +48,7 @@ export interface FailEachReport {
 }
 
 const errorsOfCalls: Readonly<Record<FailingCall['name'], ErrorCode>> = {
-  ...{ open: 'EMFILE', memfd: 'EMFILE', eventfd: 'EMFILE', mmap: 'ENOMEM', watch: 'ENOSPC' },
+  ...{ open: 'EMFILE', memfd: 'EMFILE', eventfd: 'EMFILE', mmap: 'ENOMEM', madvise: 'ENOMEM', watch: 'ENOSPC' },
   ...{ ioctl: 'ENOMEM', close: 'EIO', read: 'EIO', write: 'EIO', pread: 'EIO', pwrite: 'EIO' },
   ...{ readFile: 'EACCES', writeFile: 'EACCES', readdir: 'EACCES', readlink: 'EACCES', access: 'EACCES' },
 };

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { checkedInteger, checked64, ClosedError, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
@@ -36,6 +37,13 @@ export abstract class CheckedMapping extends StepwiseMmio implements Mapping {
   protected abstract load(offset: number, width: Width): bigint;
   protected abstract store(offset: number, width: Width, value: bigint): void;
   protected abstract release(): void;
+
+  /** All memory is there. */
+  async populate(): Promise<number> {
+    if (!this.#mapped || this.memory === undefined) throw expected('memory', 'mapping', 'an object');
+    await setImmediate();
+    return 0;
+  }
 
   unmap(): void {
     if (!this.#mapped) return;

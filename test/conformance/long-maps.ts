@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { audit, ClosedError, type AddressSpace } from '../../lib/index.js';
+import type { Mapping } from '../../lib/kernel/kernel.js';
 import type { Subject, Variant } from '../support/subject.js';
 import { ways } from './address-space.js';
 
@@ -40,10 +41,13 @@ export function longMaps(variant: Variant): void {
     it('closed meanwhile, it rejects; then all is free again', async () => {
       const audited = audit(subject.kernel);
       const first = open({ kernel: audited, edu: subject.edu });
-      const late = [first.space.allocateAsync(size), first.space.allocateAsync(size / 2, { below: 0xfff_ffffn })];
+      const memory = subject.kernel.mmap(-1, size, 3, 0x22, 0) as Mapping & { memory: ArrayBuffer };
+      const whole = { address: subject.kernel.addressOf(memory.memory), size: BigInt(size) };
+      const late = [first.space.mapAsync(whole), first.space.mapAsync({ ...whole, below: 0xfff_ffffn }), first.space.allocateAsync(size)];
       first.close();
       for (const result of await Promise.allSettled(late)) expect(result).toMatchObject({ reason: expect.any(ClosedError) as unknown });
       expect(audited.held()).toEqual([]);
+      memory.unmap();
       const again = open(subject);
       expect(mapsAndUnmaps(again.space)).toBe(page);
       again.close();
