@@ -27,4 +27,6 @@ const byFfiNapi = (ffi: Other) => ({
   close: () => void ffi.close(fd),
   addressOf: () => void ffi.addressOf(bytes),
 });
-await beside('A call of C', c, tasks, 100, { koffi: byKoffi, 'ffi-napi': ffiNapi && byFfiNapi(ffiNapi) });
+await beside('A call of C', c, tasks, 100, {
+  others: { koffi: byKoffi, 'ffi-napi': ffiNapi && byFfiNapi(ffiNapi) },
+});

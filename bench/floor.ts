@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Bench } from 'tinybench';
-import { report } from './report.js';
+import { report, type Aims } from './report.js';
 
 const rounds = 9;
 
@@ -56,16 +56,19 @@ export function figuresOf(text: string): Map<string, number> {
 
 type Tasks = Readonly<Record<string, () => void>>;
 
-/**
- * Measures each task and reports its median beside C's figure of the same name, and those of others who do the same, as far as
- * they are there and can.
- */
+interface Beside {
+  /** Who else does the same, as far as they are there and can. */
+  readonly others?: Readonly<Record<string, Tasks | undefined>>;
+  readonly aims?: Aims;
+}
+
+/** Measures each task and reports its median beside C's figure of the same name, and those of others. */
 export async function beside(
   title: string,
   c: ReadonlyMap<string, number>,
   tasks: Tasks,
   repeat: number,
-  others: Readonly<Record<string, Tasks | undefined>> = {},
+  { others = {}, aims }: Beside = {},
 ): Promise<void> {
   const all = Object.entries({ 'this package': tasks, ...others });
   const names = Object.keys(tasks);
@@ -78,7 +81,7 @@ export async function beside(
     return [name, { ...Object.fromEntries(row), ...(c.has(name) && { C: c.get(name) }) }] as const;
   });
   const floor = c.size > 0 && { floor: 'C' };
-  report({ title, unit: 'nanoseconds', rows: Object.fromEntries(rows), ...floor, others: Object.keys(others) });
+  report({ title, unit: 'nanoseconds', rows: Object.fromEntries(rows), ...floor, others: Object.keys(others), ...(aims && { aims }) });
 }
 
 /** Nanoseconds of one turn of each task. They take turns, several times over, so that all meet the same machine. */

@@ -231,4 +231,5 @@ report({
   floor: "C's median",
   compared: 'median',
   others: ["others' best"],
+  aims: { "on('signal')": { times: 2 }, 'wait()': { times: 2 } },
 });

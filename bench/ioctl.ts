@@ -83,5 +83,5 @@ const byFfiNapi = (ffi: Other) => ({
   },
 });
 const others = { koffi: byKoffi, 'ffi-napi': ffiNapi && byFfiNapi(ffiNapi) };
-await beside('Filling a struct and an ioctl', c, single, 20, others);
-await beside('Filling 64 structs and an ioctl of each', c, list, 1, others);
+await beside('Filling a struct and an ioctl', c, single, 20, { others, aims: { ioctl: { times: 1.6 } } });
+await beside('Filling 64 structs and an ioctl of each', c, list, 1, { others });

@@ -29,7 +29,7 @@ const tasks = {
     if (block !== undefined) pool.give(block);
   },
 };
-await beside('A block of a pool', c, tasks, 1000);
+await beside('A block of a pool', c, tasks, 1000, { aims: { 'take+give': { most: 20 } } });
 
 const page = 4096n;
 const request = { size: page, alignment: page, ranges: [{ start: 0n, last: (1n << 57n) - 1n }], below: (1n << 57n) - 1n };
@@ -61,4 +61,5 @@ report({
   rows,
   floor: `${lives[0]} live`,
   compared: `${lives.at(-1)} live`,
+  aims: Object.fromEntries(Object.keys(rows).map((name) => [name, { times: 3 }])),
 });

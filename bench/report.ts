@@ -13,13 +13,18 @@ export interface Figure {
   readonly compared?: string;
   /** Whom it is to be ahead of. The rows where it is not are named. */
   readonly others?: readonly string[];
+  /** What some rows are to take at most; those that take more are named. */
+  readonly aims?: Aims;
 }
+
+/** By row: how many times the floor's figure, or how many of the unit. */
+export type Aims = Readonly<Record<string, { readonly times: number } | { readonly most: number }>>;
 
 /** Nearer to each other than this, two figures are not told apart: another run may have them the other way round. */
 const close = 1.03;
 
 export function report(figure: Figure): void {
-  const { title, unit, rows, floor = '', compared = 'this package', others = [] } = figure;
+  const { title, unit, rows, floor = '', compared = 'this package', others = [], aims = {} } = figure;
   const ratioTo = (who: string, row: Readonly<Record<string, number | undefined>>): number => (row[compared] ?? NaN) / (row[who] ?? NaN);
   console.log(`\n${title}, ${unit} each`);
   console.table(
@@ -35,6 +40,12 @@ export function report(figure: Figure): void {
     for (const who of others.filter((other) => ratioTo(other, row) > close)) {
       console.log(`${name}: behind ${who}, ${short(ratioTo(who, row))} times as long`);
     }
+  }
+  for (const [name, aim] of Object.entries(aims)) {
+    const row = rows[name];
+    if (row === undefined) throw new Error(`There is no row '${name}' to aim at something`);
+    const [took, most, of] = 'times' in aim ? [ratioTo(floor, row), aim.times, `times ${floor}`] : [row[compared] ?? NaN, aim.most, unit];
+    if (!(took <= most)) console.log(`${name}: ${short(took)} ${of}, where the aim is ${most} at most`);
   }
   const file = process.env['VFIO_BENCH_FIGURES'];
   if (file !== undefined) appendFileSync(file, `${JSON.stringify(figure)}\n`);

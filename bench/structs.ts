@@ -194,5 +194,6 @@ if (form !== undefined && operation !== undefined) {
     rows: Object.fromEntries(rows),
     floor: 'DataView',
     others: ['koffi'],
+    aims: Object.fromEntries(rows.map(([name]) => [name, { times: 1.2 }])),
   });
 }
