@@ -130,6 +130,16 @@ describe.each(ways)('by the %s', (by) => {
     }
   });
 
+  it('takes nothing where there is no memory; a kernel that cannot bring pages in ahead is no hindrance', async () => {
+    const { space, close } = open((real) => fail(real, { on: 'madvise', errno: 'ENOMEM' }));
+    const before = held();
+    await expect(space.allocateAsync(4096)).rejects.toMatchObject({ code: 'ENOMEM', syscall: 'madvise' });
+    expect(held()).toEqual(before);
+    close();
+    const older = open((real) => fail(real, { on: 'madvise', errno: 'EINVAL' }));
+    expect((await older.space.allocateAsync(5000)).bytes.every((byte) => byte === 0)).toBe(true);
+  });
+
   it('closed meanwhile, it rejects and nothing is left', async () => {
     const { space, close } = open();
     const from = kernel.addressOf(space.allocate(4096).memory);
