@@ -86,7 +86,7 @@ it('the versions are those that the headers confirm, where they do', () => {
 /** The file that declares the members of what a path leads to. */
 const homes: Readonly<Record<string, string>> = {
   container: 'container',
-  'container.info()': 'container',
+  'container.info()': 'type1-info',
   'container.trackDirtyPages()': 'dirty-tracking',
   Cdev: 'cdev',
   cdev: 'cdev',
@@ -125,7 +125,7 @@ function isDeclared(owner: string, step: string): boolean {
   const home = homes[owner];
   if (home === undefined) return false;
   const name = step.replace('()', '');
-  const declaration = step.endsWith('()') ? `^  (?:static )?${name}(?:<\\w+>)?\\(` : `^  (?:readonly ${name}\\??:|get ${name}\\()`;
+  const declaration = step.endsWith('()') ? `^  (?:static |async )?${name}(?:<\\w+>)?\\(` : `^  (?:readonly ${name}\\??:|get ${name}\\()`;
   return new RegExp(declaration, 'm').test(read(`lib/vfio/${home}.ts`) + resource);
 }
 
