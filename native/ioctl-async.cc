@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "retry.h"
 
 namespace {
 
@@ -33,11 +34,7 @@ void CloseFiles(AsyncIoctl* call) {
 void Run(napi_env, void* data) {
   AsyncIoctl* call = static_cast<AsyncIoctl*>(data);
   void* argument = call->bytes.empty() ? nullptr : call->bytes.data();
-  int result;
-  do {
-    result = ioctl(call->fd, call->request, argument);
-  } while (result == -1 && errno == EINTR);
-  call->result = result == -1 ? -errno : result;
+  call->result = Retry([&] { return ioctl(call->fd, call->request, argument); });
   // Here: if the caller's are closed by now, what ends with the files may take long as well.
   CloseFiles(call);
 }

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "arguments.h"
+#include "retry.h"
 
 namespace {
 
@@ -44,12 +45,8 @@ void Finish(napi_env env, napi_status, void* data) {
 }  // namespace
 
 int Populate(void* address, size_t length) {
-  int result;
-  do {
-    result = madvise(address, length, kPopulateWrite);
-  } while (result == -1 && errno == EINTR);
-  if (result == 0) return 0;
-  return errno == EFAULT ? -ENOMEM : -errno;
+  const int result = static_cast<int>(Retry([&] { return madvise(address, length, kPopulateWrite); }));
+  return result == -EFAULT ? -ENOMEM : result;
 }
 
 // Of memory to read and write.

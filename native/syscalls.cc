@@ -10,20 +10,7 @@
 #include <string>
 
 #include "arguments.h"
-
-namespace {
-
-// The result of `call`, made again for as long as a signal interrupts it; -errno if it failed.
-template <typename Call>
-int64_t Retry(Call call) {
-  int64_t result;
-  do {
-    result = call();
-  } while (result == -1 && errno == EINTR);
-  return result == -1 ? -errno : result;
-}
-
-}  // namespace
+#include "retry.h"
 
 Napi::Value Open(const Napi::CallbackInfo& info) {
   Arguments arguments(info);

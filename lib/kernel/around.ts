@@ -1,7 +1,7 @@
 import { errno } from '../abi/errno.js';
 import type { Request } from '../abi/ioctl.js';
 import { refuseOversizedMany } from '../abi/requests.js';
-import { Counter } from './counter.js';
+import { countTo } from './counter.js';
 import { FileKinds, type FdKind } from './file-kinds.js';
 import type { Files, Kernel, Mapping, Watch } from './kernel.js';
 
@@ -146,14 +146,12 @@ export function aroundKernel(kernel: Kernel, meet: Around): Kernel {
       ),
     addressOf: (memory) => kernel.addressOf(memory),
     watch,
-    watchCount(fd, ready) {
-      // The read is a call like any other: seen, and refused where reads are.
-      const counter = new Counter((bytes) => read(fd, bytes));
-      return watch(fd, () => {
-        const count = counter.take();
-        if (count > 0) ready(count);
-      });
-    },
+    // The read is a call like any other: seen, and refused where reads are.
+    watchCount: (fd, ready) =>
+      watch(
+        fd,
+        countTo((bytes) => read(fd, bytes), ready),
+      ),
     files: {
       readFile: (path) => around({ name: 'readFile', path }, () => files.readFile(path)),
       writeFile: (path, bytes) => around({ name: 'writeFile', path, bytes }, () => files.writeFile(path, bytes)),

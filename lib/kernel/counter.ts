@@ -18,3 +18,12 @@ export class Counter {
     return low + high * 2 ** 32;
   }
 }
+
+/** For a watch of an eventfd: reads it, and tells `ready` the count. It tells nothing if somebody else has read it first. */
+export function countTo(read: (bytes: Uint8Array) => number, ready: (count: number) => void): () => void {
+  const counter = new Counter(read);
+  return () => {
+    const count = counter.take();
+    if (count > 0) ready(count);
+  };
+}

@@ -3,7 +3,7 @@ import { errno } from '../abi/errno.js';
 import { refuseOversized, refuseOversizedMany } from '../abi/requests.js';
 import { MAP_ANONYMOUS, MAP_HUGETLB } from '../abi/system.js';
 import { ioctlEach } from '../kernel/around.js';
-import { Counter } from '../kernel/counter.js';
+import { countTo } from '../kernel/counter.js';
 import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
 import { Argument } from './argument.js';
 import { CdevFile } from './cdev.js';
@@ -217,11 +217,7 @@ export class SimulatedKernel implements Kernel, FdTable {
     checkFunction('ready', ready);
     const file = this.lookup(fd);
     if (file === undefined) return -errno.EBADF;
-    const counter = new Counter((bytes) => file.read(bytes));
-    return file.watch(() => {
-      const count = counter.take();
-      if (count > 0) ready(count);
-    });
+    return file.watch(countTo((bytes) => file.read(bytes), ready));
   }
 
   lookup(fd: number): OpenFile | undefined {

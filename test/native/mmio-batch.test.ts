@@ -5,6 +5,7 @@ import {
   addon,
   close,
   expectNothingHeldSince,
+  fault,
   held,
   MAP_SHARED,
   PAGE,
@@ -18,10 +19,6 @@ import {
 const before = held();
 afterAll(() => expectNothingHeldSince(before));
 
-const fault = (offset: number): object => ({
-  code: 'ERR_VFIO_BUS_FAULT',
-  message: `The access at offset ${offset} faulted: memory decode is off or the device is gone`,
-});
 const arrays = [Uint8Array, Uint16Array, Uint32Array, BigUint64Array] as const;
 
 let fd: number;

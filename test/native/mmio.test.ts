@@ -9,6 +9,7 @@ import {
   ANONYMOUS,
   close,
   expectNothingHeldSince,
+  fault,
   held,
   inChild,
   inWorker,
@@ -24,10 +25,6 @@ import {
 const before = held();
 afterAll(() => expectNothingHeldSince(before));
 
-const fault = (offset: number): object => ({
-  code: 'ERR_VFIO_BUS_FAULT',
-  message: `The access at offset ${offset} faulted: memory decode is off or the device is gone`,
-});
 const widths = [
   { bits: 8, bytes: 1, most: 0xff },
   { bits: 16, bytes: 2, most: 0xffff },

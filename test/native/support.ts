@@ -31,6 +31,12 @@ export const EAGAIN = -11;
 export const EINVAL = -22;
 export const PAGE = 4096;
 
+/** The error of an access that the bus refuses. */
+export const fault = (offset: number): object => ({
+  code: 'ERR_VFIO_BUS_FAULT',
+  message: `The access at offset ${offset} faulted: memory decode is off or the device is gone`,
+});
+
 let files = 0;
 
 /** An open, nameless file of `size` zero bytes whose pages can be mapped. */
