@@ -44,7 +44,7 @@ export {
   type Fields,
   type Register,
   type Registers,
-} from './pci/registers.js';
+} from '../registers/declaration.js';
 export type { MediatedDriver } from './mdev/drivers.js';
 export type { ContainerProvider } from './platform.js';
 export type { IommuOptions } from './iommu-options.js';

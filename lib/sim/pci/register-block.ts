@@ -1,6 +1,6 @@
 import { expected } from '../../kernel/error.js';
 import { allOnes, type Width } from '../mapping.js';
-import type { Register, Registers, ValueOf } from './registers.js';
+import type { Register, Registers, ValueOf } from '../../registers/declaration.js';
 
 /** What a register of a device model does. Without any of it, it keeps what is written. */
 export interface RegisterBehaviour<V extends number | bigint = number | bigint> {

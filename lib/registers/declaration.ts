@@ -1,6 +1,6 @@
-/** Registers as data: where they are and what their bits are called. What they do is `RegisterBlock`'s. */
-import { expected } from '../../kernel/error.js';
-import type { Width } from '../mapping.js';
+/** Registers as data: where they are and what their bits are called. A model says what they do, a driver uses them. */
+import { expected } from '../kernel/error.js';
+import type { Width } from '../kernel/stepwise-mmio.js';
 
 /** Bits of a register that mean one thing. */
 export interface Field {
@@ -8,6 +8,8 @@ export interface Field {
   readonly from: number;
   /** How many bits. */
   readonly count: number;
+  /** What some of its values are called. */
+  readonly values?: Readonly<Record<string, number>>;
 }
 
 export type Fields = Readonly<Record<string, Field>>;
@@ -28,9 +30,13 @@ export function bit(from: number): Field {
   return { from, count: 1 };
 }
 
-/** Bits from `from` on. */
-export function bits(from: number, count: number): Field {
-  return { from, count };
+/** Bits from `from` on: `bits(6, 2, { '10': 0, '100': 1, '1000': 2 })`. */
+export function bits<V extends Readonly<Record<string, number>> = {}>(from: number, count: number, values = {} as V): NamedField<V> {
+  return { from, count, values };
+}
+
+interface NamedField<V> extends Field {
+  readonly values: Readonly<Record<string, number>> & V;
 }
 
 function register<W extends Width, F extends Fields>(offset: number, width: W, fields: F): Register<W, F> {

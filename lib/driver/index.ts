@@ -1,0 +1,16 @@
+/** `vfio/driver`: what drivers of devices share. */
+export {
+  bit,
+  bits,
+  reg16,
+  reg32,
+  reg64,
+  reg8,
+  registers,
+  type Field,
+  type Fields,
+  type Register,
+  type Registers,
+} from '../registers/declaration.js';
+export { type FieldValues } from './fields.js';
+export { DeviceRegister, deviceRegisters, type DeviceRegisters, type UntilOptions } from './registers.js';
