@@ -8,6 +8,7 @@ export {
   reg8,
   registers,
   type Field,
+  type NamedField,
   type Fields,
   type Register,
   type Registers,

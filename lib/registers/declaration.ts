@@ -35,7 +35,7 @@ export function bits<V extends Readonly<Record<string, number>> = {}>(from: numb
   return { from, count, values };
 }
 
-interface NamedField<V> extends Field {
+export interface NamedField<V> extends Field {
   readonly values: Readonly<Record<string, number>> & V;
 }
 

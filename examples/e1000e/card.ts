@@ -1,0 +1,98 @@
+import { DmaPool, type OpenDevice } from 'vfio';
+import { deviceRegisters, type DeviceRegisters } from 'vfio/driver';
+import { layout } from './layout.js';
+import { ReceiveQueue } from './receive-queue.js';
+import { TransmitQueue } from './transmit-queue.js';
+
+export interface CardOptions {
+  /** Descriptors in each ring, a multiple of 8. Default: 512. */
+  readonly ringLength?: number;
+  /** Blocks for frames. Default: four times the ring's. */
+  readonly blocks?: number;
+  /** Takes frames for other stations too. Default: false. */
+  readonly promiscuous?: boolean;
+}
+
+const blockSize = 2048;
+/** What the datasheet and real cables allow. */
+const resetMilliseconds = 100;
+const linkMilliseconds = 10_000;
+
+/** How fast the link is, in megabits, by STATUS.SPEED. */
+const speeds = [10, 100, 1000, 1000];
+
+/** An 82574L that was reset, with a queue for each direction. It belongs to the device that was opened, and stops before that is closed. */
+export class Card {
+  readonly registers: DeviceRegisters<typeof layout>;
+  readonly pool: DmaPool;
+  readonly transmit: TransmitQueue;
+  readonly receive: ReceiveQueue;
+  /** The station's address, '52:54:00:12:34:56'. */
+  readonly station: string;
+  readonly #promiscuous: boolean;
+
+  private constructor(opened: OpenDevice, { ringLength = 512, blocks = 4 * ringLength, promiscuous = false }: CardOptions) {
+    this.registers = deviceRegisters(layout, opened.device.region(0).fastMmio);
+    this.pool = DmaPool.create(opened.dma, { blockSize, count: blocks });
+    this.transmit = new TransmitQueue(this.registers, opened.dma, this.pool, ringLength);
+    this.receive = new ReceiveQueue(this.registers, opened.dma, this.pool, ringLength);
+    this.#promiscuous = promiscuous;
+    this.station = this.#readStation();
+  }
+
+  /** Resets the card and waits for its link. */
+  static async open(opened: OpenDevice, options: CardOptions = {}): Promise<Card> {
+    await reset(deviceRegisters(layout, opened.device.region(0).mmio));
+    opened.device.enableBusMaster();
+    const card = new Card(opened, options);
+    await card.registers.STATUS.until({ LU: 1 }, { timeoutMilliseconds: linkMilliseconds });
+    card.#start();
+    return card;
+  }
+
+  get link(): { readonly up: boolean; readonly megabits: number; readonly fullDuplex: boolean } {
+    const { STATUS } = this.registers;
+    return { up: STATUS.get('LU') === 1, megabits: speeds[STATUS.get('SPEED')] ?? 0, fullDuplex: STATUS.get('FD') === 1 };
+  }
+
+  /** What the card counted since this was asked last: its counters are cleared by reading. */
+  statistics(): Readonly<Record<'received' | 'sent' | 'receivedBytes' | 'sentBytes' | 'missed' | 'withoutBuffer', number>> {
+    const { GPRC, GPTC, GORCL, GORCH, GOTCL, GOTCH, MPC, RNBC } = this.registers;
+    const wide = (low: number, high: number): number => low + high * 2 ** 32;
+    return {
+      received: GPRC.read(),
+      sent: GPTC.read(),
+      // The low half first: reading the high half clears both.
+      receivedBytes: wide(GORCL.read(), GORCH.read()),
+      sentBytes: wide(GOTCL.read(), GOTCH.read()),
+      missed: MPC.read(),
+      withoutBuffer: RNBC.read(),
+    };
+  }
+
+  #start(): void {
+    const other = this.#promiscuous ? 1 : 0;
+    this.transmit.start();
+    this.receive.start();
+    this.registers.RCTL.write({ EN: 1, UPE: other, MPE: other, BAM: 1, SECRC: 1 });
+  }
+
+  #readStation(): string {
+    const { RAL, RAH } = this.registers;
+    const bytes = new Uint8Array(Uint32Array.of(RAL.read(), RAH.read()).buffer).slice(0, 6);
+    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+  }
+}
+
+/** As the datasheet has it: silent, then reset, then silent again; and the link up. */
+async function reset(registers: DeviceRegisters<typeof layout>): Promise<void> {
+  const { CTRL, ICR, IMC, RCTL, TCTL } = registers;
+  IMC.write(0xffff_ffff);
+  RCTL.write(0);
+  TCTL.write(0);
+  CTRL.change({ RST: 1 });
+  await CTRL.until({ RST: 0 }, { timeoutMilliseconds: resetMilliseconds });
+  IMC.write(0xffff_ffff);
+  ICR.read();
+  CTRL.change({ SLU: 1, ASDE: 1, FD: 1 });
+}

@@ -1,0 +1,74 @@
+/** The registers and descriptors of Intel's 82574L, as its datasheet names them; BAR 0. */
+import { struct, u16, u64, u8, volatile } from 'vfio/abi';
+import { bit, bits, reg32, registers } from 'vfio/driver';
+
+/** A ring's own registers, from its first on. */
+const ring = <Name extends string>(name: Name, base: number) =>
+  ({
+    [`${name}BAL`]: reg32(base),
+    [`${name}BAH`]: reg32(base + 0x04),
+    [`${name}LEN`]: reg32(base + 0x08),
+    [`${name}H`]: reg32(base + 0x10),
+    [`${name}T`]: reg32(base + 0x18),
+  }) as Record<`${Name}${'BAL' | 'BAH' | 'LEN' | 'H' | 'T'}`, ReturnType<typeof reg32>>;
+
+export const layout = registers({
+  CTRL: reg32(0x0000, { FD: bit(0), ASDE: bit(5), SLU: bit(6), RST: bit(26), PHY_RST: bit(31) }),
+  STATUS: reg32(0x0008, { FD: bit(0), LU: bit(1), SPEED: bits(6, 2, { '10': 0, '100': 1, '1000': 2 }) }),
+  CTRL_EXT: reg32(0x0018, { DRV_LOAD: bit(28), EIAME: bit(24), PBA: bit(31) }),
+  ICR: reg32(0x00c0),
+  IMS: reg32(0x00d0, { TXDW: bit(0), LSC: bit(2), RXDMT0: bit(4), RXO: bit(6), RXT0: bit(7) }),
+  IMC: reg32(0x00d8),
+  EIAC: reg32(0x00dc),
+  IVAR: reg32(0x00e4),
+  RCTL: reg32(0x0100, {
+    EN: bit(1),
+    UPE: bit(3),
+    MPE: bit(4),
+    LPE: bit(5),
+    BAM: bit(15),
+    BSIZE: bits(16, 2, { '2048': 0 }),
+    SECRC: bit(26),
+  }),
+  TCTL: reg32(0x0400, { EN: bit(1), PSP: bit(3), CT: bits(4, 8), COLD: bits(12, 10) }),
+  TIPG: reg32(0x0410),
+  ...ring('RD', 0x2800),
+  ...ring('TD', 0x3800),
+  RAL: reg32(0x5400),
+  RAH: reg32(0x5404, { AV: bit(31) }),
+  MPC: reg32(0x4010),
+  GPRC: reg32(0x4074),
+  GPTC: reg32(0x4080),
+  GORCL: reg32(0x4088),
+  GORCH: reg32(0x408c),
+  GOTCL: reg32(0x4090),
+  GOTCH: reg32(0x4094),
+  CRCERRS: reg32(0x4000),
+  RNBC: reg32(0x40a0),
+});
+
+export const receiveDescriptor = struct('receive_descriptor', {
+  address: u64,
+  length: u16,
+  checksum: u16,
+  status: volatile(u8),
+  errors: u8,
+  special: u16,
+});
+
+export const transmitDescriptor = struct('transmit_descriptor', {
+  address: u64,
+  length: u16,
+  checksumOffset: u8,
+  command: u8,
+  status: volatile(u8),
+  checksumStart: u8,
+  special: u16,
+});
+
+/** Bits of a descriptor's status and command. */
+export const descriptorDone = 0x01;
+export const endOfPacket = 0x02;
+export const endOfFrame = 0x01,
+  insertChecksum = 0x02,
+  reportStatus = 0x08;
