@@ -1,0 +1,68 @@
+/** The NVMe driver on a simulated controller. */
+import { afterEach, expect, it } from 'vitest';
+import { Controller } from '../../examples/nvme/controller.js';
+import { openDevice, type OpenDevice } from 'vfio';
+import { Machine, Nvme } from 'vfio/sim';
+
+const closing: OpenDevice[] = [];
+afterEach(() => closing.splice(0).forEach((opened) => opened.close()));
+
+async function open(options = {}): Promise<{ controller: Controller; opened: OpenDevice }> {
+  const { kernel } = new Machine({ devices: [{ model: new Nvme({ size: 16 << 20, serial: 'example' }) }] });
+  const opened = openDevice(kernel, '0000:00:03.0');
+  closing.push(opened);
+  return { controller: await Controller.open(opened, options), opened };
+}
+
+it('says who it is', async () => {
+  const { controller } = await open();
+  const [namespace] = controller.namespaces;
+  expect(controller).toMatchObject({ serial: 'example', model: 'QEMU NVMe Ctrl' });
+  expect(namespace).toMatchObject({ id: 1, blockSize: 512, blocks: BigInt((16 << 20) / 512) });
+});
+
+it('reads what it wrote: less than a page, two, a list, and more than a command takes', async () => {
+  const { controller, opened } = await open();
+  const namespace = controller.namespaces[0]!;
+  const size = 3 << 20;
+  const [from, into] = [opened.dma.allocate(size), opened.dma.allocate(size)];
+  new Uint32Array(from.memory).forEach((_, index, words) => (words[index] = Math.imul(index, 0x9e37_79b1)));
+  for (const blocks of [1, 7, 16, 64, size / 512]) {
+    into.bytes.fill(0);
+    await namespace.write(100n, blocks, from);
+    await namespace.flush();
+    await namespace.read(100n, blocks, into);
+    expect(Buffer.compare(into.bytes.subarray(0, blocks * 512), from.bytes.subarray(0, blocks * 512))).toBe(0);
+    expect(into.bytes.subarray(blocks * 512).every((byte) => byte === 0)).toBe(true);
+  }
+  await namespace.deallocate(100n, 8, opened.dma.allocate(4096));
+  await namespace.read(100n, 8, into);
+  expect(into.bytes.subarray(0, 4096).every((byte) => byte === 0)).toBe(true);
+});
+
+it('many commands at once, more than there are places', async () => {
+  const { controller, opened } = await open({ depth: 8 });
+  const namespace = controller.namespaces[0]!;
+  const buffers = Array.from({ length: 40 }, (_, index) => {
+    const buffer = opened.dma.allocate(4096);
+    buffer.bytes.fill(index + 1);
+    return buffer;
+  });
+  await Promise.all(buffers.map((buffer, index) => namespace.write(BigInt(8 * index), 8, buffer)));
+  const back = opened.dma.allocate(4096);
+  for (const index of buffers.keys()) {
+    await namespace.read(BigInt(8 * index), 8, back);
+    expect(new Set(back.bytes)).toEqual(new Set([index + 1]));
+  }
+  expect(controller.queue.inFlight).toBe(0);
+});
+
+it('says what the controller refuses, and shuts down', async () => {
+  const { controller, opened } = await open();
+  const namespace = controller.namespaces[0]!;
+  await expect(namespace.read(namespace.blocks, 1, opened.dma.allocate(4096))).rejects.toThrow(
+    'Opcode 2 ended with status type 0, code 0x80',
+  );
+  await controller.shutdown();
+  expect(controller.registers.CSTS.describe(controller.registers.CSTS.read())).toBe('CSTS=0x00000009 RDY SHST=complete');
+});
