@@ -119,10 +119,13 @@ describe('places', () => {
   });
 
   it('examples import only the package', () => {
-    for (const name of readdirSync(join(root, 'examples'))) {
+    for (const name of readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))) {
       const text = readFileSync(join(root, 'examples', name), 'utf8');
       for (const [, target] of text.matchAll(/from '([^']+)'/g))
-        expect([name, target]).toEqual([name, expect.stringMatching(/^(vfio(\/(abi|sim|pci|vsva-2020))?|node:\w+)$/)]);
+        expect([name, target]).toEqual([
+          name,
+          expect.stringMatching(/^(\.\/[\w-]+\.js|vfio(\/(abi|sim|pci|driver|vsva-2020))?|node:\w+)$/),
+        ]);
     }
   });
 
