@@ -1,4 +1,4 @@
-import { DmaPool, type OpenDevice } from 'vfio';
+import type { AddressSpace, Device, DmaPool } from 'vfio';
 import { deviceRegisters, type DeviceRegisters } from 'vfio/driver';
 import { layout } from './layout.js';
 import { ReceiveQueue } from './receive-queue.js';
@@ -7,13 +7,12 @@ import { TransmitQueue } from './transmit-queue.js';
 export interface CardOptions {
   /** Descriptors in each ring, a multiple of 8. Default: 512. */
   readonly ringLength?: number;
-  /** Blocks for frames. Default: four times the ring's. */
-  readonly blocks?: number;
   /** Takes frames for other stations too. Default: false. */
   readonly promiscuous?: boolean;
 }
 
-const blockSize = 2048;
+/** Bytes of the blocks that a card is given for frames. */
+export const blockSize = 2048;
 /** What the datasheet and real cables allow. */
 const resetMilliseconds = 100;
 const linkMilliseconds = 10_000;
@@ -21,7 +20,10 @@ const linkMilliseconds = 10_000;
 /** How fast the link is, in megabits, by STATUS.SPEED. */
 const speeds = [10, 100, 1000, 1000];
 
-/** An 82574L that was reset, with a queue for each direction. It belongs to the device that was opened, and stops before that is closed. */
+/**
+ * An 82574L that was reset, with a queue for each direction, over a pool that other cards of its address space may share: a block
+ * that one received can then be sent by another.
+ */
 export class Card {
   readonly registers: DeviceRegisters<typeof layout>;
   readonly pool: DmaPool;
@@ -31,20 +33,20 @@ export class Card {
   readonly station: string;
   readonly #promiscuous: boolean;
 
-  private constructor(opened: OpenDevice, { ringLength = 512, blocks = 4 * ringLength, promiscuous = false }: CardOptions) {
-    this.registers = deviceRegisters(layout, opened.device.region(0).fastMmio);
-    this.pool = DmaPool.create(opened.dma, { blockSize, count: blocks });
-    this.transmit = new TransmitQueue(this.registers, opened.dma, this.pool, ringLength);
-    this.receive = new ReceiveQueue(this.registers, opened.dma, this.pool, ringLength);
+  private constructor(device: Device, dma: AddressSpace, pool: DmaPool, { ringLength = 512, promiscuous = false }: CardOptions) {
+    this.registers = deviceRegisters(layout, device.region(0).fastMmio);
+    this.pool = pool;
+    this.transmit = new TransmitQueue(this.registers, dma, pool, ringLength);
+    this.receive = new ReceiveQueue(this.registers, dma, pool, ringLength);
     this.#promiscuous = promiscuous;
     this.station = this.#readStation();
   }
 
-  /** Resets the card and waits for its link. */
-  static async open(opened: OpenDevice, options: CardOptions = {}): Promise<Card> {
-    await reset(deviceRegisters(layout, opened.device.region(0).mmio));
-    opened.device.enableBusMaster();
-    const card = new Card(opened, options);
+  /** Resets the card and waits for its link. `pool` is of `dma`, and has blocks of `blockSize` bytes. */
+  static async open(device: Device, dma: AddressSpace, pool: DmaPool, options: CardOptions = {}): Promise<Card> {
+    await reset(deviceRegisters(layout, device.region(0).mmio));
+    device.enableBusMaster();
+    const card = new Card(device, dma, pool, options);
     await card.registers.STATUS.until({ LU: 1 }, { timeoutMilliseconds: linkMilliseconds });
     card.#start();
     return card;

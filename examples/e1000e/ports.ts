@@ -1,31 +1,44 @@
-import { native, openDevice, type OpenDevice } from 'vfio';
+import { Container, DmaPool, findDevice, native, type Kernel } from 'vfio';
 import { E1000e, Machine, wire } from 'vfio/sim';
-import { Card, type CardOptions } from './card.js';
+import { blockSize, Card, type CardOptions } from './card.js';
 
-/** Cards that were opened, to be closed together. */
+/** Cards in one address space, with one pool, to be closed together. */
 export interface Ports extends Disposable {
   readonly cards: readonly Card[];
+  readonly pool: DmaPool;
 }
+
+const blocks = 4096;
 
 /** Two simulated cards with a cable between them, or the real ones at these addresses. */
 export async function openPorts(addresses: readonly string[], options: CardOptions): Promise<Ports> {
-  const kernel = addresses.length > 0 ? native() : simulatedPair();
-  const opened: OpenDevice[] = [];
-  const close = (): void => opened.splice(0).forEach((each) => each.close());
+  if (addresses.length > 0) return openCards(native(), addresses, options);
+  const [one, other] = [new E1000e({ station: '52:54:00:00:00:01' }), new E1000e({ station: '52:54:00:00:00:02' })];
+  wire(one, other);
+  const { kernel } = new Machine({ devices: [{ model: one }, { model: other }] });
+  return openCards(kernel, ['0000:00:03.0', '0000:00:04.0'], options);
+}
+
+export async function openCards(kernel: Kernel, addresses: readonly string[], options: CardOptions = {}): Promise<Ports> {
+  const container = Container.open(kernel);
   try {
-    for (const address of addresses.length > 0 ? addresses : simulatedAddresses) opened.push(openDevice(kernel, address));
+    const numbers = new Set(addresses.map((address) => groupOf(kernel, address)));
+    const groups = new Map([...numbers].map((number) => [number, container.openGroup(number)]));
+    container.setIommu();
+    const pool = DmaPool.create(container, { blockSize, count: blocks });
+    const opening = addresses.map((address) =>
+      Card.open(groups.get(groupOf(kernel, address))!.openDevice(address), container, pool, options),
+    );
     // Together: each waits for its link, which takes both ends.
-    return { cards: await Promise.all(opened.map((each) => Card.open(each, options))), [Symbol.dispose]: close };
+    return { cards: await Promise.all(opening), pool, [Symbol.dispose]: () => container.close() };
   } catch (error) {
-    close();
+    container.close();
     throw error;
   }
 }
 
-const simulatedAddresses = ['0000:00:03.0', '0000:00:04.0'];
-
-function simulatedPair() {
-  const [one, other] = [new E1000e({ station: '52:54:00:00:00:01' }), new E1000e({ station: '52:54:00:00:00:02' })];
-  wire(one, other);
-  return new Machine({ devices: [{ model: one }, { model: other }] }).kernel;
+function groupOf(kernel: Kernel, address: string): number {
+  const { group } = findDevice(kernel, address);
+  if (group === undefined) throw new Error(`${address} has no IOMMU group`);
+  return group;
 }
