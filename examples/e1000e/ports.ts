@@ -26,11 +26,14 @@ export async function openCards(kernel: Kernel, addresses: readonly string[], op
     const groups = new Map([...numbers].map((number) => [number, container.openGroup(number)]));
     container.setIommu();
     const pool = DmaPool.create(container, { blockSize, count: blocks });
-    const opening = addresses.map((address) =>
-      Card.open(groups.get(groupOf(kernel, address))!.openDevice(address), container, pool, options),
-    );
-    // Together: each waits for its link, which takes both ends.
-    return { cards: await Promise.all(opening), pool, [Symbol.dispose]: () => container.close() };
+    const devices = addresses.map((address) => groups.get(groupOf(kernel, address))!.openDevice(address));
+    // Together: each waits for its link, which takes both ends. And to the end of all, so that none is left under way.
+    const opened = await Promise.allSettled(devices.map((device) => Card.open(device, container, pool, options)));
+    const cards = opened.map((each) => {
+      if (each.status === 'rejected') throw each.reason;
+      return each.value;
+    });
+    return { cards, pool, [Symbol.dispose]: () => container.close() };
   } catch (error) {
     container.close();
     throw error;
