@@ -1,10 +1,25 @@
 /** The names users can import: a change here is a change of the package's contract. */
 import { expect, it } from 'vitest';
 import * as rfc from '../lib/abi/iommufd/rfc-2022.js';
+import * as driver from '../lib/driver/index.js';
 import * as vfio from '../lib/index.js';
 import * as pci from '../lib/pci/index.js';
 import * as sim from '../lib/sim/index.js';
 import * as vsva from '../lib/vfio/vsva-2020.js';
+
+it('vfio/driver', () => {
+  expect(Object.keys(driver).sort()).toEqual([
+    'DeviceRegister',
+    'bit',
+    'bits',
+    'deviceRegisters',
+    'reg16',
+    'reg32',
+    'reg64',
+    'reg8',
+    'registers',
+  ]);
+});
 
 it('vfio', () => {
   expect(Object.keys(vfio).sort()).toEqual([
