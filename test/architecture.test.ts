@@ -45,7 +45,7 @@ const allowed: Record<string, readonly string[]> = {
   vfio: ['abi', 'kernel', 'memory', 'pci'],
   iommufd: ['abi', 'kernel', 'memory'],
   registers: ['kernel/error.ts', 'kernel/stepwise-mmio.ts'],
-  driver: ['kernel', 'registers'],
+  driver: ['abi', 'kernel', 'memory', 'registers'],
   'open.ts': ['vfio', 'iommufd', 'memory', 'pci', 'kernel', 'abi/vfio/container.ts'],
   'index.ts': ['abi', 'kernel', 'memory', 'pci', 'vfio', 'iommufd', 'open.ts'],
   lab: [],

@@ -9,10 +9,13 @@ import * as vsva from '../lib/vfio/vsva-2020.js';
 
 it('vfio/driver', () => {
   expect(Object.keys(driver).sort()).toEqual([
+    'DescriptorRing',
     'DeviceRegister',
     'bit',
     'bits',
     'deviceRegisters',
+    'memoryBarrier',
+    'pollUntil',
     'reg16',
     'reg32',
     'reg64',

@@ -1,17 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { CodedError } from '../kernel/error.js';
 import type { Mmio } from '../kernel/kernel.js';
 import type { Register, Registers, ValueOf } from '../registers/declaration.js';
 import { describeFields, maskOf, valueOf, wordOf, type FieldValues } from './fields.js';
+import { pollUntil } from './poll.js';
 
 export interface UntilOptions {
   readonly timeoutMilliseconds: number;
   readonly signal?: AbortSignal;
 }
 
-/** As long as a register is looked at without a pause, and the pause between two looks after that. */
+/** As long as one crossing into the addon looks at a register. */
 const spinMilliseconds = 0.05;
-const pauseMilliseconds = 1;
 
 /** A register of a device. Each call is one access of its width, but for `change`, which is two, and `until`. */
 export class DeviceRegister<R extends Register = Register> {
@@ -34,16 +32,16 @@ export class DeviceRegister<R extends Register = Register> {
 
   /** All of it; or fields by name, and 0 in the others. */
   write(value: ValueOf<R> | FieldValues<R['fields']>): void {
-    const word = typeof value === 'object' ? wordOf<R['fields']>(this.#declared.fields, value) : BigInt(value);
+    const word = typeof value === 'object' ? this.#value(wordOf<R['fields']>(this.#declared.fields, value)) : value;
     switch (this.#declared.width) {
       case 1:
-        return this.#mmio.write8(this.offset, Number(word));
+        return this.#mmio.write8(this.offset, word as number);
       case 2:
-        return this.#mmio.write16(this.offset, Number(word));
+        return this.#mmio.write16(this.offset, word as number);
       case 4:
-        return this.#mmio.write32(this.offset, Number(word));
+        return this.#mmio.write32(this.offset, word as number);
       case 8:
-        return this.#mmio.write64(this.offset, word);
+        return this.#mmio.write64(this.offset, word as bigint);
     }
   }
 
@@ -68,14 +66,14 @@ export class DeviceRegister<R extends Register = Register> {
   async until(values: FieldValues<R['fields']>, { timeoutMilliseconds, signal }: UntilOptions): Promise<ValueOf<R>> {
     const { fields } = this.#declared;
     const [mask, wanted] = [maskOf<R['fields']>(fields, values), wordOf<R['fields']>(fields, values)];
-    const end = performance.now() + timeoutMilliseconds;
-    for (;;) {
-      const isLast = performance.now() >= end;
-      const value = this.#poll(mask, wanted);
-      if (value !== undefined) return value as ValueOf<R>;
-      if (isLast) throw this.#late(values, timeoutMilliseconds);
-      await delay(pauseMilliseconds, undefined, { ...(signal && { signal }) });
-    }
+    return pollUntil(() => this.#poll(mask, wanted) as ValueOf<R> | undefined, {
+      what: Object.entries(values)
+        .map(([name, value]) => `${name}=${String(value)}`)
+        .join(' '),
+      found: () => this.describe(this.read()),
+      timeoutMilliseconds,
+      ...(signal && { signal }),
+    });
   }
 
   /** 'CTRL=0x00000041 FD SLU', of a value that was read: it does not read. */
@@ -116,11 +114,6 @@ export class DeviceRegister<R extends Register = Register> {
 
   #value(word: bigint): ValueOf<R> {
     return (this.#declared.width === 8 ? word : Number(word)) as ValueOf<R>;
-  }
-
-  #late(values: FieldValues<R['fields']>, milliseconds: number): CodedError {
-    const wanted = Object.entries(values).map(([name, value]) => `${name}=${String(value)}`);
-    return new CodedError('ERR_VFIO_TIMEOUT', `${wanted.join(' ')} did not come within ${milliseconds} ms: ${this.describe(this.read())}`);
   }
 }
 

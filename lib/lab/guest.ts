@@ -54,7 +54,7 @@ async function runOnce(guest: Guest, command: readonly string[], work: string, l
     join(work, 'settings'),
     `bind=${quote(guest.bind ? drivenIds(guest.devices).join(' ') : '')}\noutput=${quote(guest.output ?? '')}\n`,
   );
-  const machine = { VFIO_LAB_IOMMU: guest.iommu, VFIO_LAB_CONTAINER: guest.kernel.variant === 'default' ? 'vfio' : 'iommufd' };
+  const machine = { VFIO_LAB_IOMMU: guest.iommu, VFIO_LAB_CONTAINER: guest.kernel.variant === 'iommufd-container' ? 'iommufd' : 'vfio' };
   writeFileSync(join(work, 'command'), commandScript(command, process.cwd(), { ...process.env, ...machine }));
   const ending = await boot(guest, work);
   if (ending === 'late') return timedOut;

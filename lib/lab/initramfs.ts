@@ -39,8 +39,9 @@ ifconfig lo 127.0.0.1 up
 for device in /sys/bus/pci/devices/*; do
   case " $bind " in *" $(cat $device/vendor):$(cat $device/device) "*)
     echo vfio-pci > $device/driver_override
+    [ ! -e $device/driver ] || basename $device > $device/driver/unbind
     basename $device > /sys/bus/pci/drivers_probe || true
-    [ -e $device/driver ] || echo "lab: vfio-pci did not take \${device##*/}" >> /lab/stderr
+    [ "$(basename "$(readlink $device/driver)")" = vfio-pci ] || echo "lab: vfio-pci did not take \${device##*/}" >> /lab/stderr
   esac
 done
 dmesg -c > /lab/boot.log

@@ -1,8 +1,12 @@
 /** What the lab's kernels are built with: everything is built in, nothing is a module. */
 import { createHash } from 'node:crypto';
 
-/** Which file answers as /dev/vfio/vfio: VFIO's own container, or iommufd in its compatibility mode. */
-export type Variant = 'default' | 'iommufd-container';
+/**
+ * Which file answers as /dev/vfio/vfio: VFIO's own container, or iommufd in its compatibility mode. And whether the kernel's own
+ * drivers of an NVMe drive and of a network card are there, to be met on the other end of a cable or of a rebinding.
+ */
+export const variants = ['default', 'iommufd-container', 'host-drivers'] as const;
+export type Variant = (typeof variants)[number];
 
 const groups = {
   'a 64-bit machine with two processors and a serial console':
@@ -36,10 +40,13 @@ const newer: Readonly<Record<string, string>> = {
   '6.19': 'VFIO_PCI_DMABUF',
 };
 
-const container: Readonly<Record<Variant, { readonly on: readonly string[]; readonly off: readonly string[] }>> = {
-  default: { on: ['VFIO_CONTAINER', 'VFIO_IOMMU_TYPE1'], off: [] },
+const container = ['VFIO_CONTAINER', 'VFIO_IOMMU_TYPE1'];
+
+const special: Readonly<Record<Variant, { readonly on: readonly string[]; readonly off: readonly string[] }>> = {
+  default: { on: container, off: [] },
   // Type 1 is a part of VFIO's own container; iommufd has a type 1 of its own.
   'iommufd-container': { on: ['IOMMUFD_VFIO_CONTAINER'], off: ['VFIO_CONTAINER'] },
+  'host-drivers': { on: [...container, ...'BLK_DEV_NVME NETDEVICES ETHERNET NET_VENDOR_INTEL E1000E'.split(' ')], off: [] },
 };
 
 /** The names, without CONFIG_, of what must be `y` in a kernel of that version. */
@@ -47,19 +54,19 @@ export function enabledOptions(version: string, variant: Variant): string[] {
   const missing = new Set(
     Object.entries(newer).flatMap(([since, options]) => (compareVersions(version, since) < 0 ? options.split(' ') : [])),
   );
-  const all = [...Object.values(groups).flatMap((names) => names.split(' ')), ...container[variant].on];
+  const all = [...Object.values(groups).flatMap((names) => names.split(' ')), ...special[variant].on];
   return all.filter((option) => !missing.has(option));
 }
 
-/** The variants that a version can be built in: it has iommufd, or it has not. */
-export function variantsOf(version: string): Variant[] {
-  return compareVersions(version, '6.2') < 0 ? ['default'] : ['default', 'iommufd-container'];
+/** The variants that a version is built in: of kernels before iommufd one. */
+export function variantsOf(version: string): readonly Variant[] {
+  return compareVersions(version, '6.2') < 0 ? ['default'] : variants;
 }
 
 /** The fragment that scripts/kconfig/merge_config.sh takes. */
 export function configFragment(version: string, variant: Variant): string {
   const on = enabledOptions(version, variant).map((name) => `CONFIG_${name}=y\n`);
-  return [...on, ...container[variant].off.map((name) => `# CONFIG_${name} is not set\n`)].join('');
+  return [...on, ...special[variant].off.map((name) => `# CONFIG_${name} is not set\n`)].join('');
 }
 
 /** Tells kernels of the same version apart that were built with other options. */

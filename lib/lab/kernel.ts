@@ -25,7 +25,8 @@ export const cacheFolder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(),
  */
 export async function prepareKernel(wanted: string, variant: Variant): Promise<BuiltKernel> {
   const version = await versionOf(wanted);
-  if (!variantsOf(version).includes(variant)) throw new Error(`Linux ${version} has no iommufd, so there is no ${variant} of it`);
+  if (!variantsOf(version).includes(variant))
+    throw new Error(`Of Linux ${version} there is no ${variant}, but ${variantsOf(version).join(', ')}`);
   await prepareMissing(version, [variant]);
   const folder = folderOf(version, variant);
   return { version, variant, image: join(folder, 'bzImage'), headers: join(folder, 'include') };

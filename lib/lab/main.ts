@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { runInGuest } from './guest.js';
-import type { Variant } from './kernel-options.js';
+import { variants, type Variant } from './kernel-options.js';
 import { prepareKernel, prepareVariants } from './kernel.js';
 import { iommuNames, type IommuName } from './machines.js';
 import { requireToBoot } from './requirements.js';
@@ -32,7 +32,7 @@ const program = new Command('npm run lab --')
   )
   .argument('[command...]', 'what to run in the guest; its exit status is the exit status')
   .option('--kernel <version>', 'a version like 6.12, or newest', 'newest')
-  .addOption(new Option('--variant <variant>', 'who provides /dev/vfio/vfio').choices(['default', 'iommufd-container']).default('default'))
+  .addOption(new Option('--variant <variant>', 'what is special about the kernel').choices([...variants]).default('default'))
   .addOption(new Option('--iommu <kind>', 'the IOMMU').choices([...iommuNames]).default('intel'))
   .option('--device <device>', "a QEMU device with its properties, repeatable; 'none' for none (default: edu)", collect, [])
   .option('--kernel-argument <argument>', 'for the kernel command line, repeatable', collect, [])

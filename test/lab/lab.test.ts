@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kernelComplaints } from '../../lib/lab/guest.js';
-import { compareVersions, configFragment, enabledOptions, optionsHash } from '../../lib/lab/kernel-options.js';
+import { compareVersions, configFragment, enabledOptions, optionsHash, variantsOf } from '../../lib/lab/kernel-options.js';
 import { deviceArguments, drivenIds, iommuMachines, iommuNames } from '../../lib/lab/machines.js';
 import { missingPackages } from '../../lib/lab/requirements.js';
 import { commandScript } from '../../lib/lab/shell.js';
@@ -19,11 +19,13 @@ describe('kernel options', () => {
     expect(new Set(enabledOptions('7.3', 'default')).size).toBe(enabledOptions('7.3', 'default').length);
   });
 
-  it('variants differ in who provides the container, and in their place in the cache', () => {
+  it('variants differ in who provides the container, in drivers, and in their place in the cache', () => {
     expect(configFragment('7.3', 'default')).toContain('CONFIG_VFIO_CONTAINER=y\n');
     expect(configFragment('7.3', 'iommufd-container')).toContain('CONFIG_IOMMUFD_VFIO_CONTAINER=y\n# CONFIG_VFIO_CONTAINER is not set\n');
     expect(enabledOptions('7.3', 'iommufd-container')).not.toContain('VFIO_IOMMU_TYPE1');
-    expect(optionsHash('7.3', 'default')).not.toBe(optionsHash('7.3', 'iommufd-container'));
+    expect(enabledOptions('7.3', 'host-drivers')).toEqual(expect.arrayContaining(['VFIO_CONTAINER', 'BLK_DEV_NVME', 'E1000E']));
+    expect(new Set(variantsOf('7.3').map((variant) => optionsHash('7.3', variant))).size).toBe(3);
+    expect(variantsOf('6.1')).toEqual(['default']);
   });
 });
 

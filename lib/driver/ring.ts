@@ -1,0 +1,98 @@
+import type { StructArray, StructType } from '../abi/struct.js';
+import { expected } from '../kernel/error.js';
+import type { AddressSpace } from '../memory/address-space.js';
+import type { AllocateOptions } from '../memory/allocate-options.js';
+import type { DmaBuffer } from '../memory/buffer.js';
+
+type FieldsOf<T> = T extends StructType<infer F> ? F : never;
+/** A descriptor at a place; the ring's own object, moved there. */
+type Descriptor<T extends StructType> = ReturnType<StructArray<FieldsOf<T>>['at']>;
+
+/**
+ * Descriptors in memory that the device reaches, used one after the other, round and round. Of the descriptors from `head` up
+ * to `tail` a driver waits for news; the others are free, and one of them always stays so: full and empty would look the same.
+ *
+ * A ring that a driver fills (transmit, receive, submission): write `next()`, `push()`, and tell the device `tail`; when the
+ * device is done with `oldest()`, `shift()`. A ring that only the device fills (completion): `oldest()`, `shift()`, and tell it
+ * `head`; `laps` tells which phase is new.
+ */
+export class DescriptorRing<T extends StructType> {
+  /** How many descriptors there are. */
+  readonly count: number;
+  /** Their memory, closed with its address space. */
+  readonly buffer: DmaBuffer;
+  readonly #descriptors: StructArray<FieldsOf<T>>;
+  #head = 0;
+  #tail = 0;
+  #laps = 0;
+
+  private constructor(buffer: DmaBuffer, type: T, count: number) {
+    this.buffer = buffer;
+    this.count = count;
+    this.#descriptors = type.array(buffer.memory, 0, count);
+  }
+
+  /** Zeroed memory for `count` descriptors, of which one less can be in use. @throws as `space.allocate` */
+  static allocate<T extends StructType>(space: AddressSpace, type: T, count: number, options?: AllocateOptions): DescriptorRing<T> {
+    if (!Number.isSafeInteger(count) || count < 2) throw expected('an integer from 2 on', 'count', count);
+    return new DescriptorRing(space.allocate(count * type.size, options), type, count);
+  }
+
+  /** Where devices see the first. */
+  get iova(): bigint {
+    return this.buffer.iova;
+  }
+
+  /** The oldest that is in use, and the next to be filled: places from 0. */
+  get head(): number {
+    return this.#head;
+  }
+  get tail(): number {
+    return this.#tail;
+  }
+
+  /** How many are in use, and how many can be pushed. */
+  get used(): number {
+    const distance = this.#tail - this.#head;
+    return distance < 0 ? distance + this.count : distance;
+  }
+  get free(): number {
+    return this.count - 1 - this.used;
+  }
+
+  /** How often `head` has come round: where a device turns a phase bit in each lap, its parity. */
+  get laps(): number {
+    return this.#laps;
+  }
+
+  /** The descriptor at `tail`, for the driver to fill before `push`. */
+  next(): Descriptor<T> {
+    return this.#descriptors.at(this.#tail) as Descriptor<T>;
+  }
+
+  /** Takes the next one into use. The ring does not look whether it is free: compare `free` once for many. */
+  push(): void {
+    const tail = this.#tail + 1;
+    this.#tail = tail === this.count ? 0 : tail;
+  }
+
+  /** The descriptor at `head`. */
+  oldest(): Descriptor<T> {
+    return this.#descriptors.at(this.#head) as Descriptor<T>;
+  }
+
+  /** Is done with the oldest. */
+  shift(): void {
+    const head = this.#head + 1;
+    if (head !== this.count) this.#head = head;
+    else {
+      this.#head = 0;
+      this.#laps += 1;
+    }
+  }
+
+  /** Any of them. @throws RangeError */
+  at(place: number): Descriptor<T> {
+    return this.#descriptors.at(place) as Descriptor<T>;
+  }
+}
