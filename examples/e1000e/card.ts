@@ -34,10 +34,11 @@ export class Card {
   readonly #promiscuous: boolean;
 
   private constructor(device: Device, dma: AddressSpace, pool: DmaPool, { ringLength = 512, promiscuous = false }: CardOptions) {
-    this.registers = deviceRegisters(layout, device.region(0).fastMmio);
+    const { fastMmio } = device.region(0);
+    this.registers = deviceRegisters(layout, fastMmio);
     this.pool = pool;
-    this.transmit = new TransmitQueue(this.registers, dma, pool, ringLength);
-    this.receive = new ReceiveQueue(this.registers, dma, pool, ringLength);
+    this.transmit = new TransmitQueue(fastMmio, dma, pool, 0, ringLength);
+    this.receive = new ReceiveQueue(fastMmio, dma, pool, 0, ringLength);
     this.#promiscuous = promiscuous;
     this.station = this.#readStation();
   }
@@ -74,9 +75,12 @@ export class Card {
 
   #start(): void {
     const other = this.#promiscuous ? 1 : 0;
+    const { TIPG, TCTL, RCTL } = this.registers;
     this.transmit.start();
     this.receive.start();
-    this.registers.RCTL.write({ EN: 1, UPE: other, MPE: other, BAM: 1, SECRC: 1 });
+    TIPG.write(0x0060_2008);
+    TCTL.write({ EN: 1, PSP: 1, CT: 0x0f, COLD: 0x3f });
+    RCTL.write({ EN: 1, UPE: other, MPE: other, BAM: 1, SECRC: 1 });
   }
 
   #readStation(): string {

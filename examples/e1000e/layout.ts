@@ -1,16 +1,7 @@
 /** The registers and descriptors of Intel's 82574L, as its datasheet names them; BAR 0. */
+import type { DmaBuffer } from 'vfio';
 import { struct, u16, u64, u8, volatile } from 'vfio/abi';
-import { bit, bits, reg32, registers } from 'vfio/driver';
-
-/** A ring's own registers, from its first on. */
-const ring = <Name extends string>(name: Name, base: number) =>
-  ({
-    [`${name}BAL`]: reg32(base),
-    [`${name}BAH`]: reg32(base + 0x04),
-    [`${name}LEN`]: reg32(base + 0x08),
-    [`${name}H`]: reg32(base + 0x10),
-    [`${name}T`]: reg32(base + 0x18),
-  }) as Record<`${Name}${'BAL' | 'BAH' | 'LEN' | 'H' | 'T'}`, ReturnType<typeof reg32>>;
+import { bit, bits, reg32, registers, type DeviceRegisters } from 'vfio/driver';
 
 export const layout = registers({
   CTRL: reg32(0x0000, { FD: bit(0), ASDE: bit(5), SLU: bit(6), RST: bit(26), PHY_RST: bit(31) }),
@@ -32,8 +23,6 @@ export const layout = registers({
   }),
   TCTL: reg32(0x0400, { EN: bit(1), PSP: bit(3), CT: bits(4, 8), COLD: bits(12, 10) }),
   TIPG: reg32(0x0410),
-  ...ring('RD', 0x2800),
-  ...ring('TD', 0x3800),
   RAL: reg32(0x5400),
   RAH: reg32(0x5404, { AV: bit(31) }),
   MPC: reg32(0x4010),
@@ -46,6 +35,23 @@ export const layout = registers({
   CRCERRS: reg32(0x4000),
   RNBC: reg32(0x40a0),
 });
+
+const ring = (base: number) =>
+  registers({ BAL: reg32(base), BAH: reg32(base + 0x04), LEN: reg32(base + 0x08), HEAD: reg32(base + 0x10), TAIL: reg32(base + 0x18) });
+
+/** The registers of a queue's ring: RDBAL0 to RDT0 and so on. There are two queues of each kind. */
+export const receiveRing = (queue: number) => ring(0x2800 + 0x100 * queue);
+export const transmitRing = (queue: number) => ring(0x3800 + 0x100 * queue);
+export type RingRegisters = ReturnType<typeof ring>;
+
+/** Tells the card where a ring is, that has nothing in it yet. */
+export function startRing({ BAL, BAH, LEN, HEAD, TAIL }: DeviceRegisters<RingRegisters>, { iova, bytes }: DmaBuffer): void {
+  BAL.write(Number(iova & 0xffff_ffffn));
+  BAH.write(Number(iova >> 32n));
+  LEN.write(bytes.byteLength);
+  HEAD.write(0);
+  TAIL.write(0);
+}
 
 export const receiveDescriptor = struct('receive_descriptor', {
   address: u64,

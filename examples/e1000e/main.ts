@@ -34,7 +34,7 @@ switch (what) {
     const frames = Number(values.frames);
     const [sending, receiving] = [new Burst(Number(values.burst)), new Burst(Number(values.burst))];
     const generator = new Generator(one, Number(values.size));
-    const verifier = new Verifier();
+    const verifier = new Verifier(ports.pool);
     const begin = performance.now();
     // What is lost never comes: no more than a second without a frame.
     for (let quiet = performance.now(); verifier.received < frames && performance.now() - quiet < 1000;) {
@@ -44,7 +44,7 @@ switch (what) {
         await new Promise(setImmediate);
         continue;
       }
-      verifier.take(receiving, other);
+      verifier.take(receiving);
       quiet = performance.now();
     }
     const seconds = (performance.now() - begin) / 1000;

@@ -1,70 +1,61 @@
-import type { AddressSpace, DmaBlock, DmaBuffer, DmaPool } from 'vfio';
-import type { DeviceRegisters } from 'vfio/driver';
+import type { AddressSpace, DmaBlock, DmaPool, Mmio } from 'vfio';
+import { DescriptorRing, deviceRegisters, type DeviceRegisters } from 'vfio/driver';
 import type { Burst } from './burst.js';
-import { descriptorDone, endOfPacket, receiveDescriptor, type layout } from './layout.js';
+import { descriptorDone, endOfPacket, receiveDescriptor, receiveRing, startRing, type RingRegisters } from './layout.js';
 
 /** A ring of blocks that the card fills with frames. */
 export class ReceiveQueue {
-  readonly #registers: DeviceRegisters<typeof layout>;
+  readonly #registers: DeviceRegisters<RingRegisters>;
   readonly #pool: DmaPool;
-  readonly #count: number;
-  readonly #ring: DmaBuffer;
-  readonly #descriptors: ReturnType<typeof receiveDescriptor.array>;
+  readonly #ring: DescriptorRing<typeof receiveDescriptor>;
+  /** What is in the ring, by place. */
   readonly #blocks: DmaBlock[];
-  #next = 0;
 
   /** `count` is a multiple of 8. The pool's blocks have 2048 bytes. */
-  constructor(registers: DeviceRegisters<typeof layout>, dma: AddressSpace, pool: DmaPool, count: number) {
-    this.#registers = registers;
+  constructor(mmio: Mmio, dma: AddressSpace, pool: DmaPool, queue: number, count: number) {
+    this.#registers = deviceRegisters(receiveRing(queue), mmio);
     this.#pool = pool;
-    this.#count = count;
-    this.#ring = dma.allocate(count * receiveDescriptor.size);
-    this.#descriptors = receiveDescriptor.array(this.#ring.memory, 0, count);
-    this.#blocks = Array.from({ length: count }, (_, place) => this.#offer(place, this.#fresh()));
+    this.#ring = DescriptorRing.allocate(dma, receiveDescriptor, count);
+    this.#blocks = new Array<DmaBlock>(count);
+    while (this.#ring.free > 0) {
+      const block = pool.take();
+      if (block === undefined) throw new RangeError(`The pool has too few blocks for a ring of ${count}`);
+      this.#offer(block);
+    }
   }
 
   start(): void {
-    const { RDBAL, RDBAH, RDLEN, RDH, RDT } = this.#registers;
-    RDBAL.write(Number(this.#ring.iova & 0xffff_ffffn));
-    RDBAH.write(Number(this.#ring.iova >> 32n));
-    RDLEN.write(this.#count * receiveDescriptor.size);
-    RDH.write(0);
-    // One place stays the driver's: full and empty would look the same.
-    RDT.write(this.#count - 1);
+    startRing(this.#registers, this.#ring.buffer);
+    this.#registers.TAIL.write(this.#ring.tail);
   }
 
   /** Adds frames that have come to the burst, as far as it has room. Each block is the caller's, to send or to give back. */
   receive(burst: Burst): number {
+    const ring = this.#ring;
     const before = burst.count;
-    const first = this.#next;
+    const first = ring.head;
     while (burst.count < burst.capacity) {
-      const descriptor = this.#descriptors.at(this.#next);
-      if ((descriptor.status & descriptorDone) === 0) break;
+      const descriptor = ring.oldest();
+      const { status } = descriptor;
+      if ((status & descriptorDone) === 0) break;
       const fresh = this.#pool.take();
       // Frames stay in the ring until there are blocks again.
       if (fresh === undefined) break;
-      const block = this.#blocks[this.#next]!;
-      const whole = (descriptor.status & endOfPacket) !== 0 && descriptor.errors === 0;
-      if (whole) burst.add(block, descriptor.length);
+      const block = this.#blocks[ring.head]!;
+      if ((status & endOfPacket) !== 0 && descriptor.errors === 0) burst.add(block, descriptor.length);
       else this.#pool.give(block);
-      this.#blocks[this.#next] = this.#offer(this.#next, fresh);
-      this.#next = this.#next + 1 === this.#count ? 0 : this.#next + 1;
+      ring.shift();
+      this.#offer(fresh);
     }
-    // The card may have all but the place that is looked at next.
-    if (this.#next !== first) this.#registers.RDT.write(this.#next === 0 ? this.#count - 1 : this.#next - 1);
+    if (ring.head !== first) this.#registers.TAIL.write(ring.tail);
     return burst.count - before;
   }
 
-  #fresh(): DmaBlock {
-    const block = this.#pool.take();
-    if (block === undefined) throw new RangeError(`The pool has too few blocks for a ring of ${this.#count}`);
-    return block;
-  }
-
-  #offer(place: number, block: DmaBlock): DmaBlock {
-    const descriptor = this.#descriptors.at(place);
+  #offer(block: DmaBlock): void {
+    const descriptor = this.#ring.next();
     descriptor.address = block.iova;
     descriptor.status = 0;
-    return block;
+    this.#blocks[this.#ring.tail] = block;
+    this.#ring.push();
   }
 }

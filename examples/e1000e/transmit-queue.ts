@@ -1,75 +1,80 @@
-import type { AddressSpace, DmaBlock, DmaBuffer, DmaPool } from 'vfio';
-import type { DeviceRegisters } from 'vfio/driver';
+import type { AddressSpace, DmaBlock, DmaPool, Mmio } from 'vfio';
+import { DescriptorRing, deviceRegisters, type DeviceRegisters } from 'vfio/driver';
 import type { Burst } from './burst.js';
-import { descriptorDone, endOfFrame, insertChecksum, reportStatus, transmitDescriptor, type layout } from './layout.js';
+import {
+  descriptorDone,
+  endOfFrame,
+  insertChecksum,
+  reportStatus,
+  startRing,
+  transmitDescriptor,
+  transmitRing,
+  type RingRegisters,
+} from './layout.js';
 
 /** A ring of frames to send. Their blocks go back to the pool when they are sent. */
 export class TransmitQueue {
-  readonly #registers: DeviceRegisters<typeof layout>;
+  readonly #registers: DeviceRegisters<RingRegisters>;
   readonly #pool: DmaPool;
-  readonly #count: number;
-  readonly #ring: DmaBuffer;
-  readonly #descriptors: ReturnType<typeof transmitDescriptor.array>;
+  readonly #ring: DescriptorRing<typeof transmitDescriptor>;
   /** What is in the ring, by place. */
   readonly #blocks: DmaBlock[];
-  /** The next place to fill, and the oldest that is not known to be sent. */
-  #tail = 0;
-  #head = 0;
+  /** Of the first place of each burst that is in the ring: its last, the only one of which the card reports that it is sent. */
+  readonly #reported: Uint16Array;
 
   /** `count` is a multiple of 8. */
-  constructor(registers: DeviceRegisters<typeof layout>, dma: AddressSpace, pool: DmaPool, count: number) {
-    this.#registers = registers;
+  constructor(mmio: Mmio, dma: AddressSpace, pool: DmaPool, queue: number, count: number) {
+    this.#registers = deviceRegisters(transmitRing(queue), mmio);
     this.#pool = pool;
-    this.#count = count;
-    this.#ring = dma.allocate(count * transmitDescriptor.size);
-    this.#descriptors = transmitDescriptor.array(this.#ring.memory, 0, count);
+    this.#ring = DescriptorRing.allocate(dma, transmitDescriptor, count);
     this.#blocks = new Array<DmaBlock>(count);
+    this.#reported = new Uint16Array(count);
   }
 
   start(): void {
-    const { TDBAL, TDBAH, TDLEN, TDH, TDT, TCTL, TIPG } = this.#registers;
-    TDBAL.write(Number(this.#ring.iova & 0xffff_ffffn));
-    TDBAH.write(Number(this.#ring.iova >> 32n));
-    TDLEN.write(this.#count * transmitDescriptor.size);
-    TDH.write(0);
-    TDT.write(0);
-    TIPG.write(0x0060_2008);
-    TCTL.write({ EN: 1, PSP: 1, CT: 0x0f, COLD: 0x3f });
+    startRing(this.#registers, this.#ring.buffer);
   }
 
   /** Hands frames to the card, as many as there is room for, and drops those from the burst. Returns how many. */
   send(burst: Burst): number {
     this.reclaim();
-    // One place stays empty: full and empty would look the same.
-    const room = (this.#head - this.#tail - 1 + this.#count) % this.#count;
-    const sending = Math.min(burst.count, room);
+    const ring = this.#ring;
+    const sending = Math.min(burst.count, ring.free);
     if (sending === 0) return 0;
+    const first = ring.tail;
     for (let index = 0; index < sending; index += 1) {
+      const isLast = index + 1 === sending;
+      if (isLast) this.#reported[first] = ring.tail;
       const block = burst.blocks[index]!;
-      const descriptor = this.#descriptors.at(this.#tail);
+      const descriptor = ring.next();
       descriptor.address = block.iova;
       descriptor.length = burst.lengths[index]!;
-      descriptor.command = endOfFrame | insertChecksum | reportStatus;
+      descriptor.command = isLast ? endOfFrame | insertChecksum | reportStatus : endOfFrame | insertChecksum;
       descriptor.status = 0;
-      this.#blocks[this.#tail] = block;
-      this.#tail = this.#tail + 1 === this.#count ? 0 : this.#tail + 1;
+      this.#blocks[ring.tail] = block;
+      ring.push();
     }
-    this.#registers.TDT.write(this.#tail);
+    this.#registers.TAIL.write(ring.tail);
     burst.drop(sending);
     return sending;
   }
 
-  /** Gives blocks of frames that were sent back to the pool. */
+  /** Gives blocks of bursts that were sent back to the pool. */
   reclaim(): void {
-    while (this.#head !== this.#tail && (this.#descriptors.at(this.#head).status & descriptorDone) !== 0) {
-      this.#pool.give(this.#blocks[this.#head]!);
-      this.#head = this.#head + 1 === this.#count ? 0 : this.#head + 1;
+    const ring = this.#ring;
+    while (ring.used > 0) {
+      const last = this.#reported[ring.head]!;
+      if ((ring.at(last).status & descriptorDone) === 0) return;
+      for (let wasLast = false; !wasLast; ring.shift()) {
+        wasLast = ring.head === last;
+        this.#pool.give(this.#blocks[ring.head]!);
+      }
     }
   }
 
-  /** How many frames the card has not sent yet. */
+  /** How many frames the card has not reported yet. */
   get pending(): number {
     this.reclaim();
-    return (this.#tail - this.#head + this.#count) % this.#count;
+    return this.#ring.used;
   }
 }
