@@ -9,24 +9,35 @@ const headerWords = 4;
 /** So that a word that came from somewhere else, or from another frame, is not what it should be. */
 const step = 0x9e37_79b1;
 
-/**
- * Numbered frames of one size from a card to all. Each is filled to its last whole word with what follows from its number, so
- * that one that is damaged anywhere is known by it.
- */
+export interface GeneratorOptions {
+  /** Bytes of each frame, 60 to 1514. */
+  readonly size: number;
+  /**
+   * Whether each is filled to its last whole word with what follows from its number, so that one that is damaged anywhere is
+   * known by it. Without that it has its number, and behind it what was there before. Default: true.
+   */
+  readonly isFilled?: boolean;
+}
+
+/** Numbered frames of one size from a card to all. */
 export class Generator {
   readonly #card: Card;
-  readonly #length: number;
+  readonly #size: number;
+  /** Words of a frame that are written. */
+  readonly #written: number;
   readonly #header: Uint32Array;
   /** All blocks of the pool. */
   readonly #words: Uint32Array;
   #next = 0;
 
-  constructor(card: Card, length: number) {
-    if (!Number.isInteger(length) || length < 60 || length > 1514) throw new RangeError(`A frame has 60 to 1514 bytes, not ${length}`);
+  constructor(card: Card, { size, isFilled = true }: GeneratorOptions) {
+    if (!Number.isInteger(size) || size < 60 || size > 1514)
+      throw new RangeError(`Expected an integer from 60 to 1514 for size but received ${size}`);
     const station = card.station.split(':').map((byte) => parseInt(byte, 16));
     const header = Uint8Array.of(...new Array<number>(6).fill(0xff), ...station, etherType >> 8, etherType & 0xff, 0, 0);
     this.#card = card;
-    this.#length = length;
+    this.#size = size;
+    this.#written = isFilled ? size >>> 2 : headerWords + 1;
     this.#header = new Uint32Array(header.buffer);
     this.#words = new Uint32Array(card.pool.buffer.memory);
   }
@@ -38,17 +49,23 @@ export class Generator {
 
   /** Fills the burst with new frames, as long as the pool has blocks and there are less than `most`. */
   fill(burst: Burst, most = Infinity): void {
-    const words = this.#words;
-    while (burst.count < burst.capacity && this.#next < most) {
-      const block = this.#card.pool.take();
-      if (block === undefined) return;
+    const [words, written, size, { pool }] = [this.#words, this.#written, this.#size, this.#card];
+    const [one, two, three, four] = this.#header as unknown as [number, number, number, number];
+    let next = this.#next;
+    while (burst.count < burst.capacity && next < most) {
+      const block = pool.take();
+      if (block === undefined) break;
       const first = block.offset >>> 2;
-      const end = first + (this.#length >>> 2);
-      for (let index = 0; index < headerWords; index += 1) words[first + index] = this.#header[index]!;
-      for (let at = first + headerWords, value = this.#next; at < end; at += 1, value = (value + step) | 0) words[at] = value;
-      burst.add(block, this.#length);
-      this.#next += 1;
+      words[first] = one;
+      words[first + 1] = two;
+      words[first + 2] = three;
+      words[first + 3] = four;
+      const end = first + written;
+      for (let at = first + headerWords, value = next; at < end; at += 1, value = (value + step) | 0) words[at] = value;
+      burst.add(block, size);
+      next += 1;
     }
+    this.#next = next;
   }
 }
 

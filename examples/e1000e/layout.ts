@@ -1,6 +1,6 @@
 /** The registers and descriptors of Intel's 82574L, as its datasheet names them; BAR 0. */
 import type { DmaBuffer } from 'vfio';
-import { struct, u16, u64, u8, volatile } from 'vfio/abi';
+import { sharing, struct, u16, u32, u64, volatile } from 'vfio/abi';
 import { bit, bits, reg32, registers, type DeviceRegisters } from 'vfio/driver';
 
 export const layout = registers({
@@ -53,28 +53,32 @@ export function startRing({ BAL, BAH, LEN, HEAD, TAIL }: DeviceRegisters<RingReg
   TAIL.write(0);
 }
 
+/**
+ * What the card writes when it is done is read as a word that somebody else writes. Taking it back needs no such care: the card
+ * looks at the descriptor only after its ring's tail has moved.
+ */
 export const receiveDescriptor = struct('receive_descriptor', {
   address: u64,
   length: u16,
   checksum: u16,
-  status: volatile(u8),
-  errors: u8,
+  /** In its high byte the errors. */
+  status: volatile(u16),
+  cleared: sharing('status', u16),
   special: u16,
 });
 
 export const transmitDescriptor = struct('transmit_descriptor', {
   address: u64,
-  length: u16,
-  checksumOffset: u8,
-  command: u8,
-  status: volatile(u8),
-  checksumStart: u8,
-  special: u16,
+  /** The frame's length in bytes, and in the high byte the command. */
+  order: u32,
+  status: volatile(u32),
+  cleared: sharing('status', u32),
 });
 
-/** Bits of a descriptor's status and command. */
-export const descriptorDone = 0x01;
-export const endOfPacket = 0x02;
-export const endOfFrame = 0x01,
-  insertChecksum = 0x02,
-  reportStatus = 0x08;
+/** Bits of a descriptor's status, and of a transmit descriptor's order. */
+export const descriptorDone = 0x01,
+  endOfPacket = 0x02,
+  receiveErrors = 0xff00;
+export const endOfFrame = 0x01 << 24,
+  insertChecksum = 0x02 << 24,
+  reportStatus = 0x08 << 24;

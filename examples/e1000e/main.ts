@@ -33,7 +33,7 @@ switch (what) {
   case 'exchange': {
     const frames = Number(values.frames);
     const [sending, receiving] = [new Burst(Number(values.burst)), new Burst(Number(values.burst))];
-    const generator = new Generator(one, Number(values.size));
+    const generator = new Generator(one, { size: Number(values.size) });
     const verifier = new Verifier(ports.pool);
     const begin = performance.now();
     // What is lost never comes: no more than a second without a frame.

@@ -1,7 +1,7 @@
 import type { AddressSpace, DmaBlock, DmaPool, Mmio } from 'vfio';
 import { DescriptorRing, deviceRegisters, type DeviceRegisters } from 'vfio/driver';
 import type { Burst } from './burst.js';
-import { descriptorDone, endOfPacket, receiveDescriptor, receiveRing, startRing, type RingRegisters } from './layout.js';
+import { descriptorDone, endOfPacket, receiveDescriptor, receiveErrors, receiveRing, startRing, type RingRegisters } from './layout.js';
 
 /** A ring of blocks that the card fills with frames. */
 export class ReceiveQueue {
@@ -42,7 +42,7 @@ export class ReceiveQueue {
       // Frames stay in the ring until there are blocks again.
       if (fresh === undefined) break;
       const block = this.#blocks[ring.head]!;
-      if ((status & endOfPacket) !== 0 && descriptor.errors === 0) burst.add(block, descriptor.length);
+      if ((status & (endOfPacket | receiveErrors)) === endOfPacket) burst.add(block, descriptor.length);
       else this.#pool.give(block);
       ring.shift();
       this.#offer(fresh);
@@ -54,7 +54,7 @@ export class ReceiveQueue {
   #offer(block: DmaBlock): void {
     const descriptor = this.#ring.next();
     descriptor.address = block.iova;
-    descriptor.status = 0;
+    descriptor.cleared = 0;
     this.#blocks[this.#ring.tail] = block;
     this.#ring.push();
   }

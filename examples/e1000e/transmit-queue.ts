@@ -42,18 +42,20 @@ export class TransmitQueue {
     const sending = Math.min(burst.count, ring.free);
     if (sending === 0) return 0;
     const first = ring.tail;
+    let last = first;
     for (let index = 0; index < sending; index += 1) {
-      const isLast = index + 1 === sending;
-      if (isLast) this.#reported[first] = ring.tail;
       const block = burst.blocks[index]!;
       const descriptor = ring.next();
       descriptor.address = block.iova;
-      descriptor.length = burst.lengths[index]!;
-      descriptor.command = isLast ? endOfFrame | insertChecksum | reportStatus : endOfFrame | insertChecksum;
-      descriptor.status = 0;
-      this.#blocks[ring.tail] = block;
+      descriptor.order = endOfFrame | insertChecksum | burst.lengths[index]!;
+      last = ring.tail;
+      this.#blocks[last] = block;
       ring.push();
     }
+    const descriptor = ring.at(last);
+    descriptor.order |= reportStatus;
+    descriptor.cleared = 0;
+    this.#reported[first] = last;
     this.#registers.TAIL.write(ring.tail);
     burst.drop(sending);
     return sending;
