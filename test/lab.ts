@@ -40,6 +40,10 @@ const machines = [
   ),
   // Kernels that were built without VFIO's own container: what reaches devices through one runs on iommufd's.
   ...kernels.filter((kernel) => kernel !== withoutIommufd).map((kernel) => ({ kernel, iommu: 'intel', variant: 'iommufd-container' })),
+  // Kernels that have drivers of their own for a drive and for network cards: what is written and sent is met by those.
+  ...kernels
+    .filter((kernel) => kernel !== withoutIommufd)
+    .flatMap((kernel) => ['intel', 'amd'].map((iommu) => ({ kernel, iommu, variant: 'host-drivers' }))),
 ].filter(({ iommu }) => (onlyIommu ?? iommu) === iommu);
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
@@ -49,6 +53,11 @@ const bridged = [
   ...['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'],
   ...['pcie-root-port,id=express,slot=9,x-speed=5', 'e1000e,bus=express'],
 ];
+/** Two network cards with a cable between them. */
+const cards = ['left', 'right'].flatMap((end, index) => [
+  `pcie-root-port,id=${end},slot=${11 + index},x-speed=5`,
+  `e1000e,bus=${end},hub=0,mac=52:54:00:00:00:0${index + 1}`,
+]);
 /**
  * And, where those are tried, an nvme with a disk, one with virtual functions, two more e1000e with a cable between
  * them, and a display.
@@ -58,18 +67,19 @@ const complete = [
   'nvme,serial=lab',
   ...['pcie-root-port,id=physical,slot=10', 'nvme-subsys,id=subsystem'],
   'nvme,serial=physical,subsys=subsystem,bus=physical,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=5',
-  ...['left', 'right'].flatMap((end, index) => [
-    `pcie-root-port,id=${end},slot=${11 + index},x-speed=5`,
-    `e1000e,bus=${end},hub=0,mac=52:54:00:00:00:0${index + 1}`,
-  ]),
+  ...cards,
   'VGA',
 ];
+/** What the drivers among the examples are for: a drive, and two cards with a cable between them. */
+const driven = ['nvme,serial=lab', ...cards];
 /** Without an IOMMU a device is given physical addresses, which its usual 28 bits do not reach. */
 const farReaching = Array<string>(2).fill('edu,dma_mask=0xffffffffffff');
 /** Newer kernels give no device of a virtio-iommu a group when one behind a bridge cannot have one. */
-const devicesOf = (iommu: string): string[] => ({ virtio: ['edu'], none: farReaching, intel: complete })[iommu] ?? bridged;
+const devicesOf = (iommu: string, variant: string): string[] =>
+  variant === 'host-drivers' ? driven : ({ virtio: ['edu'], none: farReaching, intel: complete }[iommu] ?? bridged);
 /** Those that run on a machine: on virtio-iommu a device does not open, with EPERM, which is what is tested there. */
-const examplesOn = (kernel: string, iommu: string): readonly string[] => {
+const examplesOn = (kernel: string, iommu: string, variant: string): readonly string[] => {
+  if (variant === 'host-drivers') return [];
   const all: readonly string[] = { virtio: [], none: untranslated }[iommu] ?? translated;
   return kernel === withoutIommufd ? all.filter((example) => !/migration|compatibility/.test(example)) : all;
 };
@@ -77,11 +87,17 @@ const command = (example: string): string => example.replace(/^\w+/, (name) => b
 const fileOf = (example: string): string => `${example.replaceAll(/\W+/g, '-')}.txt`;
 const reserveHugePages = 'echo 8 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; ';
 /** Which of the conformance suites a machine is for. Each file loads no more than it needs: in a guest that takes a minute. */
-const suitesOn = (iommu: string): string => ({ virtio: 'unsafe-interrupts', none: 'no-iommu' })[iommu] ?? 'conformance';
+const suitesOn = (iommu: string, variant: string): string =>
+  variant === 'host-drivers' ? 'hardware' : ({ virtio: 'unsafe-interrupts', none: 'no-iommu' }[iommu] ?? 'conformance');
 /** What takes the capability from a command that a kernel asks for: by IOMMU, where there is a suite for it. */
 const unprivileged: Readonly<Record<string, { readonly lacking: string; readonly prefix: string; readonly suites: string }>> = {
   none: { lacking: 'CAP_SYS_RAWIO', prefix: 'setpriv --bounding-set=-sys_rawio --inh-caps=-sys_rawio', suites: 'no-iommu' },
   intel: { lacking: 'CAP_IPC_LOCK', prefix: 'ulimit -l 256; setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock', suites: 'limited' },
+};
+
+const special: Readonly<Record<string, string>> = {
+  'iommufd-container': ', container by iommufd',
+  'host-drivers': ', drivers of its own',
 };
 
 interface Report {
@@ -166,7 +182,7 @@ try {
   for (const { kernel, iommu, variant } of machines) {
     const ordinary = variant === 'default';
     const compares = ordinary && kernel !== withoutIommufd;
-    const name = `Linux ${kernel}, ${iommu}${ordinary ? '' : ', container by iommufd'}`;
+    const name = `Linux ${kernel}, ${iommu}${special[variant] ?? ''}`;
     const output = join(work, `${kernel}-${iommu}-${variant}`);
     const guest = (...command: string[]): ReturnType<typeof spawnSync> =>
       spawnSync(
@@ -183,7 +199,7 @@ try {
           output,
           ...['--timeout', '900'],
           ...['--kernel-argument', 'vfio_pci.enable_sriov=1'],
-          ...devicesOf(iommu).flatMap((device) => ['--device', device]),
+          ...devicesOf(iommu, variant).flatMap((device) => ['--device', device]),
           ...command,
         ],
         {
@@ -201,16 +217,16 @@ try {
     const runExamples =
       differences +
       reserveHugePages +
-      examplesOn(kernel, iommu)
+      examplesOn(kernel, iommu, variant)
         .map((each) => `${command(each)} --real > ${output}/${fileOf(each)}; `)
         .join('');
     const lesser = ordinary && kernel !== withoutIommufd ? unprivileged[iommu] : undefined;
     const again = lesser === undefined ? '' : `; first=$?; ${lesser.prefix} ${tests(lesser.suites, 'unprivileged.json')} && exit $first`;
-    const { status } = guest('sh', '-c', `${runExamples}${tests(suitesOn(iommu), 'report.json')}${again}`);
+    const { status } = guest('sh', '-c', `${runExamples}${tests(suitesOn(iommu, variant), 'report.json')}${again}`);
     add(name, join(output, 'report.json'), status);
     if (compares) addDifferences(name, join(output, 'differential.json'));
     if (lesser !== undefined) add(`${name}, without ${lesser.lacking}`, join(output, 'unprivileged.json'), status);
-    for (const each of examplesOn(kernel, iommu)) {
+    for (const each of examplesOn(kernel, iommu, variant)) {
       const file = join(output, fileOf(each));
       const lines = existsSync(file) ? readFileSync(file, 'utf8') : '';
       const same = lines === simulatedLines.get(each);

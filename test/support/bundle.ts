@@ -12,10 +12,11 @@ const folder = 'test/.bundles';
 const absolute = join(root, folder);
 
 const suites = {
-  conformance: 'conformance-all.ts',
-  limited: 'limited.test.ts',
-  'no-iommu': 'no-iommu.test.ts',
-  'unsafe-interrupts': 'unsafe-interrupts.test.ts',
+  conformance: 'conformance/conformance-all.ts',
+  limited: 'conformance/limited.test.ts',
+  'no-iommu': 'conformance/no-iommu.test.ts',
+  'unsafe-interrupts': 'conformance/unsafe-interrupts.test.ts',
+  hardware: 'hardware/all.ts',
 };
 const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', differential: 'test/differential/main.ts' };
 /** Runs after each test. */
@@ -40,7 +41,7 @@ export async function bundle(): Promise<void> {
   await build({
     ...options,
     entryPoints: {
-      ...Object.fromEntries(Object.entries(suites).map(([suite, file]) => [`${suite}.test`, `test/conformance/${file}`])),
+      ...Object.fromEntries(Object.entries(suites).map(([suite, file]) => [`${suite}.test`, `test/${file}`])),
       ...programs,
       ...setup,
     },
