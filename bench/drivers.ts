@@ -40,24 +40,31 @@ const workloads = ['randread', 'randwrite', 'read'];
 
 const program = await bundleMeasured({ frames: 'bench/guest/frames.ts', drive: 'bench/guest/drive.ts' });
 const output = mkdtempSync(join(tmpdir(), 'vfio-bench-'));
-// testpmd's own thread sleeps; that which forwards is on the same processor. What is sent to those that receive comes from the other.
+// What forwards is on the first processor. The other has testpmd's own thread, which sleeps, and what sends to those that receive.
 const script = `
-  export TMPDIR=/tmp seconds=${values.seconds} out=${output}
+  seconds=${values.seconds} out=${output}
   echo 256 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
   pci() { grep -l $1 /sys/bus/pci/devices/*/device | xargs -n1 dirname | xargs -n1 basename | sort; }
   drive=$(pci 0x0010) left=$(pci 0x10d3 | head -1) right=$(pci 0x10d3 | tail -1)
   bind() { echo $1 > /sys/bus/pci/devices/$2/driver_override; echo $2 > /sys/bus/pci/devices/$2/driver/unbind; echo $2 > /sys/bus/pci/drivers_probe; }
-  testpmd() { cpu=$1 time=$2; shift 2; timeout -s INT $time dpdk-testpmd --lcores 0@$cpu,1@$cpu --in-memory --no-telemetry "$@" --stats-period 1 --auto-start --nb-cores=1 --txpkts=60 --total-num-mbufs=8192 < /dev/null; }
-  sender() { testpmd 1 $((seconds + $1)) -a $right -- --forward-mode=txonly > /dev/null 2>&1 & sleep $2; }
+  # It takes commands when it has said so.
+  begin() { log=$1 cpu=$2; shift 2; mkfifo $log.commands; dpdk-testpmd --lcores 0@1,1@$cpu --in-memory --no-telemetry "$@" --nb-cores=1 --txpkts=60 --total-num-mbufs=8192 -i < $log.commands > $log 2>&1 & exec 3> $log.commands; until grep -q 'testpmd> ' $log; do sleep 0.1; done; }
+  say() { echo "$@" >&3; }
+  count() { sleep 2; say show port stats all; sleep $seconds; say show port stats all; }
+  end() { say stop; say quit; exec 3>&-; }
   for round in ${rounds.join(' ')}; do
-    testpmd 0 $((seconds + 6)) -a $left -- --forward-mode=txonly > $out/c-txonly-$round 2>&1
+    begin /tmp/txonly-$round 0 -a $left -- --forward-mode=txonly; say start; count; end; wait
     taskset -c 0 ${program.frames} txonly $seconds $left > $out/ours-txonly-$round
-    testpmd 0 $((seconds + 6)) -a $left -a $right -- --forward-mode=io --tx-first > $out/c-io-$round 2>&1
+    begin /tmp/io-$round 0 -a $left -a $right -- --forward-mode=io; say start tx_first 2; count; end; wait
     taskset -c 0 ${program.frames} io $seconds $left $right > $out/ours-io-$round
-    sender 12 4; testpmd 0 $((seconds + 6)) -a $left -- --forward-mode=rxonly > $out/c-rxonly-$round 2>&1; wait
-    sender 16 4; taskset -c 0 ${program.frames} rxonly $seconds $left > $out/ours-rxonly-$round; wait
+    begin /tmp/sender-$round 1 -a $right -- --forward-mode=txonly; say start; exec 4>&3
+    begin /tmp/rxonly-$round 0 -a $left -- --forward-mode=rxonly; say start; count; end; sleep 5
+    taskset -c 0 ${program.frames} rxonly $seconds $left > $out/ours-rxonly-$round
+    exec 3>&4 4>&-; end; wait
+    for mode in txonly io rxonly; do cp /tmp/$mode-$round $out/c-$mode-$round; done
     for workload in ${workloads.join(' ')}; do taskset -c 0 ${program.drive} $workload $seconds $drive > $out/ours-$workload-$round; done
-    bind nvme $drive; sleep 2
+    bind nvme $drive
+    until [ -b /dev/nvme0n1 ]; do sleep 0.1; done
     for workload in ${workloads.join(' ')}; do
       for engine in io_uring libaio; do
         taskset -c 0 fio --name=$workload --filename=/dev/nvme0n1 --direct=1 --rw=$workload --bs=4k --iodepth=32 --ioengine=$engine --time_based --ramp_time=2 --runtime=$seconds --output-format=json --output=$out/$engine-$workload-$round > /dev/null
@@ -72,18 +79,15 @@ const read = (name: string): string => (existsSync(join(output, name)) ? readFil
 const each = (rate: (round: number) => number): number => 1e9 / median(rounds.map(rate));
 const ours = (what: string): number => each((round) => Number(read(`ours-${what}-${round}`).split(' ')[1] ?? NaN));
 
-/** What testpmd said of each second, of all ports; without the first and the last, which are no whole ones. */
+/** What testpmd counted, of all ports, between its two reports. */
 function testpmd(mode: string): number {
-  const way = mode === 'rxonly' ? 'Rx' : 'Tx';
+  const way = new RegExp(`${mode === 'rxonly' ? 'Rx' : 'Tx'}-pps:\\s+(\\d+)`);
   return each((round) => {
-    const ports = new Map<string, number[]>();
-    let port = '';
-    for (const line of read(`c-${mode}-${round}`).split('\n')) {
-      port = /statistics for port (\d+)/.exec(line)?.[1] ?? port;
-      const rate = new RegExp(`${way}-pps:\\s+(\\d+)`).exec(line)?.[1];
-      if (rate !== undefined) ports.set(port, [...(ports.get(port) ?? []), Number(rate)]);
-    }
-    return [...ports.values()].reduce((sum, rates) => sum + median(rates.slice(2, -1)), 0);
+    const reports = read(`c-${mode}-${round}`)
+      .split(/statistics for port \d+/)
+      .slice(1);
+    // Each report is of each port, and the last of them counts from the first on.
+    return reports.slice(reports.length / 2).reduce((sum, report) => sum + Number(way.exec(report)?.[1] ?? NaN), 0);
   });
 }
 

@@ -6,6 +6,7 @@
 import { native, openDevice } from 'vfio';
 import { Controller } from '../../examples/nvme/controller.js';
 import { perf } from '../../examples/nvme/perf.js';
+import { warmUpMilliseconds } from './measure.js';
 
 const [workload = '', seconds, address = ''] = process.argv.slice(2);
 using opened = openDevice(native(), address);
@@ -13,7 +14,7 @@ const controller = await Controller.open(opened);
 const options = { write: workload.endsWith('write'), random: workload.startsWith('rand'), depth: 32, size: 4096 };
 const run = (seconds: number): ReturnType<typeof perf> => perf(controller, controller.namespaces[0]!, opened.dma, { ...options, seconds });
 // V8 compiles what it has seen a while.
-await run(2);
+await run(warmUpMilliseconds / 1000);
 const result = await run(Number(seconds));
 console.log(`${workload} ${result.operations / result.seconds}`);
 await controller.shutdown();

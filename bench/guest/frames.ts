@@ -7,6 +7,7 @@
 import { Burst } from '../../examples/e1000e/burst.js';
 import { Forwarder } from '../../examples/e1000e/forward.js';
 import { Generator } from '../../examples/e1000e/generate.js';
+import { warmUpMilliseconds } from './measure.js';
 import { openPorts } from '../../examples/e1000e/ports.js';
 
 const [mode, seconds, ...addresses] = process.argv.slice(2);
@@ -61,5 +62,5 @@ if (mode === 'io')
     card.transmit.send(burst);
   }
 // V8 compiles what it has seen a while.
-await count(1);
+await count(warmUpMilliseconds / 1000);
 console.log(`${mode} ${await count(Number(seconds))}`);

@@ -1,0 +1,62 @@
+/** The network card's driver with itself at the other end of the cable, and with the kernel's own and its IP stack. */
+import { execFile, execFileSync } from 'node:child_process';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { exchange } from '../../examples/e1000e/exchange.js';
+import { openCards } from '../../examples/e1000e/ports.js';
+import { answer, ping } from '../../examples/e1000e/station.js';
+import { native } from 'vfio';
+import { addressesOf, firstOf, withKernelDriver } from './devices.js';
+
+/** The two with a cable between them. */
+const [left = '', right = ''] = addressesOf(0x8086, 0x10d3);
+const kernelDriver = { driver: 'e1000e', find: (device: string): string | undefined => firstOf(`${device}/net`) };
+const [ours, theirs] = ['10.77.0.1', '10.77.0.2'];
+const run = promisify(execFile);
+
+/** The kernel's card with an address, and its link up. */
+function withStack<T>(use: () => Promise<T>): Promise<T> {
+  return withKernelDriver(right, kernelDriver, async (name) => {
+    execFileSync('busybox', ['ifconfig', name, theirs, 'netmask', '255.255.255.0', 'up']);
+    return use();
+  });
+}
+
+describe('Ethernet', { timeout: 240_000 }, () => {
+  it('a million frames from port to port, none lost, twice, out of order or damaged', async () => {
+    const frames = 1_000_000;
+    using ports = await openCards(native(), [left, right], { promiscuous: true });
+    const result = await exchange(ports.cards[0]!, ports.cards[1]!, { frames, size: 60 });
+    expect(result).toMatchObject({ sent: frames, received: frames, misplaced: 0, damaged: 0 });
+    console.log(`${Math.round(frames / result.seconds)} frames a second`);
+  });
+
+  it('of every size', async () => {
+    using ports = await openCards(native(), [left, right], { promiscuous: true });
+    for (const size of [60, 61, 64, 127, 128, 1024, 1513, 1514]) {
+      const result = await exchange(ports.cards[1]!, ports.cards[0]!, { frames: 2000, size });
+      expect([size, result.received, result.misplaced, result.damaged]).toEqual([size, 2000, 0, 0]);
+    }
+  });
+
+  it("the kernel's IP stack answers: who has its address, and each echo", async () => {
+    await withStack(async () => {
+      using ports = await openCards(native(), [left]);
+      const result = await ping(ports.cards[0]!, { from: ours, to: theirs, count: 20, timeoutMilliseconds: 10_000 });
+      expect(result).toMatchObject({ sent: 20, received: 20 });
+      expect(result.station).toMatch(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+    });
+  });
+
+  it('and is answered', async () => {
+    await withStack(async () => {
+      using ports = await openCards(native(), [left]);
+      const stop = new AbortController();
+      const answering = answer(ports.cards[0]!, ours, { signal: stop.signal });
+      const { stdout } = await run('busybox', ['ping', '-c', '5', '-W', '10', ours]);
+      stop.abort();
+      expect(stdout).toContain('5 packets transmitted, 5 packets received, 0% packet loss');
+      expect(await answering).toMatchObject({ echoes: 5 });
+    });
+  });
+});
