@@ -4,7 +4,7 @@
  *
  *   npm run test:lab                        all machines
  *   npm run test:lab -- --record            and take the kernels' answers as the new golden ones
- *   npm run test:lab -- --only '6.12 amd'   machines of that kernel with that IOMMU
+ *   npm run test:lab -- --only '6.12 amd'   machines of that kernel with that IOMMU; or one, '6.12 amd host-drivers'
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -22,7 +22,7 @@ const {
   values: { record, only },
 } = parseArgs({ options: { record: { type: 'boolean', default: false }, only: { type: 'string', default: '' } } });
 
-const [onlyKernel, onlyIommu] = only.split(' ');
+const [onlyKernel, onlyIommu, onlyVariant] = only.split(' ');
 const kernels = ['6.1', '6.12', 'newest'].filter((kernel) => (onlyKernel || kernel) === kernel);
 /** Without /dev/iommu: fewer machines, and of the examples those that it is enough for. */
 const withoutIommufd = '6.1';
@@ -44,7 +44,7 @@ const machines = [
   ...kernels
     .filter((kernel) => kernel !== withoutIommufd)
     .flatMap((kernel) => ['intel', 'amd'].map((iommu) => ({ kernel, iommu, variant: 'host-drivers' }))),
-].filter(({ iommu }) => (onlyIommu ?? iommu) === iommu);
+].filter(({ iommu, variant }) => (onlyIommu ?? iommu) === iommu && (onlyVariant ?? variant) === variant);
 /**
  * An edu alone; one behind a bridge that shares its group with a device of a host driver; an e1000e behind a port, of a
  * speed at which the kernel does not wait for QEMU's link after a reset.

@@ -39,7 +39,7 @@ describe('two cards with a cable', () => {
     const [sending, receiving] = [new Burst(32), new Burst(32)];
     const total = 5000;
     for (const length of [60, 1514]) {
-      const [generator, verifier] = [new Generator(one, length), new Verifier(pool)];
+      const [generator, verifier] = [new Generator(one, { size: length }), new Verifier(pool)];
       while (verifier.received < total) {
         generator.fill(sending, total);
         one.transmit.send(sending);
