@@ -1,11 +1,13 @@
 /** The network card's driver with itself at the other end of the cable, and with the kernel's own and its IP stack. */
 import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { exchange } from '../../examples/e1000e/exchange.js';
 import { openCards } from '../../examples/e1000e/ports.js';
 import { Station } from '../../examples/e1000e/station.js';
 import { native } from 'vfio';
+import { pollUntil } from 'vfio/driver';
 import { addressesOf, firstOf, withKernelDriver } from './devices.js';
 
 /** The two with a cable between them. */
@@ -18,6 +20,11 @@ const run = promisify(execFile);
 function withStack<T>(use: () => Promise<T>): Promise<T> {
   return withKernelDriver(right, kernelDriver, async (name) => {
     execFileSync('busybox', ['ifconfig', name, theirs, 'netmask', '255.255.255.0', 'up']);
+    // Its driver looks at the link some time after that; before, it sends and takes nothing.
+    await pollUntil(() => readFileSync(`/sys/class/net/${name}/carrier`, 'utf8').startsWith('1') || undefined, {
+      what: `the link of ${name}`,
+      timeoutMilliseconds: 20_000,
+    });
     return use();
   });
 }
