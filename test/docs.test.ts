@@ -1,6 +1,9 @@
 /**
  * Every TypeScript block of README and docs compiles as a user would compile it. Those that ask for a real kernel end
  * there; the others run, and a comment behind `console.log(…)` is what it must print.
+ *
+ * A block that begins with `// main.ts` is that file of the page's program, one with `// main.ts, continued` the next part of
+ * it: it finds the program's files as they are by then. Any other block is a program of its own.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,19 +18,39 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = join(root, 'dist/docs-test');
 const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
 
-const blocks = pages.flatMap((page) =>
-  [...readFileSync(join(root, page), 'utf8').matchAll(/^ *```ts\n([\s\S]*?)^ *```$/gm)].map(([, code], index) => ({
-    name: `${page} block ${index + 1}`,
-    file: `${page.replaceAll(/\W/g, '-')}-${index + 1}`,
-    code: code ?? '',
-  })),
-);
+interface Block {
+  readonly name: string;
+  /** What is run, from the folder. */
+  readonly file: string;
+  readonly code: string;
+  /** Everything there is then, by name, from the folder. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+function blocksOf(page: string): Block[] {
+  const program = new Map<string, string>();
+  return [...readFileSync(join(root, page), 'utf8').matchAll(/^ *```ts\n([\s\S]*?)^ *```$/gm)].map(([, code = ''], index) => {
+    const place = `${page.replaceAll(/\W/g, '-')}-${index + 1}`;
+    const name = `${page} block ${index + 1}`;
+    const [, file, continued] = /^\/\/ ([\w.-]+\.ts)(, continued)?\n/.exec(code) ?? [];
+    if (file === undefined) return { name, file: `${place}.ts`, code, files: { [`${place}.ts`]: code } };
+    if (continued !== undefined && !program.has(file)) throw new Error(`${name} continues ${file}, which did not begin`);
+    program.set(file, (continued === undefined ? '' : program.get(file)) + code);
+    const files = Object.fromEntries([...program].map(([each, text]) => [`${place}/${each}`, text]));
+    return { name, file: `${place}/${file}`, code, files };
+  });
+}
+
+const blocks = pages.flatMap(blocksOf);
 
 beforeAll(async () => {
-  mkdirSync(folder, { recursive: true });
-  const entryPoints = blocks.map(({ file }) => join(folder, `${file}.ts`));
-  for (const [index, { code }] of blocks.entries()) writeFileSync(entryPoints[index]!, code);
-  await build({ entryPoints, outdir: folder, format: 'esm', target: 'node20', platform: 'node' });
+  const files = blocks.flatMap((block) => Object.entries(block.files));
+  for (const [file, text] of files) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    writeFileSync(join(folder, file), text);
+  }
+  const entryPoints = files.map(([file]) => join(folder, file));
+  await build({ entryPoints, outdir: folder, outbase: folder, format: 'esm', target: 'node20', platform: 'node' });
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -44,7 +67,7 @@ it('all of them compile', () => {
       noEmit: true,
       skipLibCheck: true,
     },
-    include: ['*.ts'],
+    include: ['**/*.ts'],
   };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(options));
   const compile = (): string => execFileSync('npx', ['tsc', '-p', folder], { cwd: root, encoding: 'utf8' });
@@ -55,7 +78,7 @@ it('all of them compile', () => {
 describe('runs', { timeout: 60_000 }, () => {
   const runnable = blocks.filter(({ code }) => !/^[^/\n]*\bnative\(\)/m.test(code));
   it.each(runnable.map((block) => [block.name, block] as const))('%s', async (_name, { file, code }) => {
-    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, `${file}.js`)], { cwd: root });
+    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, file.replace(/ts$/, 'js'))], { cwd: root });
     const promised = [...code.matchAll(/console\.log\(.*\); \/\/ (.+)$/gm)].map(([, text]) => text);
     expect(stdout.split('\n')).toEqual(expect.arrayContaining(promised));
   });
