@@ -1,4 +1,4 @@
-import type { DmaBuffer, OpenDevice } from 'vfio';
+import type { OpenDevice } from 'vfio';
 import { deviceRegisters, type DeviceRegisters } from 'vfio/driver';
 import { admin, command, completion, identifyController, identifyNamespace, identifyNamespaces, layout, pageSize } from './layout.js';
 import { Namespace } from './namespace.js';
@@ -95,7 +95,7 @@ export class Controller {
   }
 }
 
-function creating(opcode: number, { id, depth }: QueuePair, { iova }: DmaBuffer, flags: number): Command {
+function creating(opcode: number, { id, depth }: QueuePair, { iova }: { readonly iova: bigint }, flags: number): Command {
   return { opcode, data: { iova, bytes: pageSize }, dword10: id | ((depth - 1) << 16), dword11: flags };
 }
 
