@@ -17,6 +17,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     real: { type: 'string' },
+    interrupts: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     random: { type: 'boolean', default: false },
     depth: { type: 'string', default: '32' },
@@ -28,7 +29,7 @@ const [what = 'identify'] = positionals;
 
 const kernel = values.real === undefined ? new Machine({ devices: [{ model: new Nvme() }] }).kernel : native();
 using opened = openDevice(kernel, values.real ?? '0000:00:03.0');
-const controller = await Controller.open(opened);
+const controller = await Controller.open(opened, { completion: values.interrupts ? 'interrupts' : 'polling' });
 const [namespace] = controller.namespaces;
 if (namespace === undefined) throw new Error('The controller has no namespace');
 
@@ -45,9 +46,9 @@ switch (what) {
     break;
   case 'perf': {
     const size = Number(values.size);
-    const { write, random } = values;
+    const { random } = values;
     const done = await perf(controller, namespace, opened.dma, {
-      write,
+      kind: values.write ? 'write' : 'read',
       random,
       depth: Number(values.depth),
       size,
@@ -67,4 +68,4 @@ switch (what) {
   default:
     throw new Error(`There is no '${what}', but identify and perf`);
 }
-await controller.shutdown();
+await controller.close();

@@ -1,4 +1,4 @@
-import type { AddressSpace, DmaBuffer, Mmio } from 'vfio';
+import type { AddressSpace, DmaBuffer, Mmio, Resource } from 'vfio';
 import { DescriptorRing } from 'vfio/driver';
 import { command, completion, doorbells, pageSize } from './layout.js';
 
@@ -22,12 +22,22 @@ export interface Command {
  */
 interface Slot {
   done: Done | undefined;
+  opcode: number;
+  /** How many looks there had been when it was put in the queue. */
+  looks: number;
   readonly list: BigUint64Array;
   readonly listAddress: bigint;
   /** What the list is of: the pages behind the first of what begins there. */
   iova: bigint;
   second: bigint;
   listed: number;
+}
+
+/** Where queues are: in this memory, with doorbells behind these registers, so many bytes apart. */
+export interface QueuePlace {
+  readonly dma: AddressSpace;
+  readonly mmio: Mmio;
+  readonly doorbellStride: number;
 }
 
 /** A submission queue and its completion queue. Its commands are done in any order. */
@@ -43,18 +53,28 @@ export class QueuePair {
   readonly #slots: readonly Slot[];
   /** Identifiers. */
   readonly #free: number[];
+  #rung = 0;
+  #looks = 0;
 
-  /** `depth` places, of which one always stays empty. */
-  constructor(id: number, depth: number, dma: AddressSpace, mmio: Mmio, doorbellStride: number) {
+  /** `depth` places, of which one always stays empty. The memory is freed when `owner` is closed: after the controller stops. */
+  constructor(id: number, depth: number, owner: Resource, { dma, mmio, doorbellStride }: QueuePlace) {
     this.id = id;
+    const owned = (buffer: DmaBuffer): DmaBuffer => {
+      owner.afterwards(() => buffer.close());
+      return buffer;
+    };
     this.submissions = DescriptorRing.allocate(dma, command, depth);
+    owned(this.submissions.buffer);
     this.completions = DescriptorRing.allocate(dma, completion, depth);
-    this.#lists = dma.allocate(depth * pageSize);
+    owned(this.completions.buffer);
+    this.#lists = owned(dma.allocate(depth * pageSize));
     this.#mmio = mmio;
     this.#submissionDoorbell = doorbells + 2 * id * doorbellStride;
     this.#completionDoorbell = this.#submissionDoorbell + doorbellStride;
     this.#slots = Array.from({ length: depth - 1 }, (_, identifier) => ({
       done: undefined,
+      opcode: 0,
+      looks: 0,
       list: new BigUint64Array(this.#lists.memory, identifier * pageSize, pageSize / 8),
       listAddress: this.#lists.iova + BigInt(identifier * pageSize),
       iova: 0n,
@@ -78,6 +98,8 @@ export class QueuePair {
     if (identifier === undefined) return false;
     const slot = this.#slots[identifier]!;
     slot.done = done;
+    slot.opcode = opcode;
+    slot.looks = this.#looks;
     const entry = this.submissions.next();
     entry.opcode = opcode;
     entry.flags = 0;
@@ -92,8 +114,12 @@ export class QueuePair {
     return true;
   }
 
+  /** Tells the controller of what was put since the last time. */
   ring(): void {
-    this.#mmio.write32(this.#submissionDoorbell, this.submissions.tail);
+    const { tail } = this.submissions;
+    if (tail === this.#rung) return;
+    this.#rung = tail;
+    this.#mmio.write32(this.#submissionDoorbell, tail);
   }
 
   /** Ends the commands that are done. Returns how many. */
@@ -112,6 +138,12 @@ export class QueuePair {
     }
     if (ended > 0) this.#mmio.write32(this.#completionDoorbell, completions.head);
     return ended;
+  }
+
+  /** Counts the looks at what is in flight, and gives the opcode of a command that has been there for so many. */
+  look(most: number): number | undefined {
+    this.#looks += 1;
+    return this.#slots.find(({ done, looks }) => done !== undefined && this.#looks - looks >= most)?.opcode;
   }
 
   /** Ends all commands that the controller will not end any more. */

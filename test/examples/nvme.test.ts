@@ -54,15 +54,15 @@ it('many commands at once, more than there are places', async () => {
     await namespace.read(BigInt(8 * index), 8, back);
     expect(new Set(back.bytes)).toEqual(new Set([index + 1]));
   }
-  expect(controller.queue.inFlight).toBe(0);
+  expect(controller.io.queue.inFlight).toBe(0);
 });
 
 it('says what the controller refuses, and shuts down', async () => {
   const { controller, opened } = await open();
-  const namespace = controller.namespaces[0]!;
-  await expect(namespace.read(namespace.blocks, 1, opened.dma.allocate(4096))).rejects.toThrow(
-    'Opcode 2 ended with status type 0, code 0x80',
-  );
-  await controller.shutdown();
-  expect(controller.registers.CSTS.describe(controller.registers.CSTS.read())).toBe('CSTS=0x00000009 RDY SHST=complete');
+  const data = { iova: opened.dma.allocate(4096).iova, bytes: 512 };
+  const refused = controller.run({ opcode: 2, namespace: 1, data, dword10: (16 << 20) / 512 });
+  await expect(refused).rejects.toThrow('Opcode 2 ended with status type 0, code 0x80');
+  await controller.close();
+  expect(controller.registers.CSTS.describe(controller.registers.CSTS.read())).toBe('CSTS=0x00000000');
+  await expect(controller.namespaces[0]!.flush()).rejects.toThrow('The controller is closed');
 });
