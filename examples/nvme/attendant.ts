@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import type { Interrupt } from 'vfio';
 import type { Command, Done, QueuePair } from './queue-pair.js';
 
@@ -114,7 +113,7 @@ export class Attendant {
   }
 
   async #news(): Promise<void> {
-    if (this.#vector === undefined) return turn();
+    if (this.#vector === undefined) return new Promise(setImmediate);
     try {
       await this.#vector.wait({ timeoutMilliseconds: this.#lookMilliseconds });
     } catch (error) {

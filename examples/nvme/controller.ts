@@ -231,7 +231,7 @@ export class Controller {
   }
 
   #fail(error: unknown): Promise<void> {
-    this.#failure ??= error instanceof Error ? error : new Error(String(error));
+    this.#failure ??= this.#opened.closed ? new Error('The device was closed under the controller', { cause: error }) : asError(error);
     this.#stopped ??= this.#stop(this.#failure);
     return this.#stopped;
   }
@@ -269,4 +269,8 @@ export class Controller {
   #text(from: number, to: number): string {
     return Buffer.from(this.#identity.subarray(from, to)).toString('latin1').trim();
   }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -1,6 +1,7 @@
 /** The NVMe driver on a simulated controller. */
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { Controller } from '../../examples/nvme/controller.js';
+import { Namespace } from '../../examples/nvme/namespace.js';
 import { openDevice, type OpenDevice } from 'vfio';
 import { Machine, Nvme } from 'vfio/sim';
 
@@ -65,4 +66,41 @@ it('says what the controller refuses, and shuts down', async () => {
   await controller.close();
   expect(controller.registers.CSTS.describe(controller.registers.CSTS.read())).toBe('CSTS=0x00000000');
   await expect(controller.namespaces[0]!.flush()).rejects.toThrow('The controller is closed');
+});
+
+describe('what it cannot do is refused before anything is done', () => {
+  it('options', async () => {
+    const { controller, opened } = await open();
+    await controller.close();
+    const refused = (options: object): Promise<unknown> => expect(Controller.open(opened, options)).rejects.toThrow(RangeError);
+    await refused({ depth: 1 });
+    await refused({ depth: 2.5 });
+    await refused({ depth: controller.registers.CAP.get('MQES') + 2 });
+    await refused({ completion: 'signals' });
+    await refused({ timeoutMilliseconds: 0 });
+    const smallest = await Controller.open(opened, { depth: 2 });
+    await smallest.namespaces[0]!.flush();
+    await smallest.close();
+  });
+
+  it('blocks that are not there, memory that is too small or begins inside a page', async () => {
+    const { controller, opened } = await open();
+    const namespace = controller.namespaces[0]!;
+    const { iova, size } = opened.dma.allocate(8192);
+    await expect(namespace.read(namespace.blocks - 1n, 2, { iova, size })).rejects.toThrow('Expected blocks from 0 to 32767');
+    await expect(namespace.write(-1n, 1, { iova, size })).rejects.toThrow('Expected blocks from 0 to 32767');
+    await expect(namespace.read(0n, 0, { iova, size })).rejects.toThrow('for count but received 0');
+    await expect(namespace.read(0n, 17, { iova, size })).rejects.toThrow('Expected memory of 8704 bytes');
+    await expect(namespace.write(0n, 1, { iova: iova + 512n, size })).rejects.toThrow('Expected memory at a multiple of 4096');
+    expect(controller.io.queue.inFlight).toBe(0);
+  });
+
+  it('a namespace whose blocks have metadata', async () => {
+    const { controller, opened } = await open();
+    const identity = new Uint8Array(4096);
+    new DataView(identity.buffer).setBigUint64(0, 100n, true);
+    new DataView(identity.buffer).setUint32(128, (9 << 16) | 8, true);
+    const namespace = new Namespace(controller, 1, identity);
+    await expect(namespace.read(0n, 1, opened.dma.allocate(4096))).rejects.toThrow('8 bytes of metadata');
+  });
 });
