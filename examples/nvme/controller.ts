@@ -2,6 +2,7 @@ import { Resource, type Interrupt, type OpenDevice } from 'vfio';
 import { deviceRegisters } from 'vfio/driver';
 import { Attendant } from './attendant.js';
 import { checkedInteger } from './checks.js';
+import { ShadowDoorbells } from './doorbell.js';
 import { admin, identifyController, identifyNamespace, identifyNamespaces, layout, pageSize } from './layout.js';
 import { Namespace } from './namespace.js';
 import { disable, enable, examine, examineWorking, halt, shutDown, type ControllerRegisters } from './power.js';
@@ -16,6 +17,8 @@ export interface ControllerOptions {
    * the processor and is faster. Default: 'interrupts'.
    */
   readonly completion?: 'interrupts' | 'polling';
+  /** Doorbells in memory, where the controller has them, as emulated ones do. Default: true. */
+  readonly shadowDoorbells?: boolean;
   /** As long as a command may take, and a shutdown. Default: 5000. */
   readonly timeoutMilliseconds?: number;
 }
@@ -25,6 +28,8 @@ const adminDepth = 32;
 const vectorCount = 2;
 const contiguous = 1 << 0;
 const interruptsEnabled = 1 << 1;
+/** Of what a controller says of itself, the optional admin commands: Doorbell Buffer Config. */
+const hasShadowDoorbells = 1 << 8;
 
 /** What is to be closed when a controller is: each of them, whatever fails. */
 class Held extends Resource {
@@ -76,7 +81,7 @@ export class Controller {
     const depth = checkedInteger('depth', options.depth ?? Math.min(128, most), 2, most);
     if (CAP.get('MPSMIN') > 0) throw new Error('The controller has no pages of 4096 bytes, with which this driver works');
     try {
-      await controller.#bringUp(depth);
+      await controller.#bringUp(depth, options.shadowDoorbells ?? true);
       return controller;
     } catch (error) {
       await controller.#fail(error);
@@ -133,7 +138,7 @@ export class Controller {
     return this.close();
   }
 
-  async #bringUp(depth: number): Promise<void> {
+  async #bringUp(depth: number, shadowDoorbells: boolean): Promise<void> {
     const { device, dma } = this.#opened;
     const { registers } = this;
     await disable(registers);
@@ -141,9 +146,9 @@ export class Controller {
     const vectors = this.completion === 'interrupts' ? this.#enableInterrupts() : [];
     this.#listenToHost();
     const place = { dma, mmio: device.region(0).fastMmio, doorbellStride: 4 << registers.CAP.get('DSTRD') };
-    const attendant = (id: number, depth: number): Attendant =>
+    const attendant = (id: number, depth: number, shadow?: ShadowDoorbells): Attendant =>
       new Attendant({
-        queue: new QueuePair(id, depth, this.#held, place),
+        queue: new QueuePair(id, depth, this.#held, { ...place, shadow }),
         vector: vectors[id],
         timeoutMilliseconds: this.#timeoutMilliseconds,
         examine: () => examineWorking(registers),
@@ -158,7 +163,7 @@ export class Controller {
     };
     this.#identity = await identify(identifyController);
     await this.#administer({ opcode: admin.setFeatures, dword10: 0x07, dword11: 0 });
-    this.#io = attendant(1, depth);
+    this.#io = attendant(1, depth, shadowDoorbells ? await this.#shadowDoorbells() : undefined);
     await this.#createQueues(this.#io.queue, vectors.length > 0);
     const ids = new Uint32Array((await identify(identifyNamespaces)).buffer).filter((id) => id !== 0);
     for (const id of ids) this.namespaces.push(new Namespace(this, id, await identify(identifyNamespace, id)));
@@ -197,6 +202,15 @@ export class Controller {
     } catch (error) {
       return error;
     }
+  }
+
+  async #shadowDoorbells(): Promise<ShadowDoorbells | undefined> {
+    const optional = (this.#identity[256] ?? 0) | ((this.#identity[257] ?? 0) << 8);
+    if ((optional & hasShadowDoorbells) === 0) return undefined;
+    const shadow = new ShadowDoorbells(this.#opened.dma, this.#held);
+    const { iova, size } = shadow.buffer;
+    await this.#administer({ opcode: admin.configureDoorbells, data: { iova, bytes: size } });
+    return shadow;
   }
 
   async #createQueues({ id, depth, submissions, completions }: QueuePair, interrupts: boolean): Promise<void> {

@@ -46,7 +46,13 @@ export const completion = struct('nvme_completion', {
   status: volatile(u16),
 });
 
-export const admin = { createSubmissionQueue: 0x01, createCompletionQueue: 0x05, identify: 0x06, setFeatures: 0x09 } as const;
+export const admin = {
+  createSubmissionQueue: 0x01,
+  createCompletionQueue: 0x05,
+  identify: 0x06,
+  setFeatures: 0x09,
+  configureDoorbells: 0x7c,
+} as const;
 export const io = { flush: 0x00, write: 0x01, read: 0x02, datasetManagement: 0x09 } as const;
 
 export const identifyNamespace = 0,

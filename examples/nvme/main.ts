@@ -11,7 +11,8 @@
  *   … verify --operations 100000           --depth, --seed, --blocks, --json; it overwrites what is there
  *
  * Each takes --namespace, or has the first, and --completion interrupts or polling: perf and verify poll, as how fast a drive
- * is would be lost in how long a process takes to wake up; the others sleep.
+ * is would be lost in how long a process takes to wake up; the others sleep. --real-doorbells: none in memory, where the
+ * controller has those.
  */
 import { native, openDevice } from 'vfio';
 import { Machine, Nvme } from 'vfio/sim';
@@ -27,5 +28,5 @@ const completion = (values.completion ??
 
 const kernel = values.real === undefined ? new Machine({ devices: [{ model: new Nvme() }] }).kernel : native();
 using opened = openDevice(kernel, values.real ?? '0000:00:03.0');
-await using controller = await Controller.open(opened, { completion: completion! });
+await using controller = await Controller.open(opened, { completion: completion!, shadowDoorbells: !values['real-doorbells'] });
 await tool({ opened, controller, namespace: chosenNamespace(controller) });

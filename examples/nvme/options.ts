@@ -7,6 +7,7 @@ const { values, positionals } = parseArgs({
     real: { type: 'string' },
     namespace: { type: 'string' },
     completion: { type: 'string' },
+    'real-doorbells': { type: 'boolean', default: false },
     block: { type: 'string' },
     count: { type: 'string' },
     to: { type: 'string' },

@@ -1,5 +1,6 @@
 import type { AddressSpace, DmaBuffer, Mmio, Resource } from 'vfio';
 import { DescriptorRing } from 'vfio/driver';
+import { Doorbell, type ShadowDoorbells } from './doorbell.js';
 import { command, completion, doorbells, pageSize } from './layout.js';
 
 /** Called when a command is done. `status` is 0 for success, else the status field: type and code. */
@@ -38,6 +39,7 @@ export interface QueuePlace {
   readonly dma: AddressSpace;
   readonly mmio: Mmio;
   readonly doorbellStride: number;
+  readonly shadow?: ShadowDoorbells | undefined;
 }
 
 /** A submission queue and its completion queue. Its commands are done in any order. */
@@ -45,19 +47,17 @@ export class QueuePair {
   readonly id: number;
   readonly submissions: DescriptorRing<typeof command>;
   readonly completions: DescriptorRing<typeof completion>;
-  readonly #mmio: Mmio;
-  readonly #submissionDoorbell: number;
-  readonly #completionDoorbell: number;
+  readonly #submissionDoorbell: Doorbell;
+  readonly #completionDoorbell: Doorbell;
   /** A page for each command in flight, where its data is of more than two. */
   readonly #lists: DmaBuffer;
   readonly #slots: readonly Slot[];
   /** Identifiers. */
   readonly #free: number[];
-  #rung = 0;
   #looks = 0;
 
   /** `depth` places, of which one always stays empty. The memory is freed when `owner` is closed: after the controller stops. */
-  constructor(id: number, depth: number, owner: Resource, { dma, mmio, doorbellStride }: QueuePlace) {
+  constructor(id: number, depth: number, owner: Resource, { dma, mmio, doorbellStride, shadow }: QueuePlace) {
     this.id = id;
     const owned = (buffer: DmaBuffer): DmaBuffer => {
       owner.afterwards(() => buffer.close());
@@ -68,9 +68,8 @@ export class QueuePair {
     this.completions = DescriptorRing.allocate(dma, completion, depth);
     owned(this.completions.buffer);
     this.#lists = owned(dma.allocate(depth * pageSize));
-    this.#mmio = mmio;
-    this.#submissionDoorbell = doorbells + 2 * id * doorbellStride;
-    this.#completionDoorbell = this.#submissionDoorbell + doorbellStride;
+    this.#submissionDoorbell = new Doorbell(mmio, doorbells, 2 * id * doorbellStride, shadow);
+    this.#completionDoorbell = new Doorbell(mmio, doorbells, (2 * id + 1) * doorbellStride, shadow);
     this.#slots = Array.from({ length: depth - 1 }, (_, identifier) => ({
       done: undefined,
       opcode: 0,
@@ -116,10 +115,7 @@ export class QueuePair {
 
   /** Tells the controller of what was put since the last time. */
   ring(): void {
-    const { tail } = this.submissions;
-    if (tail === this.#rung) return;
-    this.#rung = tail;
-    this.#mmio.write32(this.#submissionDoorbell, tail);
+    this.#submissionDoorbell.ring(this.submissions.tail);
   }
 
   /** Ends the commands that are done. Returns how many. */
@@ -136,7 +132,7 @@ export class QueuePair {
       ended += 1;
       this.#end(identifier, status >> 1, result);
     }
-    if (ended > 0) this.#mmio.write32(this.#completionDoorbell, completions.head);
+    if (ended > 0) this.#completionDoorbell.ring(completions.head);
     return ended;
   }
 

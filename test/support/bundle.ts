@@ -31,7 +31,7 @@ const options = {
   format: 'esm',
   target: 'node20',
   // Beside packages that cannot be a part of a module, what only a host loads: the suites' simulated machines, and this.
-  external: ['vitest', 'commander', 'koffi', './simulated.js', '../support/bundle.js'],
+  external: ['vitest', 'commander', 'koffi', 'cli-progress', './simulated.js', '../support/bundle.js'],
   logLevel: 'warning',
 } satisfies BuildOptions;
 
