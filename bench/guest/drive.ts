@@ -10,11 +10,16 @@ import { warmUpMilliseconds } from './measure.js';
 
 const [workload = '', seconds, address = ''] = process.argv.slice(2);
 using opened = openDevice(native(), address);
-const controller = await Controller.open(opened);
-const options = { write: workload.endsWith('write'), random: workload.startsWith('rand'), depth: 32, size: 4096 };
+const controller = await Controller.open(opened, { completion: 'polling' });
+const options = {
+  kind: workload.endsWith('write') ? 'write' : 'read',
+  random: workload.startsWith('rand'),
+  depth: 32,
+  size: 4096,
+} as const;
 const run = (seconds: number): ReturnType<typeof perf> => perf(controller, controller.namespaces[0]!, opened.dma, { ...options, seconds });
 // V8 compiles what it has seen a while.
 await run(warmUpMilliseconds / 1000);
 const result = await run(Number(seconds));
 console.log(`${workload} ${result.operations / result.seconds}`);
-await controller.shutdown();
+await controller.close();
