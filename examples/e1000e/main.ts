@@ -9,9 +9,8 @@
  * exchange sends numbered frames from the first port to the second, and says how many came, out of order or damaged.
  */
 import { parseArgs } from 'node:util';
-import { Burst } from './burst.js';
+import { exchange } from './exchange.js';
 import { Forwarder } from './forward.js';
-import { Generator, Verifier } from './generate.js';
 import { openPorts } from './ports.js';
 
 const idleTurns = 64;
@@ -32,25 +31,9 @@ if (one === undefined || other === undefined) throw new Error('There is no port'
 switch (what) {
   case 'exchange': {
     const frames = Number(values.frames);
-    const [sending, receiving] = [new Burst(Number(values.burst)), new Burst(Number(values.burst))];
-    const generator = new Generator(one, { size: Number(values.size) });
-    const verifier = new Verifier(ports.pool);
-    const begin = performance.now();
-    // What is lost never comes: no more than a second without a frame.
-    for (let quiet = performance.now(); verifier.received < frames && performance.now() - quiet < 1000;) {
-      generator.fill(sending, frames);
-      one.transmit.send(sending);
-      if (other.receive.receive(receiving) === 0) {
-        await new Promise(setImmediate);
-        continue;
-      }
-      verifier.take(receiving);
-      quiet = performance.now();
-    }
-    const seconds = (performance.now() - begin) / 1000;
-    const { received, misplaced, damaged } = verifier;
-    console.table({ sent: generator.made, received, misplaced, damaged, 'frames a second': Math.round(received / seconds) });
-    if (received !== frames || misplaced + damaged > 0) process.exitCode = 1;
+    const { seconds, ...found } = await exchange(one, other, { frames, size: Number(values.size), burst: Number(values.burst) });
+    console.table({ ...found, 'frames a second': Math.round(found.received / seconds) });
+    if (found.received !== frames || found.misplaced + found.damaged > 0) process.exitCode = 1;
     break;
   }
   case 'forward': {

@@ -1,9 +1,8 @@
 /** The network card's driver on simulated cards with a cable between them. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { Burst } from '../../examples/e1000e/burst.js';
 import type { Card } from '../../examples/e1000e/card.js';
+import { exchange } from '../../examples/e1000e/exchange.js';
 import { Forwarder } from '../../examples/e1000e/forward.js';
-import { Generator, Verifier } from '../../examples/e1000e/generate.js';
 import { openCards, type Ports } from '../../examples/e1000e/ports.js';
 import { Capture, E1000e, Machine, wire, writePcap } from 'vfio/sim';
 
@@ -36,20 +35,39 @@ describe('two cards with a cable', () => {
   it('exchange frames, each whole, in order, once', async () => {
     const { one, other, pool } = await pair();
     const free = pool.free;
-    const [sending, receiving] = [new Burst(32), new Burst(32)];
-    const total = 5000;
-    for (const length of [60, 1514]) {
-      const [generator, verifier] = [new Generator(one, { size: length }), new Verifier(pool)];
-      while (verifier.received < total) {
-        generator.fill(sending, total);
-        one.transmit.send(sending);
-        other.receive.receive(receiving);
-        verifier.take(receiving);
-      }
-      expect(verifier).toMatchObject({ received: total, misplaced: 0, damaged: 0 });
+    const frames = 5000;
+    for (const size of [60, 1514]) {
+      const exchanged = await exchange(one, other, { frames, size });
+      expect(exchanged).toMatchObject({ sent: frames, received: frames, misplaced: 0, damaged: 0 });
     }
-    expect([one.statistics().sent, other.statistics().received]).toEqual([2 * total, 2 * total]);
+    expect([one.statistics().sent, other.statistics().received]).toEqual([2 * frames, 2 * frames]);
     expect([one.transmit.pending, pool.free]).toEqual([0, free]);
+  });
+
+  it('say what was lost, a second after the last that came', async () => {
+    const models = stations.map((station) => new E1000e({ station }));
+    let sent = 0;
+    // Of ten frames one is lost on the way.
+    models[0]!.sendTo({ receive: (frame) => (sent += 1) % 10 !== 0 && models[1]!.receive(frame), sendTo() {} });
+    const { one, other, pool } = await open(models);
+    const free = pool.free;
+    expect(await exchange(one, other, { frames: 1000 })).toMatchObject({ sent: 1000, received: 900, damaged: 0 });
+    expect([one.transmit.pending, pool.free]).toEqual([0, free]);
+  });
+
+  it('end early when they are told to, and give all blocks back', async () => {
+    const { one, other, pool } = await pair();
+    const free = pool.free;
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 50);
+    const { received, misplaced, damaged } = await exchange(one, other, { frames: 1e9, signal: stop.signal });
+    expect([received > 0, misplaced, damaged]).toEqual([true, 0, 0]);
+    expect([one.transmit.pending, pool.free]).toEqual([0, free]);
+  });
+
+  it.each([{ frames: 0 }, { frames: NaN }, { frames: 1, size: 59 }, { frames: 1, burst: 1.5 }])('refuse %o', async (options) => {
+    const { one, other } = await pair();
+    await expect(exchange(one, other, options)).rejects.toThrow(RangeError);
   });
 });
 

@@ -1,0 +1,60 @@
+import { Burst } from './burst.js';
+import type { Card } from './card.js';
+import { Generator, Verifier } from './generate.js';
+import { Turns } from './turns.js';
+
+export interface ExchangeOptions {
+  /** How many are sent. */
+  readonly frames: number;
+  /** Bytes of each, without its checksum: 60 to 1514. Default: 60. */
+  readonly size?: number;
+  /** How many are given to the card together. Default: 32. */
+  readonly burst?: number;
+  /** Ends it early, as when frames are lost. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Exchanged {
+  readonly sent: number;
+  readonly received: number;
+  /** Of the received: those that came in another place than they were sent, and those that are not what was sent. */
+  readonly misplaced: number;
+  readonly damaged: number;
+  /** Until the last came. */
+  readonly seconds: number;
+}
+
+/** What is lost never comes: after a second without a frame, all have come that will. */
+const quietMilliseconds = 1000;
+
+/**
+ * Sends numbered frames from one card to another, which are on one pool, and looks at each that comes.
+ * @throws RangeError for options that cannot be
+ */
+export async function exchange(from: Card, to: Card, { frames, size = 60, burst = 32, signal }: ExchangeOptions): Promise<Exchanged> {
+  for (const [name, value] of Object.entries({ frames, burst }))
+    if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} is to be an integer from 1 on, not ${value}`);
+  const generator = new Generator(from, { size });
+  const verifier = new Verifier(to.pool);
+  const [sending, receiving] = [new Burst(burst), new Burst(burst)];
+  const turns = new Turns();
+  const begin = performance.now();
+  let last = begin;
+  try {
+    while (verifier.received < frames) {
+      generator.fill(sending, frames);
+      from.transmit.send(sending);
+      if (to.receive.receive(receiving) > 0) {
+        verifier.take(receiving);
+        last = performance.now();
+      }
+      if (!turns.due) continue;
+      await turns.take();
+      if (signal?.aborted === true || performance.now() - last > quietMilliseconds) break;
+    }
+  } finally {
+    for (let index = 0; index < sending.count; index += 1) from.pool.give(sending.blocks[index]!);
+  }
+  const { received, misplaced, damaged } = verifier;
+  return { sent: generator.made - sending.count, received, misplaced, damaged, seconds: (last - begin) / 1000 };
+}
