@@ -1,6 +1,7 @@
 import type { AddressSpace, Device, DmaPool } from 'vfio';
 import { deviceRegisters, type DeviceRegisters } from 'vfio/driver';
 import { layout } from './layout.js';
+import { stationOf } from './nvm.js';
 import { ReceiveQueue } from './receive-queue.js';
 import { TransmitQueue } from './transmit-queue.js';
 
@@ -33,21 +34,29 @@ export class Card {
   readonly station: string;
   readonly #promiscuous: boolean;
 
-  private constructor(device: Device, dma: AddressSpace, pool: DmaPool, { ringLength = 512, promiscuous = false }: CardOptions) {
+  private constructor(
+    device: Device,
+    dma: AddressSpace,
+    pool: DmaPool,
+    station: string,
+    { ringLength = 512, promiscuous = false }: CardOptions,
+  ) {
     const { fastMmio } = device.region(0);
     this.registers = deviceRegisters(layout, fastMmio);
     this.pool = pool;
     this.transmit = new TransmitQueue(fastMmio, dma, pool, 0, ringLength);
     this.receive = new ReceiveQueue(fastMmio, dma, pool, 0, ringLength);
     this.#promiscuous = promiscuous;
-    this.station = this.#readStation();
+    this.station = station;
   }
 
   /** Resets the card and waits for its link. `pool` is of `dma`, and has blocks of `blockSize` bytes. */
   static async open(device: Device, dma: AddressSpace, pool: DmaPool, options: CardOptions = {}): Promise<Card> {
-    await reset(deviceRegisters(layout, device.region(0).mmio));
+    const registers = deviceRegisters(layout, device.region(0).mmio);
+    await reset(registers);
+    const station = await stationOf(registers);
     device.enableBusMaster();
-    const card = new Card(device, dma, pool, options);
+    const card = new Card(device, dma, pool, station, options);
     await card.registers.STATUS.until({ LU: 1 }, { timeoutMilliseconds: linkMilliseconds });
     card.#start();
     return card;
@@ -81,12 +90,6 @@ export class Card {
     TIPG.write(0x0060_2008);
     TCTL.write({ EN: 1, PSP: 1, CT: 0x0f, COLD: 0x3f });
     RCTL.write({ EN: 1, UPE: other, MPE: other, BAM: 1, SECRC: 1 });
-  }
-
-  #readStation(): string {
-    const { RAL, RAH } = this.registers;
-    const bytes = new Uint8Array(Uint32Array.of(RAL.read(), RAH.read()).buffer).slice(0, 6);
-    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
   }
 }
 

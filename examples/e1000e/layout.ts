@@ -6,6 +6,7 @@ import { bit, bits, reg32, registers, type DeviceRegisters } from 'vfio/driver';
 export const layout = registers({
   CTRL: reg32(0x0000, { FD: bit(0), ASDE: bit(5), SLU: bit(6), RST: bit(26), PHY_RST: bit(31) }),
   STATUS: reg32(0x0008, { FD: bit(0), LU: bit(1), SPEED: bits(6, 2, { '10': 0, '100': 1, '1000': 2 }) }),
+  EERD: reg32(0x0014, { START: bit(0), DONE: bit(1), ADDR: bits(2, 14), DATA: bits(16, 16) }),
   CTRL_EXT: reg32(0x0018, { DRV_LOAD: bit(28), EIAME: bit(24), PBA: bit(31) }),
   ICR: reg32(0x00c0),
   IMS: reg32(0x00d0, { TXDW: bit(0), LSC: bit(2), RXDMT0: bit(4), RXO: bit(6), RXT0: bit(7) }),
@@ -24,7 +25,7 @@ export const layout = registers({
   TCTL: reg32(0x0400, { EN: bit(1), PSP: bit(3), CT: bits(4, 8), COLD: bits(12, 10) }),
   TIPG: reg32(0x0410),
   RAL: reg32(0x5400),
-  RAH: reg32(0x5404, { AV: bit(31) }),
+  RAH: reg32(0x5404, { ADDR: bits(0, 16), AV: bit(31) }),
   MPC: reg32(0x4010),
   GPRC: reg32(0x4074),
   GPTC: reg32(0x4080),
