@@ -29,7 +29,7 @@ const quietMilliseconds = 1000;
 
 /**
  * Sends numbered frames from one card to another, which are on one pool, and looks at each that comes.
- * @throws RangeError for options that cannot be
+ * @throws RangeError for options that cannot be; CardGoneError
  */
 export async function exchange(from: Card, to: Card, { frames, size = 60, burst = 32, signal }: ExchangeOptions): Promise<Exchanged> {
   for (const [name, value] of Object.entries({ frames, burst }))
@@ -50,6 +50,7 @@ export async function exchange(from: Card, to: Card, { frames, size = 60, burst 
       }
       if (!turns.due) continue;
       await turns.take();
+      for (const card of [from, to]) card.assertPresent();
       if (signal?.aborted === true || performance.now() - last > quietMilliseconds) break;
     }
   } finally {

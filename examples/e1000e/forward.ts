@@ -15,6 +15,11 @@ export class Forwarder {
     this.#to = to;
   }
 
+  /** How many frames wait for the other card to have room. */
+  get waiting(): number {
+    return this.#burst.count;
+  }
+
   /** A burst, if there is one. What the other card has no room for now is sent the next time. */
   turn(): number {
     this.#from.receive.receive(this.#burst);

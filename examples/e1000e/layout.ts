@@ -4,15 +4,20 @@ import { sharing, struct, u16, u32, u64, volatile } from 'vfio/abi';
 import { bit, bits, reg32, registers, type DeviceRegisters } from 'vfio/driver';
 
 export const layout = registers({
-  CTRL: reg32(0x0000, { FD: bit(0), ASDE: bit(5), SLU: bit(6), RST: bit(26), PHY_RST: bit(31) }),
-  STATUS: reg32(0x0008, { FD: bit(0), LU: bit(1), SPEED: bits(6, 2, { '10': 0, '100': 1, '1000': 2 }) }),
+  CTRL: reg32(0x0000, { FD: bit(0), GIO_MASTER_DISABLE: bit(2), ASDE: bit(5), SLU: bit(6), RST: bit(26), PHY_RST: bit(31) }),
+  STATUS: reg32(0x0008, { FD: bit(0), LU: bit(1), SPEED: bits(6, 2, { '10': 0, '100': 1, '1000': 2 }), GIO_MASTER_ENABLE: bit(19) }),
   EERD: reg32(0x0014, { START: bit(0), DONE: bit(1), ADDR: bits(2, 14), DATA: bits(16, 16) }),
-  CTRL_EXT: reg32(0x0018, { DRV_LOAD: bit(28), EIAME: bit(24), PBA: bit(31) }),
+  CTRL_EXT: reg32(0x0018, { DRV_LOAD: bit(28), PBA: bit(31) }),
   ICR: reg32(0x00c0),
-  IMS: reg32(0x00d0, { TXDW: bit(0), LSC: bit(2), RXDMT0: bit(4), RXO: bit(6), RXT0: bit(7) }),
+  IMS: reg32(0x00d0),
   IMC: reg32(0x00d8),
   EIAC: reg32(0x00dc),
   IVAR: reg32(0x00e4),
+  EITR0: reg32(0x00e8),
+  EITR1: reg32(0x00ec),
+  EITR2: reg32(0x00f0),
+  EITR3: reg32(0x00f4),
+  EITR4: reg32(0x00f8),
   RCTL: reg32(0x0100, {
     EN: bit(1),
     UPE: bit(3),

@@ -11,13 +11,11 @@
  * exchange sends numbered frames from the first port to the second, and says how many came, out of order or damaged.
  */
 import { parseArgs } from 'node:util';
+import { bridge } from './bridge.js';
 import { exchange } from './exchange.js';
-import { Forwarder } from './forward.js';
 import { answer, ping, whileAnswering } from './ping.js';
 import { openPorts } from './ports.js';
 import { Station } from './station.js';
-
-const idleTurns = 64;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -62,13 +60,8 @@ switch (what) {
     break;
   }
   case 'forward': {
-    const forwarders = [new Forwarder(one, both()), new Forwarder(both(), one)];
-    for (let idle = 0; !signal.aborted; idle += 1) {
-      for (const forwarder of forwarders) if (forwarder.turn() > 0) idle = 0;
-      // Where nothing comes, and now and then where much does, others have a turn.
-      if (idle % idleTurns === 0) await new Promise(setImmediate);
-    }
-    console.log(`forwarded ${forwarders.map(({ forwarded }) => forwarded).join(' and ')} frames`);
+    const [there, back] = await bridge(one, both(), signal);
+    console.log(`forwarded ${there} and ${back} frames`);
     break;
   }
   case 'stats':

@@ -1,7 +1,7 @@
 import { formatIpv4, parseIpv4 } from './addresses.js';
 import type { Card } from './card.js';
 import { rest } from './rest.js';
-import { Station, type PingOptions } from './station.js';
+import { UnansweredError, Station, type PingOptions } from './station.js';
 
 export interface AskOptions extends PingOptions {
   /** How often. */
@@ -57,8 +57,8 @@ async function timed(asked: Promise<number>): Promise<number | string> {
   try {
     return await asked;
   } catch (error) {
-    const { name, code, message } = error as Error & { code?: string };
-    if (code === 'ERR_VFIO_TIMEOUT' || name === 'AbortError') return message;
+    if (error instanceof UnansweredError) return error.message;
+    if ((error as Error).name === 'AbortError') return 'stopped';
     throw error;
   }
 }

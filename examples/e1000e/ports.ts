@@ -21,6 +21,7 @@ export async function openPorts(addresses: readonly string[], options: CardOptio
 
 export async function openCards(kernel: Kernel, addresses: readonly string[], options: CardOptions = {}): Promise<Ports> {
   const container = Container.open(kernel);
+  const cards: Card[] = [];
   try {
     const numbers = new Set(addresses.map((address) => groupOf(kernel, address)));
     const groups = new Map([...numbers].map((number) => [number, container.openGroup(number)]));
@@ -29,14 +30,24 @@ export async function openCards(kernel: Kernel, addresses: readonly string[], op
     const devices = addresses.map((address) => groups.get(groupOf(kernel, address))!.openDevice(address));
     // Together: each waits for its link, which takes both ends. And to the end of all, so that none is left under way.
     const opened = await Promise.allSettled(devices.map((device) => Card.open(device, container, pool, options)));
-    const cards = opened.map((each) => {
-      if (each.status === 'rejected') throw each.reason;
-      return each.value;
-    });
-    return { cards, pool, [Symbol.dispose]: () => container.close() };
+    cards.push(...opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])));
+    const failed = opened.find((each) => each.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return { cards, pool, [Symbol.dispose]: () => close(cards, container) };
   } catch (error) {
-    container.close();
+    close(cards, container);
     throw error;
+  }
+}
+
+/** The cards first, as they use the memory; and the memory whatever happens. */
+function close(cards: readonly Card[], container: Container): void {
+  const [card, ...others] = cards;
+  try {
+    card?.close();
+  } finally {
+    if (card === undefined) container.close();
+    else close(others, container);
   }
 }
 

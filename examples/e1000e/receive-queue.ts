@@ -51,6 +51,11 @@ export class ReceiveQueue {
     return burst.count - before;
   }
 
+  /** Whether there are frames to be received. */
+  get ready(): boolean {
+    return (this.#ring.oldest().status & descriptorDone) !== 0;
+  }
+
   #offer(block: DmaBlock): void {
     const descriptor = this.#ring.next();
     descriptor.address = block.iova;

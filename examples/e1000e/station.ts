@@ -1,5 +1,4 @@
 import type { DmaBlock } from 'vfio';
-import { pollUntil } from 'vfio/driver';
 import { formatIpv4, parseIpv4, parseStation } from './addresses.js';
 import { Burst } from './burst.js';
 import type { Card } from './card.js';
@@ -20,6 +19,7 @@ import {
   writeEcho,
   type Party,
 } from './packets.js';
+import { Turns } from './turns.js';
 
 export interface PingOptions {
   /** Bytes of data, 0 to 1472. Default: 56. */
@@ -28,6 +28,18 @@ export interface PingOptions {
   readonly timeoutMilliseconds?: number;
   readonly signal?: AbortSignal;
 }
+
+/** Nobody at the other end said anything in time. */
+export class UnansweredError extends Error {
+  readonly code = 'ERR_UNANSWERED';
+
+  constructor(message: string) {
+    super(message);
+    this.name = 'UnansweredError';
+  }
+}
+
+type Waiting = Required<Pick<PingOptions, 'timeoutMilliseconds'>> & Pick<PingOptions, 'signal'>;
 
 const burstSize = 32;
 const mostData = 1472;
@@ -74,43 +86,57 @@ export class Station {
 
   /** Answers until the signal. */
   async answer(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) if (this.turn() === 0) await new Promise(setImmediate);
+    const turns = new Turns();
+    while (!signal.aborted) {
+      if (this.turn() === 0) await this.#card.frames({ signal });
+      if (turns.due) await turns.take();
+    }
   }
 
   /**
    * Asks an address for an echo. Returns how long it took, in milliseconds.
-   * @throws RangeError for what is no IPv4 address; CodedError ERR_VFIO_TIMEOUT
+   * @throws RangeError for what is no IPv4 address; UnansweredError, CardGoneError; the signal's reason
    */
   async ping(address: string, { size = 56, timeoutMilliseconds = 1000, signal }: PingOptions = {}): Promise<number> {
     if (!Number.isInteger(size) || size < 0 || size > mostData)
       throw new RangeError(`size is to be an integer from 0 to ${mostData}, not ${size}`);
     const bytes = parseIpv4(address);
-    const waiting = { timeoutMilliseconds, pauseMilliseconds: 0, ...(signal && { signal }) };
+    const waiting = { timeoutMilliseconds, ...(signal && { signal }) };
     const station = await this.#stationOf(bytes, waiting);
     const sequence = (this.#sequence = (this.#sequence + 1) & 0xffff);
     this.#echoes.set(sequence, undefined);
     try {
       const begin = performance.now();
       this.#send((frame) => writeEcho(frame, this.#own, { station, address: bytes }, { identifier: this.#identifier, sequence, size }));
-      const end = await pollUntil(() => this.#look(() => this.#echoes.get(sequence)), { what: `The answer of ${address}`, ...waiting });
+      const end = await this.#until(() => this.#echoes.get(sequence), `An answer of ${address}`, waiting);
       return end - begin;
     } finally {
       this.#echoes.delete(sequence);
     }
   }
 
-  async #stationOf(address: Uint8Array, waiting: { readonly timeoutMilliseconds: number }): Promise<Uint8Array> {
+  async #stationOf(address: Uint8Array, waiting: Waiting): Promise<Uint8Array> {
     const name = formatIpv4(address);
     const known = this.#neighbours.get(name);
     if (known !== undefined) return known;
     this.#neighbours.set(name, undefined);
     this.#send((frame) => writeArp(frame, arpRequest, this.#own, { station: new Uint8Array(6), address }));
-    return pollUntil(() => this.#look(() => this.#neighbours.get(name)), { what: `The station of ${name}`, ...waiting });
+    return this.#until(() => this.#neighbours.get(name), `The station of ${name}`, waiting);
   }
 
-  #look<T>(found: () => T | undefined): T | undefined {
-    this.turn();
-    return found();
+  /** Takes what comes until `found`; another that does so may find it first. */
+  async #until<T>(found: () => T | undefined, what: string, { timeoutMilliseconds, signal }: Waiting): Promise<T> {
+    const { interrupts, receive } = this.#card;
+    const end = performance.now() + timeoutMilliseconds;
+    for (;;) {
+      this.turn();
+      const result = found();
+      if (result !== undefined) return result;
+      signal?.throwIfAborted();
+      const left = end - performance.now();
+      if (left <= 0) throw new UnansweredError(`${what} did not come within ${timeoutMilliseconds} ms`);
+      await interrupts.received(0, () => found() !== undefined || receive.ready, { timeoutMilliseconds: left, ...(signal && { signal }) });
+    }
   }
 
   #send(write: (frame: Uint8Array) => number): void {

@@ -1,34 +1,16 @@
 /** The network card's driver on simulated cards with a cable between them. */
-import { afterEach, describe, expect, it } from 'vitest';
-import type { Card } from '../../examples/e1000e/card.js';
+import { describe, expect, it } from 'vitest';
 import { exchange } from '../../examples/e1000e/exchange.js';
 import { Forwarder } from '../../examples/e1000e/forward.js';
-import { openCards, type Ports } from '../../examples/e1000e/ports.js';
-import { Capture, E1000e, Machine, wire, writePcap } from 'vfio/sim';
+import { Capture, E1000e, wire, writePcap } from 'vfio/sim';
+import { open, stationOf, wiredModels } from './e1000e-cards.js';
 
-const closing: Ports[] = [];
-afterEach(() => closing.splice(0).forEach((ports) => ports[Symbol.dispose]()));
-
-const stations = ['52:54:00:00:00:01', '52:54:00:00:00:02'] as const;
-const addresses = ['0000:00:03.0', '0000:00:04.0'];
-
-async function open(models: readonly E1000e[]): Promise<Ports & { readonly one: Card; readonly other: Card }> {
-  const { kernel } = new Machine({ devices: models.map((model) => ({ model })) });
-  const ports = await openCards(kernel, addresses, { ringLength: 64, promiscuous: true });
-  closing.push(ports);
-  return { ...ports, one: ports.cards[0]!, other: ports.cards[1]! };
-}
-
-function pair(): ReturnType<typeof open> {
-  const models = stations.map((station) => new E1000e({ station }));
-  wire(models[0]!, models[1]!);
-  return open(models);
-}
+const pair = (): ReturnType<typeof open> => open(wiredModels(), { promiscuous: true });
 
 describe('two cards with a cable', () => {
   it('have a link and their stations', async () => {
     const { cards, one } = await pair();
-    expect(cards.map(({ station }) => station)).toEqual(stations);
+    expect(cards.map(({ station }) => station)).toEqual([stationOf(0), stationOf(1)]);
     expect(one.link).toEqual({ up: true, megabits: 1000, fullDuplex: true });
   });
 
@@ -45,11 +27,11 @@ describe('two cards with a cable', () => {
   });
 
   it('say what was lost, a second after the last that came', async () => {
-    const models = stations.map((station) => new E1000e({ station }));
+    const models = [0, 1].map((index) => new E1000e({ station: stationOf(index) }));
     let sent = 0;
     // Of ten frames one is lost on the way.
     models[0]!.sendTo({ receive: (frame) => (sent += 1) % 10 !== 0 && models[1]!.receive(frame), sendTo() {} });
-    const { one, other, pool } = await open(models);
+    const { one, other, pool } = await open(models, { promiscuous: true });
     const free = pool.free;
     expect(await exchange(one, other, { frames: 1000 })).toMatchObject({ sent: 1000, received: 900, damaged: 0 });
     expect([one.transmit.pending, pool.free]).toEqual([0, free]);
@@ -72,13 +54,13 @@ describe('two cards with a cable', () => {
 });
 
 it('frames are forwarded from one port to another, in their order, without a copy', async () => {
-  const models = stations.map((station) => new E1000e({ station }));
+  const models = [0, 1].map((index) => new E1000e({ station: stationOf(index) }));
   const frames = Array.from({ length: 200 }, (_, index) => new Uint8Array(60 + index).fill(index));
   const source = new Capture(writePcap(frames.map((bytes) => ({ bytes, time: 0n }))));
   const sink = new Capture();
   wire(models[0]!, source);
   wire(models[1]!, sink);
-  const { one, other, pool } = await open(models);
+  const { one, other, pool } = await open(models, { promiscuous: true });
   const free = pool.free;
   const forwarder = new Forwarder(one, other);
   source.play();
