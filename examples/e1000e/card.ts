@@ -6,6 +6,7 @@ import { stationOf } from './nvm.js';
 import { Presence } from './presence.js';
 import { ReceiveQueue } from './receive-queue.js';
 import { reset, silence } from './reset.js';
+import { Statistics, type Counts } from './statistics.js';
 import { TransmitQueue } from './transmit-queue.js';
 
 export interface CardOptions {
@@ -47,6 +48,7 @@ export class Card {
   readonly station: string;
   readonly #device: Device;
   readonly #presence: Presence;
+  readonly #statistics: Statistics;
   readonly #promiscuous: boolean;
   #closed = false;
 
@@ -62,6 +64,7 @@ export class Card {
     this.#device = device;
     this.registers = deviceRegisters(layout, mmio);
     this.#presence = presence;
+    this.#statistics = new Statistics(this.registers);
     this.pool = pool;
     this.transmit = new TransmitQueue(fastMmio, dma, pool, 0, ringLength);
     this.receive = new ReceiveQueue(fastMmio, dma, pool, 0, ringLength);
@@ -119,19 +122,9 @@ export class Card {
     this.#presence.assert();
   }
 
-  /** What the card counted since this was asked last: its counters are cleared by reading. */
-  statistics(): Readonly<Record<'received' | 'sent' | 'receivedBytes' | 'sentBytes' | 'missed' | 'withoutBuffer', number>> {
-    const { GPRC, GPTC, GORCL, GORCH, GOTCL, GOTCH, MPC, RNBC } = this.registers;
-    const wide = (low: number, high: number): number => low + high * 2 ** 32;
-    return {
-      received: GPRC.read(),
-      sent: GPTC.read(),
-      // The low half first: reading the high half clears both.
-      receivedBytes: wide(GORCL.read(), GORCH.read()),
-      sentBytes: wide(GOTCL.read(), GOTCH.read()),
-      missed: MPC.read(),
-      withoutBuffer: RNBC.read(),
-    };
+  /** What the card has counted since it was opened. */
+  statistics(): Counts {
+    return this.#statistics.read();
   }
 
   /** Ends receiving and sending, and returns when the card does nothing in memory any more. Before its device is closed. */

@@ -69,3 +69,14 @@ it('frames are forwarded from one port to another, in their order, without a cop
   other.transmit.reclaim();
   expect(pool.free).toBe(free);
 });
+
+it('the card counts, and no number is lost when somebody else asks', async () => {
+  const { one, other } = await pair();
+  await exchange(one, other, { frames: 100, size: 60 });
+  other.statistics();
+  await exchange(one, other, { frames: 100, size: 1514 });
+  const sent = { sent: 200, sentBroadcast: 200, sentMulticast: 0, collisions: 0 };
+  expect(one.statistics()).toMatchObject({ ...sent, received: 0, receivedBytes: 0 });
+  const received = { received: 200, receivedBroadcast: 200, receivedMulticast: 0, receivedBytes: 100 * (64 + 1518) };
+  expect(other.statistics()).toMatchObject({ ...received, missed: 0, crcErrors: 0, sent: 0, sentBytes: 0 });
+});
