@@ -85,7 +85,7 @@ it('vfio', () => {
 it('vfio/sim', () => {
   expect(Object.keys(sim).sort()).toEqual(
     [
-      ...['Edu', 'Capture', 'E1000e', 'Machine', 'Nvme', 'PciFunction', 'readPcap', 'wire', 'writePcap'],
+      ...['Edu', 'Capture', 'E1000e', 'Machine', 'Nvme', 'PciFunction', 'pcapFrame', 'pcapHeader', 'readPcap', 'wire', 'writePcap'],
       ...['advancedFeatures', 'Capability', 'express', 'msi', 'msix', 'powerManagement', 'vendorSpecific', 'vitalProductData'],
       ...['errorReporting', 'ExtendedCapability', 'manyFunctions', 'serialNumber', 'virtualFunctions'],
       ...['bit', 'bits', 'reg16', 'reg32', 'reg64', 'reg8', 'RegisterBlock', 'registers'],

@@ -80,11 +80,11 @@ export class CardInterrupts {
     ready: () => boolean,
     { timeoutMilliseconds = Infinity, signal }: SleepOptions,
   ): Promise<boolean> {
+    this.#assertOpen();
     const begin = performance.now();
     do if (ready()) return true;
     while (performance.now() - begin < spinMilliseconds);
     for (;;) {
-      if (this.#end.signal.aborted) throw new ClosedError('The card');
       this.#presence.assert();
       const left = begin + timeoutMilliseconds - performance.now();
       if (left <= 0 || signal?.aborted === true) return false;
@@ -92,8 +92,13 @@ export class CardInterrupts {
       this.#registers.IMS.write(cause);
       if (ready()) return true;
       await came(vector, Math.min(left, lookMilliseconds), [this.#end.signal, this.#presence.wanted, signal]);
+      this.#assertOpen();
       if (ready()) return true;
     }
+  }
+
+  #assertOpen(): void {
+    if (this.#end.signal.aborted) throw new ClosedError('The card');
   }
 }
 

@@ -40,18 +40,6 @@ export async function answer(card: Card, other: Card | undefined, address: strin
   console.log(`answered ${station.answered.arp} ARP and ${station.answered.echo} echo requests`);
 }
 
-/** While another card answers as an address, does something that wants that. */
-export async function whileAnswering<T>(card: Card | undefined, address: string, something: () => Promise<T>): Promise<T> {
-  const done = new AbortController();
-  const answering = card && new Station(card, address).answer(done.signal);
-  try {
-    return await something();
-  } finally {
-    done.abort();
-    await answering;
-  }
-}
-
 /** How long it took, or what to print instead where nothing came. */
 async function timed(asked: Promise<number>): Promise<number | string> {
   try {

@@ -8,7 +8,7 @@ export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';
 export { Edu, type EduOptions } from './models/edu.js';
 export { E1000e, type E1000eOptions } from './models/e1000e/card.js';
 export { Capture } from './network/capture.js';
-export { readPcap, writePcap, type CapturedFrame } from './network/pcap.js';
+export { pcapFrame, pcapHeader, readPcap, writePcap, type CapturedFrame } from './network/pcap.js';
 export { wire, type WireEnd } from './network/wire.js';
 export { Nvme, type NvmeOptions } from './models/nvme/controller.js';
 export type { Disk } from './models/nvme/disk.js';

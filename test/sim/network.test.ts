@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { openDevice } from '../../lib/index.js';
-import { Capture, E1000e, Machine, readPcap, wire, writePcap } from '../../lib/sim/index.js';
+import { Capture, E1000e, Machine, pcapFrame, pcapHeader, readPcap, wire, writePcap } from '../../lib/sim/index.js';
 import { CardDriver } from '../support/models/e1000e-driver.js';
 import { Trace } from '../support/models/trace.js';
 
@@ -27,6 +27,7 @@ describe('a capture', () => {
   it('is written and read again', () => {
     expect(readPcap(writePcap(frames))).toEqual(frames);
     expect(readPcap(writePcap([]))).toEqual([]);
+    expect(writePcap(frames)).toEqual(Uint8Array.of(...pcapHeader(), ...frames.flatMap((each) => [...pcapFrame(each)])));
   });
 
   it('has the header and frames that other programs read', () => {

@@ -44,22 +44,35 @@ export function readPcap(file: Uint8Array): CapturedFrame[] {
 
 /** A capture with times in nanoseconds. */
 export function writePcap(frames: readonly CapturedFrame[]): Uint8Array<ArrayBuffer> {
-  const size = frames.reduce((sum, { bytes }) => sum + frameHeader + bytes.byteLength, fileHeader);
-  const file = new Uint8Array(new ArrayBuffer(size));
-  const view = new DataView(file.buffer);
+  const parts = [pcapHeader(), ...frames.map(pcapFrame)];
+  const file = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    file.set(part, at);
+    at += part.byteLength;
+  }
+  return file;
+}
+
+/** What a capture begins with, for one that grows: each `pcapFrame` is appended, and it is whole after each. */
+export function pcapHeader(): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(fileHeader));
   view.setUint32(0, nanoseconds, true);
   view.setUint16(4, 2, true);
   view.setUint16(6, 4, true);
   view.setUint32(16, longestFrame, true);
   view.setUint32(20, ethernet, true);
-  let at = fileHeader;
-  for (const { bytes, time } of frames) {
-    view.setUint32(at, Number(time / second), true);
-    view.setUint32(at + 4, Number(time % second), true);
-    view.setUint32(at + 8, bytes.byteLength, true);
-    view.setUint32(at + 12, bytes.byteLength, true);
-    file.set(bytes, at + frameHeader);
-    at += frameHeader + bytes.byteLength;
-  }
-  return file;
+  return new Uint8Array(view.buffer);
+}
+
+/** A frame as it is in a capture, behind `pcapHeader`. */
+export function pcapFrame({ bytes, time }: CapturedFrame): Uint8Array<ArrayBuffer> {
+  const record = new Uint8Array(frameHeader + bytes.byteLength);
+  const view = new DataView(record.buffer);
+  view.setUint32(0, Number(time / second), true);
+  view.setUint32(4, Number(time % second), true);
+  view.setUint32(8, bytes.byteLength, true);
+  view.setUint32(12, bytes.byteLength, true);
+  record.set(bytes, frameHeader);
+  return record;
 }
