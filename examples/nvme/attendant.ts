@@ -19,7 +19,7 @@ export interface AttendantOptions {
  */
 export class Attendant {
   readonly queue: QueuePair;
-  readonly #vector: Interrupt | undefined;
+  readonly #interrupts: boolean;
   readonly #timeoutMilliseconds: number;
   readonly #examine: () => string;
   readonly #fail: (error: unknown) => Promise<void>;
@@ -29,10 +29,14 @@ export class Attendant {
   readonly #waiting: { readonly command: Command; readonly done: Done }[] = [];
   #attending: Promise<void> | undefined;
   #ringsSoon = false;
+  #lookIsDue = false;
+  /** Has the loop go on, where it waits. */
+  #goOn: (() => void) | undefined;
 
   constructor({ queue, vector, timeoutMilliseconds, examine, fail }: AttendantOptions) {
     this.queue = queue;
-    this.#vector = vector;
+    this.#interrupts = vector !== undefined;
+    vector?.on('signal', this.#wake);
     this.#timeoutMilliseconds = timeoutMilliseconds;
     this.#examine = examine;
     this.#fail = fail;
@@ -72,28 +76,36 @@ export class Attendant {
     }
   };
 
+  readonly #lookSoon = (): void => {
+    this.#lookIsDue = true;
+    this.#wake();
+  };
+
+  readonly #wake = (): void => {
+    this.#goOn?.();
+    this.#goOn = undefined;
+  };
+
   async #untilIdle(busyMilliseconds: number): Promise<void> {
     const { queue } = this;
+    // It keeps the process alive, too, which a vector that is listened to does not.
+    const looks = setInterval(this.#lookSoon, this.#lookMilliseconds);
+    this.#lookIsDue = false;
     try {
       // After the doorbell, which is rung when this turn is over.
       await undefined;
-      let nextLook = performance.now() + this.#lookMilliseconds;
       while (queue.inFlight > 0) {
-        let now = performance.now();
-        const busyUntil = now + busyMilliseconds;
+        const busyUntil = performance.now() + busyMilliseconds;
         do {
           if (queue.poll() > 0) this.#admit();
-          now = performance.now();
-          if (now >= nextLook) {
-            this.#look();
-            nextLook = now + this.#lookMilliseconds;
-          }
-        } while (now < busyUntil && queue.inFlight > 0);
+        } while (queue.inFlight > 0 && performance.now() < busyUntil);
+        if (this.#lookIsDue) this.#look();
         if (queue.inFlight > 0) await this.#news();
       }
     } catch (error) {
       await this.#fail(error);
     } finally {
+      clearInterval(looks);
       this.#attending = undefined;
     }
   }
@@ -107,18 +119,17 @@ export class Attendant {
 
   /** @throws Error when the controller is not well, or a command has taken too long. */
   #look(): void {
+    this.#lookIsDue = false;
     const state = this.#examine();
     const opcode = this.queue.look(Math.ceil(this.#timeoutMilliseconds / this.#lookMilliseconds));
     if (opcode !== undefined) throw new Error(`Opcode ${opcode} did not end within ${this.#timeoutMilliseconds} ms; ${state}`);
   }
 
-  async #news(): Promise<void> {
-    if (this.#vector === undefined) return new Promise(setImmediate);
-    try {
-      await this.#vector.wait({ timeoutMilliseconds: this.#lookMilliseconds });
-    } catch (error) {
-      // Then it is time for a look.
-      if ((error as { code?: string }).code !== 'ERR_VFIO_TIMEOUT') throw error;
-    }
+  /** A turn of the event loop; or an interrupt, or that it is time for a look. */
+  #news(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#interrupts) this.#goOn = resolve;
+      else setImmediate(resolve);
+    });
   }
 }
