@@ -79,11 +79,12 @@ describe('NVMe', { timeout: 120_000 }, () => {
 
   it('100,000 reads and writes anywhere, 32 at a time, and each block is what was written there last', async () => {
     const operations = 100_000;
-    const result = await withController((controller, { dma }) =>
+    // It throws at the first block that is another.
+    const { reads, writes, blocksRead } = await withController((controller, { dma }) =>
       verify(controller, controller.namespaces[0]!, dma, { operations, depth: 32, seed: 7 }),
     );
-    expect(result).toMatchObject({ operations, damaged: 0 });
-    expect(result.reads).toBeGreaterThan(operations / 4);
-    expect(result.writes).toBeGreaterThan(operations / 4);
+    expect(reads + writes).toBe(operations);
+    expect(reads).toBeGreaterThan(operations / 4);
+    expect(blocksRead).toBeGreaterThan(reads);
   });
 });
