@@ -2,6 +2,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { pcapFrame, pcapHeader } from 'vfio/sim';
 import { Burst } from './burst.js';
 import type { Card } from './card.js';
+import { checkedAbove } from './checked.js';
 import { describeFrame } from './decode.js';
 import { Turns } from './turns.js';
 
@@ -19,7 +20,7 @@ const burstSize = 32;
 
 /** Prints each frame that comes, and keeps it in a file, until the signal. Returns how many there were. @throws CardGoneError */
 export async function dump(card: Card, { count = Infinity, write, signal, print }: DumpOptions): Promise<number> {
-  if (!(count > 0)) throw new RangeError(`count is to be a number above 0, not ${count}`);
+  checkedAbove('count', count);
   const file = write === undefined ? undefined : openSync(write, 'w');
   const burst = new Burst(burstSize);
   const turns = new Turns();

@@ -1,5 +1,6 @@
 import { Burst } from './burst.js';
 import type { Card } from './card.js';
+import { checkedInteger } from './checked.js';
 import { Generator, Verifier } from './generate.js';
 import { Turns } from './turns.js';
 
@@ -32,8 +33,8 @@ const quietMilliseconds = 1000;
  * @throws RangeError for options that cannot be; CardGoneError
  */
 export async function exchange(from: Card, to: Card, { frames, size = 60, burst = 32, signal }: ExchangeOptions): Promise<Exchanged> {
-  for (const [name, value] of Object.entries({ frames, burst }))
-    if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} is to be an integer from 1 on, not ${value}`);
+  checkedInteger('frames', frames, 1);
+  checkedInteger('burst', burst, 1);
   const generator = new Generator(from, { size });
   const verifier = new Verifier(to.pool);
   const [sending, receiving] = [new Burst(burst), new Burst(burst)];

@@ -55,6 +55,8 @@ const stop = new AbortController();
 const { signal } = stop;
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
 
+const intervalMilliseconds = Number(values.interval ?? 1000);
+
 /** Those of these options that were given, as numbers. */
 function numbers<Name extends 'frames' | 'seconds' | 'rate' | 'size' | 'burst' | 'count'>(...names: Name[]): { [Key in Name]?: number } {
   return Object.fromEntries(names.flatMap((name) => (values[name] === undefined ? [] : [[name, Number(values[name])]]))) as {
@@ -78,7 +80,6 @@ async function run(): Promise<void> {
   };
   /** What is at the other end of the simulated cable. */
   const simulated = addresses.length === 0 ? other : undefined;
-  const intervalMilliseconds = Number(values.interval ?? 1000);
   const showing = { ...numbers('count'), intervalMilliseconds, signal, output: process.stdout };
   switch (what) {
     case 'exchange': {

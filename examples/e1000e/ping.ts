@@ -1,5 +1,6 @@
 import { formatIpv4, parseIpv4 } from './addresses.js';
 import type { Card } from './card.js';
+import { checkedAbove } from './checked.js';
 import { rest } from './rest.js';
 import { UnansweredError, Station, type PingOptions } from './station.js';
 
@@ -12,7 +13,8 @@ export interface AskOptions extends PingOptions {
 
 /** Asks an address for echoes and prints each, as ping(8) does. Returns how many were asked and not answered. */
 export async function ping(station: Station, address: string, { count, intervalMilliseconds, ...options }: AskOptions): Promise<number> {
-  if (!(count >= 1)) throw new RangeError(`count is to be a number from 1 on, not ${count}`);
+  checkedAbove('count', count);
+  checkedAbove('intervalMilliseconds', intervalMilliseconds);
   const { signal } = options;
   const times: number[] = [];
   let asked = 0;

@@ -1,5 +1,6 @@
 import { Burst } from './burst.js';
 import type { Card } from './card.js';
+import { checkedAbove } from './checked.js';
 import { Generator } from './generate.js';
 import { rest } from './rest.js';
 import { Turns } from './turns.js';
@@ -30,8 +31,7 @@ export async function pktgen(
   card: Card,
   { size = 60, rate = Infinity, frames = Infinity, seconds = Infinity, signal }: PktgenOptions,
 ): Promise<Generated> {
-  for (const [name, value] of Object.entries({ rate, frames, seconds }))
-    if (!(value > 0)) throw new RangeError(`${name} is to be a number above 0, not ${value}`);
+  for (const [name, value] of Object.entries({ rate, frames, seconds })) checkedAbove(name, value);
   const generator = new Generator(card, { size });
   const burst = new Burst(burstSize);
   const turns = new Turns();

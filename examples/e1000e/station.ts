@@ -2,6 +2,7 @@ import type { DmaBlock } from 'vfio';
 import { formatIpv4, parseIpv4, parseStation } from './addresses.js';
 import { Burst } from './burst.js';
 import type { Card } from './card.js';
+import { checkedInteger } from './checked.js';
 import {
   arpAt,
   arpReply,
@@ -98,8 +99,7 @@ export class Station {
    * @throws RangeError for what is no IPv4 address; UnansweredError, CardGoneError; the signal's reason
    */
   async ping(address: string, { size = 56, timeoutMilliseconds = 1000, signal }: PingOptions = {}): Promise<number> {
-    if (!Number.isInteger(size) || size < 0 || size > mostData)
-      throw new RangeError(`size is to be an integer from 0 to ${mostData}, not ${size}`);
+    checkedInteger('size', size, 0, mostData);
     const bytes = parseIpv4(address);
     const waiting = { timeoutMilliseconds, ...(signal && { signal }) };
     const station = await this.#stationOf(bytes, waiting);

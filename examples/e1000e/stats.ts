@@ -1,5 +1,6 @@
 import { clearScreenDown, moveCursor } from 'node:readline';
 import type { Card } from './card.js';
+import { checkedAbove } from './checked.js';
 import { rest } from './rest.js';
 import { errorCounts, type Counts } from './statistics.js';
 
@@ -17,7 +18,8 @@ export async function stats(
   cards: readonly Card[],
   { intervalMilliseconds, count = Infinity, signal, output }: StatsOptions,
 ): Promise<void> {
-  if (!(intervalMilliseconds > 0)) throw new RangeError(`interval is to be a number above 0, not ${intervalMilliseconds}`);
+  checkedAbove('intervalMilliseconds', intervalMilliseconds);
+  checkedAbove('count', count);
   let before = cards.map((card) => card.statistics());
   let begin = performance.now();
   for (let shown = 0; shown < count; shown += 1) {

@@ -54,7 +54,7 @@ it('pktgen sends as many frames as it is to, or for as long, as fast as it is to
   const dropped = await dropping;
   expect(dropped + pool.count - free).toBeGreaterThan(1000 + slow.sent);
   expect([one.transmit.pending, pool.free]).toEqual([0, free]);
-  await expect(pktgen(one, { rate: 0, signal: never })).rejects.toThrow('rate is to be a number above 0, not 0');
+  await expect(pktgen(one, { rate: 0, signal: never })).rejects.toThrow('Expected a number above 0 for rate but received 0');
   expect(describeGenerated({ sent: 1000, seconds: 2 }, 60)).toBe(
     'sent 1000 frames of 60 bytes in 2.00 s: 500 frames/s, 0.3 Mbit/s on the cable',
   );
