@@ -124,7 +124,7 @@ describe('places', () => {
       for (const [, target] of text.matchAll(/from '([^']+)'/g))
         expect([name, target]).toEqual([
           name,
-          expect.stringMatching(/^(\.\/[\w-]+\.js|vfio(\/(abi|sim|pci|driver|vsva-2020))?|node:[\w/]+|cli-progress)$/),
+          expect.stringMatching(/^(\.{1,2}\/(tools\/)?[\w-]+\.js|vfio(\/(abi|sim|pci|driver|vsva-2020))?|node:[\w/]+|cli-progress)$/),
         ]);
     }
   });

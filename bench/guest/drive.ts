@@ -5,7 +5,7 @@
  */
 import { native, openDevice } from 'vfio';
 import { Controller } from '../../examples/nvme/controller.js';
-import { perf } from '../../examples/nvme/perf.js';
+import { perf } from '../../examples/nvme/tools/perf.js';
 import { warmUpMilliseconds } from './measure.js';
 
 const [workload = '', seconds, address = ''] = process.argv.slice(2);

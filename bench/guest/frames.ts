@@ -6,7 +6,7 @@
  */
 import { Burst } from '../../examples/e1000e/burst.js';
 import { Forwarder } from '../../examples/e1000e/forward.js';
-import { Generator } from '../../examples/e1000e/generate.js';
+import { Generator } from '../../examples/e1000e/tools/generate.js';
 import { warmUpMilliseconds } from './measure.js';
 import { openPorts } from '../../examples/e1000e/ports.js';
 

@@ -7,18 +7,18 @@
  * Without addresses of devices, all of these have simulated cards, and somebody at the other end. --help tells the rest.
  */
 import { parseArgs } from 'node:util';
-import { bridge } from './bridge.js';
+import { bridge } from './tools/bridge.js';
 import type { Card } from './card.js';
-import { chatter } from './chatter.js';
-import { drop } from './drop.js';
-import { dump } from './dump.js';
-import { exchange } from './exchange.js';
-import { meanwhile } from './meanwhile.js';
-import { describeGenerated, pktgen } from './pktgen.js';
-import { answer, ping } from './ping.js';
+import { chatter } from './tools/chatter.js';
+import { drop } from './tools/drop.js';
+import { dump } from './tools/dump.js';
+import { exchange } from './tools/exchange.js';
+import { meanwhile } from './tools/meanwhile.js';
+import { describeGenerated, pktgen } from './tools/pktgen.js';
+import { answer, ping } from './tools/ping.js';
 import { openPorts } from './ports.js';
 import { Station } from './station.js';
-import { stats } from './stats.js';
+import { stats } from './tools/stats.js';
 
 const usage = `
 exchange [FROM TO]     sends numbered frames from one port to another, and says how many came, out of order or damaged

@@ -17,8 +17,8 @@
 import { native, openDevice } from 'vfio';
 import { Machine, Nvme } from 'vfio/sim';
 import { Controller, type ControllerOptions } from './controller.js';
-import { positionals, values } from './options.js';
-import { chosenNamespace, tools } from './tools.js';
+import { positionals, values } from './tools/options.js';
+import { chosenNamespace, tools } from './tools/index.js';
 
 const [name = 'identify'] = positionals;
 const tool = tools[name];

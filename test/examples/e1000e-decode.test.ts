@@ -1,7 +1,7 @@
 /** Frames in a line, as tcpdump has them. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { describeFrame } from '../../examples/e1000e/decode.js';
+import { describeFrame } from '../../examples/e1000e/tools/decode.js';
 
 const addresses = '525400000002' + '525400000001';
 const named = '52:54:00:00:00:01 > 52:54:00:00:00:02';

@@ -1,9 +1,9 @@
 /** Sleeping until the network card interrupts. */
 import { expect, it } from 'vitest';
-import { bridge } from '../../examples/e1000e/bridge.js';
+import { bridge } from '../../examples/e1000e/tools/bridge.js';
 import { Burst } from '../../examples/e1000e/burst.js';
 import type { Link } from '../../examples/e1000e/card.js';
-import { Generator } from '../../examples/e1000e/generate.js';
+import { Generator } from '../../examples/e1000e/tools/generate.js';
 import { Capture, E1000e, wire, writePcap } from 'vfio/sim';
 import { open, stationOf, wiredModels } from './e1000e-cards.js';
 

@@ -1,9 +1,9 @@
 /** The network card's example when its card goes away, and when it is closed. */
 import { expect, it } from 'vitest';
-import { bridge } from '../../examples/e1000e/bridge.js';
+import { bridge } from '../../examples/e1000e/tools/bridge.js';
 import { Burst } from '../../examples/e1000e/burst.js';
-import { exchange } from '../../examples/e1000e/exchange.js';
-import { Generator } from '../../examples/e1000e/generate.js';
+import { exchange } from '../../examples/e1000e/tools/exchange.js';
+import { Generator } from '../../examples/e1000e/tools/generate.js';
 import { openCards } from '../../examples/e1000e/ports.js';
 import { Station } from '../../examples/e1000e/station.js';
 import { Machine } from 'vfio/sim';

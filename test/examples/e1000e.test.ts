@@ -1,6 +1,6 @@
 /** The network card's driver on simulated cards with a cable between them. */
 import { describe, expect, it } from 'vitest';
-import { exchange } from '../../examples/e1000e/exchange.js';
+import { exchange } from '../../examples/e1000e/tools/exchange.js';
 import { Forwarder } from '../../examples/e1000e/forward.js';
 import { Capture, E1000e, wire, writePcap } from 'vfio/sim';
 import { open, stationOf, wiredModels } from './e1000e-cards.js';

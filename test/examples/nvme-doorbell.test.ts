@@ -2,7 +2,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { Controller } from '../../examples/nvme/controller.js';
 import { Doorbell, ShadowDoorbells } from '../../examples/nvme/doorbell.js';
-import { verify } from '../../examples/nvme/verify.js';
+import { verify } from '../../examples/nvme/tools/verify.js';
 import { openDevice, type Mmio, type OpenDevice } from 'vfio';
 import { Machine, Nvme } from 'vfio/sim';
 

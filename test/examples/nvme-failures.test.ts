@@ -1,7 +1,7 @@
 /** What an NVMe controller does to its driver: it does not answer, fails, loses interrupts, is pulled out or wanted back. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { Controller, type ControllerOptions } from '../../examples/nvme/controller.js';
-import { perf } from '../../examples/nvme/perf.js';
+import { perf } from '../../examples/nvme/tools/perf.js';
 import { openDevice, type DmaBuffer, type OpenDevice } from 'vfio';
 import { Machine, Nvme } from 'vfio/sim';
 

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Controller, type ControllerOptions } from '../../examples/nvme/controller.js';
 import type { Namespace } from '../../examples/nvme/namespace.js';
-import { perf, type PerfOptions } from '../../examples/nvme/perf.js';
-import { readToFile, writeFromFile } from '../../examples/nvme/transfer.js';
-import { verify } from '../../examples/nvme/verify.js';
+import { perf, type PerfOptions } from '../../examples/nvme/tools/perf.js';
+import { readToFile, writeFromFile } from '../../examples/nvme/tools/transfer.js';
+import { verify } from '../../examples/nvme/tools/verify.js';
 import { openDevice, type OpenDevice } from 'vfio';
 import { Machine, Nvme } from 'vfio/sim';
 

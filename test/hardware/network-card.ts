@@ -3,7 +3,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { exchange } from '../../examples/e1000e/exchange.js';
+import { exchange } from '../../examples/e1000e/tools/exchange.js';
 import { openCards } from '../../examples/e1000e/ports.js';
 import { Station } from '../../examples/e1000e/station.js';
 import { native } from 'vfio';

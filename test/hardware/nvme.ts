@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Controller } from '../../examples/nvme/controller.js';
-import { verify } from '../../examples/nvme/verify.js';
+import { verify } from '../../examples/nvme/tools/verify.js';
 import { native, openDevice, type OpenDevice } from 'vfio';
 import { addressesOf, firstOf, withKernelDriver } from './devices.js';
 

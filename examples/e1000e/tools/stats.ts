@@ -1,8 +1,8 @@
 import { clearScreenDown, moveCursor } from 'node:readline';
-import type { Card } from './card.js';
-import { checkedAbove } from './checked.js';
-import { rest } from './rest.js';
-import { errorCounts, type Counts } from './statistics.js';
+import type { Card } from '../card.js';
+import { checkedAbove } from '../checked.js';
+import { rest } from '../rest.js';
+import { errorCounts, type Counts } from '../statistics.js';
 
 export interface StatsOptions {
   readonly intervalMilliseconds: number;

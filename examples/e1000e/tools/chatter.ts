@@ -1,9 +1,9 @@
-import { parseIpv4, parseStation } from './addresses.js';
-import { Burst } from './burst.js';
-import type { Card } from './card.js';
+import { parseIpv4, parseStation } from '../addresses.js';
+import { Burst } from '../burst.js';
+import type { Card } from '../card.js';
 import { Generator } from './generate.js';
-import { arpRequest, writeArp, writeEcho, everyone } from './packets.js';
-import { rest } from './rest.js';
+import { arpRequest, writeArp, writeEcho, everyone } from '../packets.js';
+import { rest } from '../rest.js';
 
 const pauseMilliseconds = 200;
 

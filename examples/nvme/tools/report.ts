@@ -1,5 +1,5 @@
 /** What the tools print. */
-import type { Controller } from './controller.js';
+import type { Controller } from '../controller.js';
 import type { PerfOptions, PerfResult } from './perf.js';
 import type { VerifyResult } from './verify.js';
 

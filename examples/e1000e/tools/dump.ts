@@ -1,10 +1,10 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { pcapFrame, pcapHeader } from 'vfio/sim';
-import { Burst } from './burst.js';
-import type { Card } from './card.js';
-import { checkedAbove } from './checked.js';
+import { Burst } from '../burst.js';
+import type { Card } from '../card.js';
+import { checkedAbove } from '../checked.js';
 import { describeFrame } from './decode.js';
-import { Turns } from './turns.js';
+import { Turns } from '../turns.js';
 
 export interface DumpOptions {
   /** Ends after so many frames. Default: never. */

@@ -1,8 +1,8 @@
 /** Between a namespace and a file, with several commands in flight. */
 import { open, type FileHandle } from 'node:fs/promises';
 import type { AddressSpace, DmaBuffer } from 'vfio';
-import { pageSize } from './layout.js';
-import type { Namespace } from './namespace.js';
+import { pageSize } from '../layout.js';
+import type { Namespace } from '../namespace.js';
 
 /** Is told how many blocks have been moved since the last time. */
 export type Progress = (blocks: number) => void;

@@ -1,6 +1,6 @@
-import { Burst } from './burst.js';
-import type { Card } from './card.js';
-import { Turns } from './turns.js';
+import { Burst } from '../burst.js';
+import type { Card } from '../card.js';
+import { Turns } from '../turns.js';
 
 const burstSize = 32;
 

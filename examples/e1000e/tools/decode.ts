@@ -1,6 +1,6 @@
 /** What is in a frame, in one line, as tcpdump has it. Any bytes will do: what is cut off is said so, as '[|arp]'. */
-import { formatIpv4, formatStation } from './addresses.js';
-import { etherTypes, wordAt } from './packets.js';
+import { formatIpv4, formatStation } from '../addresses.js';
+import { etherTypes, wordAt } from '../packets.js';
 
 const vlan = 0x8100,
   serviceVlan = 0x88a8,

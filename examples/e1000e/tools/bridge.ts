@@ -1,7 +1,7 @@
-import type { Card } from './card.js';
-import { Forwarder } from './forward.js';
-import { framesOfAny } from './sleep.js';
-import { Turns } from './turns.js';
+import type { Card } from '../card.js';
+import { Forwarder } from '../forward.js';
+import { framesOfAny } from '../sleep.js';
+import { Turns } from '../turns.js';
 
 /**
  * Forwards from each of two cards to the other until the signal: polls while frames come, and sleeps when none do. Returns how

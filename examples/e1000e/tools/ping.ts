@@ -1,8 +1,8 @@
-import { formatIpv4, parseIpv4 } from './addresses.js';
-import type { Card } from './card.js';
-import { checkedAbove } from './checked.js';
-import { rest } from './rest.js';
-import { UnansweredError, Station, type PingOptions } from './station.js';
+import { formatIpv4, parseIpv4 } from '../addresses.js';
+import type { Card } from '../card.js';
+import { checkedAbove } from '../checked.js';
+import { rest } from '../rest.js';
+import { UnansweredError, Station, type PingOptions } from '../station.js';
 
 export interface AskOptions extends PingOptions {
   /** How often. */

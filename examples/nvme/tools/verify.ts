@@ -1,8 +1,8 @@
 import type { AddressSpace } from 'vfio';
-import { checkedInteger } from './checks.js';
-import type { Controller } from './controller.js';
-import { io, pageSize } from './layout.js';
-import type { Namespace } from './namespace.js';
+import { checkedInteger } from '../checks.js';
+import type { Controller } from '../controller.js';
+import { io, pageSize } from '../layout.js';
+import type { Namespace } from '../namespace.js';
 import { fillBlock, wrongWord } from './pattern.js';
 
 export interface VerifyOptions {

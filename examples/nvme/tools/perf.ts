@@ -1,9 +1,9 @@
 import type { AddressSpace } from 'vfio';
-import type { Controller } from './controller.js';
-import { checkedInteger } from './checks.js';
+import type { Controller } from '../controller.js';
+import { checkedInteger } from '../checks.js';
 import { Latencies } from './latencies.js';
-import { io } from './layout.js';
-import type { Namespace } from './namespace.js';
+import { io } from '../layout.js';
+import type { Namespace } from '../namespace.js';
 
 export interface PerfOptions {
   /** `mixed`: half of the commands read and half write, by chance. Those that write overwrite what is there. */

@@ -1,10 +1,10 @@
 /** What can be done with a drive, by name. */
 import { statSync } from 'node:fs';
 import type { OpenDevice } from 'vfio';
-import { checkedInteger } from './checks.js';
-import type { Controller } from './controller.js';
-import { pageSize } from './layout.js';
-import type { Namespace } from './namespace.js';
+import { checkedInteger } from '../checks.js';
+import type { Controller } from '../controller.js';
+import { pageSize } from '../layout.js';
+import type { Namespace } from '../namespace.js';
 import { block, needed, number, values } from './options.js';
 import { perf, type PerfOptions } from './perf.js';
 import { withProgress } from './progress.js';

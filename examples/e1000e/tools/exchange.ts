@@ -1,8 +1,8 @@
-import { Burst } from './burst.js';
-import type { Card } from './card.js';
-import { checkedInteger } from './checked.js';
+import { Burst } from '../burst.js';
+import type { Card } from '../card.js';
+import { checkedInteger } from '../checked.js';
 import { Generator, Verifier } from './generate.js';
-import { Turns } from './turns.js';
+import { Turns } from '../turns.js';
 
 export interface ExchangeOptions {
   /** How many are sent. */

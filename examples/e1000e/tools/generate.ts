@@ -1,6 +1,6 @@
 import type { DmaPool } from 'vfio';
-import type { Burst } from './burst.js';
-import type { Card } from './card.js';
+import type { Burst } from '../burst.js';
+import type { Card } from '../card.js';
 
 /** The type of frames for experiments (IEEE 802), so that no station takes them for something. */
 const etherType = 0x88b5;

@@ -1,9 +1,9 @@
-import { Burst } from './burst.js';
-import type { Card } from './card.js';
-import { checkedAbove } from './checked.js';
+import { Burst } from '../burst.js';
+import type { Card } from '../card.js';
+import { checkedAbove } from '../checked.js';
 import { Generator } from './generate.js';
-import { rest } from './rest.js';
-import { Turns } from './turns.js';
+import { rest } from '../rest.js';
+import { Turns } from '../turns.js';
 
 export interface PktgenOptions {
   /** Bytes of each frame, without its checksum: 60 to 1514. Default: 60. */
