@@ -84,7 +84,7 @@ function testpmd(mode: string): number {
   const way = new RegExp(`${mode === 'rxonly' ? 'Rx' : 'Tx'}-pps:\\s+(\\d+)`);
   return each((round) => {
     const reports = read(`c-${mode}-${round}`)
-      .split(/statistics for port \d+/)
+      .split(/NIC statistics for port \d+/)
       .slice(1);
     // Each report is of each port, and the last of them counts from the first on.
     return reports.slice(reports.length / 2).reduce((sum, report) => sum + Number(way.exec(report)?.[1] ?? NaN), 0);

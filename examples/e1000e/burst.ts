@@ -22,8 +22,11 @@ export class Burst {
 
   /** Forgets the first ones, which somebody took. */
   drop(taken: number): void {
-    this.blocks.copyWithin(0, taken, this.count);
-    this.lengths.copyWithin(0, taken, this.count);
-    this.count -= taken;
+    const left = this.count - taken;
+    if (left > 0) {
+      this.blocks.copyWithin(0, taken, this.count);
+      this.lengths.copyWithin(0, taken, this.count);
+    }
+    this.count = left;
   }
 }

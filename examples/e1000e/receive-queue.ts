@@ -10,6 +10,9 @@ export class ReceiveQueue {
   readonly #ring: DescriptorRing<typeof receiveDescriptor>;
   /** What is in the ring, by place. */
   readonly #blocks: DmaBlock[];
+  /** How many fresh blocks the card has not been told of, and of how many it is told at once: that takes longer than a frame. */
+  #untold = 0;
+  readonly #telling: number;
 
   /** `count` is a multiple of 8. The pool's blocks have 2048 bytes. */
   constructor(mmio: Mmio, dma: AddressSpace, pool: DmaPool, queue: number, count: number) {
@@ -17,6 +20,7 @@ export class ReceiveQueue {
     this.#pool = pool;
     this.#ring = DescriptorRing.allocate(dma, receiveDescriptor, count);
     this.#blocks = new Array<DmaBlock>(count);
+    this.#telling = Math.min(32, count / 2);
     while (this.#ring.free > 0) {
       const block = pool.take();
       if (block === undefined) throw new RangeError(`The pool has too few blocks for a ring of ${count}`);
@@ -31,23 +35,28 @@ export class ReceiveQueue {
 
   /** Adds frames that have come to the burst, as far as it has room. Each block is the caller's, to send or to give back. */
   receive(burst: Burst): number {
-    const ring = this.#ring;
+    const [ring, pool, blocks] = [this.#ring, this.#pool, this.#blocks];
     const before = burst.count;
-    const first = ring.head;
+    let untold = this.#untold;
     while (burst.count < burst.capacity) {
       const descriptor = ring.oldest();
       const { status } = descriptor;
       if ((status & descriptorDone) === 0) break;
-      const fresh = this.#pool.take();
+      const fresh = pool.take();
       // Frames stay in the ring until there are blocks again.
       if (fresh === undefined) break;
-      const block = this.#blocks[ring.head]!;
+      const block = blocks[ring.head]!;
       if ((status & (endOfPacket | receiveErrors)) === endOfPacket) burst.add(block, descriptor.length);
-      else this.#pool.give(block);
+      else pool.give(block);
       ring.shift();
       this.#offer(fresh);
+      untold += 1;
     }
-    if (ring.head !== first) this.#registers.TAIL.write(ring.tail);
+    if (untold >= this.#telling) {
+      this.#registers.TAIL.write(ring.tail);
+      untold = 0;
+    }
+    this.#untold = untold;
     return burst.count - before;
   }
 

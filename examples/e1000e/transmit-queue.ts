@@ -41,15 +41,16 @@ export class TransmitQueue {
     const ring = this.#ring;
     const sending = Math.min(burst.count, ring.free);
     if (sending === 0) return 0;
+    const [inRing, { blocks, lengths }] = [this.#blocks, burst];
     const first = ring.tail;
     let last = first;
     for (let index = 0; index < sending; index += 1) {
-      const block = burst.blocks[index]!;
+      const block = blocks[index]!;
       const descriptor = ring.next();
       descriptor.address = block.iova;
-      descriptor.order = endOfFrame | insertChecksum | burst.lengths[index]!;
+      descriptor.order = endOfFrame | insertChecksum | lengths[index]!;
       last = ring.tail;
-      this.#blocks[last] = block;
+      inRing[last] = block;
       ring.push();
     }
     const descriptor = ring.at(last);
@@ -63,14 +64,16 @@ export class TransmitQueue {
 
   /** Gives blocks of bursts that were sent back to the pool. */
   reclaim(): void {
-    const ring = this.#ring;
+    const [ring, pool, blocks] = [this.#ring, this.#pool, this.#blocks];
     while (ring.used > 0) {
       const last = this.#reported[ring.head]!;
       if ((ring.at(last).status & descriptorDone) === 0) return;
-      for (let wasLast = false; !wasLast; ring.shift()) {
-        wasLast = ring.head === last;
-        this.#pool.give(this.#blocks[ring.head]!);
-      }
+      let place: number;
+      do {
+        place = ring.head;
+        pool.give(blocks[place]!);
+        ring.shift();
+      } while (place !== last);
     }
   }
 
