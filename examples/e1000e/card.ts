@@ -137,11 +137,13 @@ export class Card {
 
   #start(): void {
     const other = this.#promiscuous ? 1 : 0;
-    const { TIPG, TCTL, RCTL } = this.registers;
+    const { TIPG, TCTL, RCTL, RFCTL } = this.registers;
     this.transmit.start();
     this.receive.start();
     TIPG.write(0x0060_2008);
     TCTL.write({ EN: 1, PSP: 1, CT: 0x0f, COLD: 0x3f });
+    // Before receiving is on: the card looks at it then.
+    RFCTL.write({ EXTEN: 1 });
     RCTL.write({ EN: 1, UPE: other, MPE: other, BAM: 1, SECRC: 1 });
   }
 }

@@ -29,6 +29,8 @@ export const layout = registers({
   }),
   TCTL: reg32(0x0400, { EN: bit(1), PSP: bit(3), CT: bits(4, 8), COLD: bits(12, 10) }),
   TIPG: reg32(0x0410),
+  RXCSUM: reg32(0x5000, { IPOFL: bit(8), TUOFL: bit(9), PCSD: bit(13) }),
+  RFCTL: reg32(0x5008, { EXTEN: bit(15) }),
   RAL: reg32(0x5400),
   RAH: reg32(0x5404, { ADDR: bits(0, 16), AV: bit(31) }),
   CRCERRS: reg32(0x4000),
@@ -76,17 +78,16 @@ export function startRing({ BAL, BAH, LEN, HEAD, TAIL }: DeviceRegisters<RingReg
 }
 
 /**
- * What the card writes when it is done is read as a word that somebody else writes. Taking it back needs no such care: the card
- * looks at the descriptor only after its ring's tail has moved.
+ * Of the extended kind. What the card writes when it is done is read as a word that somebody else writes. Taking it back needs no
+ * such care: the card looks at the descriptor only after its ring's tail has moved. It writes over the address, too.
  */
 export const receiveDescriptor = struct('receive_descriptor', {
   address: u64,
-  length: u16,
-  checksum: u16,
   /** In its high byte the errors. */
-  status: volatile(u16),
-  cleared: sharing('status', u16),
-  special: u16,
+  status: volatile(u32),
+  cleared: sharing('status', u32),
+  length: u16,
+  tag: u16,
 });
 
 export const transmitDescriptor = struct('transmit_descriptor', {
@@ -100,7 +101,7 @@ export const transmitDescriptor = struct('transmit_descriptor', {
 /** Bits of a descriptor's status, and of a transmit descriptor's order. */
 export const descriptorDone = 0x01,
   endOfPacket = 0x02,
-  receiveErrors = 0xff00;
+  receiveErrors = 0xff00_0000;
 export const endOfFrame = 0x01 << 24,
   insertChecksum = 0x02 << 24,
   reportStatus = 0x08 << 24;
