@@ -431,3 +431,108 @@ describe('interrupts', () => {
     expect(counts()).toEqual([0, 0, 0, 1, 0]);
   });
 });
+
+describe('receive-side scaling', () => {
+  const [RXCSUM, MRQC, RETA, RSSRK, RDBAL1] = [0x5000, 0x5818, 0x5c00, 0x5c80, 0x2900];
+  const key = Buffer.from('6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa', 'hex');
+  /** What the specification of receive-side scaling has to verify an implementation by: 'address:port', and the hashes with ports and without. */
+  const vectors = [
+    ['66.9.149.187:2794', '161.142.100.80:1766', 0x51cc_c178, 0x323e_8fc2],
+    ['199.92.111.2:14230', '65.69.140.83:4739', 0xc626_b0ea, 0xd718_262a],
+    ['24.19.198.95:12898', '12.22.207.184:38024', 0x5c2b_394a, 0xd2d0_a5de],
+    ['38.27.205.30:48228', '209.142.163.6:2217', 0xafc7_327f, 0x8298_9176],
+    ['153.39.163.191:44251', '202.188.127.2:1303', 0x10e8_28a2, 0x5d18_09c5],
+    ['3ffe:2501:200:1fff::7 2794', '3ffe:2501:200:3::1 1766', 0x4020_7d3d, 0x2cc1_8cd5],
+    ['3ffe:501:8::260:97ff:fe40:efab 14230', 'ff02::1 4739', 0xdde5_1bbf, 0x0f0c_461c],
+    ['3ffe:1900:4545:3:200:f8ff:fe21:67cf 44251', 'fe80::200:f8ff:fe21:67cf 38024', 0x02d1_feef, 0x4b61_e985],
+  ] as const;
+  const words = (address: string): number[] => {
+    const [before = [], after] = address.split('::').map((part) => (part === '' ? [] : part.split(':').map((word) => parseInt(word, 16))));
+    return after === undefined ? before : [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
+  };
+  const party = (text: string): { bytes: number[]; port: number } => {
+    const [address = '', port = ''] = text.includes(' ') ? text.split(' ') : text.split(':');
+    const bytes = address.includes('.') ? address.split('.').map(Number) : words(address).flatMap((word) => [word >> 8, word & 0xff]);
+    return { bytes, port: Number(port) };
+  };
+  const flow = (from: string, to: string, protocol: number): Uint8Array => {
+    const [source, target] = [party(from), party(to)];
+    const isIpv4 = source.bytes.length === 4;
+    const bytes = frame(station, 90, isIpv4 ? 0x0800 : 0x86dd);
+    const header = isIpv4 ? [0x45, 0, 0, 76, 0, 0, 0, 0, 64, protocol, 0, 0] : [0x60, 0, 0, 0, 0, 36, protocol, 64];
+    bytes.set([...header, ...source.bytes, ...target.bytes], 14);
+    const at = isIpv4 ? 34 : 54;
+    const view = new DataView(bytes.buffer);
+    view.setUint16(at, source.port);
+    view.setUint16(at + 2, target.port);
+    bytes[at + 12] = 0x50;
+    return bytes;
+  };
+  const start = (mode: number, { checksums = 1 << 13, filters = 0x8000 } = {}): void => {
+    driver.start({ filters });
+    mmio.write32(RXCSUM, checksums);
+    mmio.write32(MRQC, mode);
+    for (let at = 0; at < key.byteLength; at += 4) mmio.write32(RSSRK + at, key.readUInt32LE(at));
+  };
+  /** What the descriptor says of a frame: type and queue, and the hash. */
+  const told = (bytes: Uint8Array): readonly number[] => {
+    card.receive(bytes);
+    return driver.take({ extended: true })[0]?.words.slice(0, 2) ?? [];
+  };
+
+  it.each(vectors)('of %s to %s is what the specification says', (from, to, withPorts, addresses) => {
+    const isIpv4 = from.includes('.');
+    const [plain, tcp] = isIpv4 ? [2, 1] : [5, 3];
+    start(0x0017_0001);
+    expect(told(flow(from, to, 6))).toEqual([tcp, withPorts]);
+    expect(told(flow(from, to, 17))).toEqual([plain, addresses]);
+    start(isIpv4 ? 0x0002_0001 : 0x0008_0001);
+    expect(told(flow(from, to, 6))).toEqual([isIpv4 ? 2 : 4, addresses]);
+  });
+
+  it('is off without extended descriptors, where checksums are told instead, and of what is not asked for', () => {
+    const [from, to] = [vectors[0][0], vectors[0][1]];
+    start(0x0013_0001, { checksums: 0 });
+    expect(told(flow(from, to, 6))).toEqual([0, 0]);
+    for (const mode of [0x0013_0000, 0x0013_0002, 0x0013_0003, 0x0010_0001, 0x0001_0001]) {
+      start(mode);
+      expect(told(flow(from, to, 17))).toEqual([0, 0]);
+    }
+    for (const mode of [0x0003_0001, 0x0013_0001]) {
+      start(mode);
+      expect(told(flow(vectors[5][0], vectors[5][1], 6))).toEqual(mode === 0x0003_0001 ? [0, 0] : [5, vectors[5][3]]);
+    }
+    start(0x0013_0001);
+    expect([told(frame(station, 90)), told(frame(station, 60, 0x0800))]).toEqual([
+      [0, 0],
+      [0, 0],
+    ]);
+    start(0x0013_0001, { filters: 0 });
+    for (let at = 0; at < 128; at += 4) mmio.write32(RETA + at, 0x8080_8080);
+    card.receive(flow(from, to, 6));
+    expect(driver.take()).toHaveLength(1);
+  });
+
+  it('gives a frame to the queue that the table has for its hash, which interrupts by itself', () => {
+    const ring = driver.opened.dma.allocate(4096);
+    const view = new DataView(ring.memory);
+    view.setBigUint64(0, ring.iova + 2048n, true);
+    view.setBigUint64(16, ring.iova + 2048n, true);
+    start(0x0013_0001);
+    mmio.write32(RDBAL1, Number(ring.iova));
+    mmio.write32(RDBAL1 + 8, 128);
+    mmio.write32(RDBAL1 + 0x10, 0);
+    const [from, to, hash] = vectors[0];
+    const entry = hash & 0x7f;
+    mmio.write32(RETA + (entry & ~3), (0x80 << (8 * (entry & 3))) >>> 0);
+    const messages = driver.opened.device.interrupt('msix').enable(5);
+    expect(messages).toHaveLength(5);
+    // For want of buffers there it waits, and all behind it.
+    card.receive(flow(from, to, 6));
+    card.receive(flow(from, to, 17));
+    expect([driver.take({ extended: true }), causes() & (3 << 20)]).toEqual([[], 0]);
+    mmio.write32(RDBAL1 + 0x18, 1);
+    expect([view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true) & 3]).toEqual([0x101, hash, 3]);
+    expect([driver.take({ extended: true }).length, causes() & (3 << 20)]).toEqual([1, 3 << 20]);
+  });
+});

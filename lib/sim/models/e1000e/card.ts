@@ -9,7 +9,7 @@ import { e1000eIdentity } from './config.js';
 import { initialRegisters, nonVolatileMemory } from './initial.js';
 import { Interrupts } from './interrupts.js';
 import { Phy } from './phy.js';
-import { ReceiveQueue } from './receive.js';
+import { Receiver } from './receive.js';
 import * as r from './registers.js';
 import { Ring } from './ring.js';
 import { Timer } from './timer.js';
@@ -35,8 +35,8 @@ export interface E1000eOptions {
 }
 
 /**
- * An Intel 82574L as QEMU's `e1000e`: two transmit queues and a receive queue, legacy and extended descriptors, filters,
- * statistics, checksums, VLAN tags, INTx, MSI and five MSI-X vectors with throttling, PHY and EEPROM.
+ * An Intel 82574L as QEMU's `e1000e`: two queues each way, scaling, legacy and extended descriptors, filters, statistics,
+ * checksums, VLAN tags, INTx, MSI and five MSI-X vectors with throttling, PHY and EEPROM.
  *
  * It has a cable with another card, a capture or whatever is a `WireEnd`: `wire(card, other)`. Frames that come while the
  * card has no buffers for them wait, up to 10000; they are lost when its driver gives it buffers before it turns receiving on.
@@ -52,7 +52,7 @@ export class E1000e extends PciFunction implements WireEnd {
   readonly #phy = new Phy(() => this.#renegotiate());
   readonly #interrupts: Interrupts;
   readonly #transmit: readonly TransmitQueue[];
-  readonly #receive: ReceiveQueue;
+  readonly #receive: Receiver;
   readonly #waiting: Uint8Array[] = [];
   #receiving = false;
   /** The next frame found too few buffers: it waits for more. */
@@ -82,7 +82,7 @@ export class E1000e extends PciFunction implements WireEnd {
       setLine: (asserted) => this.setIntx(asserted),
     });
     this.#transmit = ([0, 1] as const).map((index) => new TransmitQueue(this.#ring(r.transmitRing, index), index));
-    this.#receive = new ReceiveQueue(this.#ring(r.receiveRing, 0), this.#registers);
+    this.#receive = new Receiver([this.#ring(r.receiveRing, 0), this.#ring(r.receiveRing, 1)], this.#registers);
     this.resetRegisters();
   }
 
@@ -231,6 +231,7 @@ export class E1000e extends PciFunction implements WireEnd {
       case r.transmitRing + r.nextRing + r.ringRegisters.tail:
         return this.#send(1);
       case r.receiveRing + r.ringRegisters.tail:
+      case r.receiveRing + r.nextRing + r.ringRegisters.tail:
         return this.#resume();
       case r.RDTR:
         return (value & flushes) === 0 ? undefined : this.#interrupts.flush('receive');

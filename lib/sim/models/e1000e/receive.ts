@@ -5,6 +5,7 @@ import { destinationOf, layersOf, networkChecksumValid, takeTag, transportChecks
 import { takes } from './filter.js';
 import { CTRL, RCTL, RFCTL, RSRPD, RXCSUM, VET, type Registers } from './registers.js';
 import { descriptorSize, type Ring } from './ring.js';
+import { scale, type Scaled } from './scaling.js';
 import { countFrame, oversized, receivedCounters, undersized } from './statistics.js';
 
 const storesBad = 1 << 2;
@@ -31,9 +32,11 @@ interface Metadata {
   readonly status: number;
   readonly identification: number;
   readonly tag: number;
+  /** Where flows are shared out over queues, and there is no checksum in its place. */
+  readonly scaled: Scaled | undefined;
 }
 
-const notTheLast: Metadata = { status: done, identification: 0, tag: 0 };
+const notTheLast: Metadata = { status: done, identification: 0, tag: 0, scaled: undefined };
 
 /** How RCTL wants it, since it was enabled. */
 interface Shape {
@@ -44,15 +47,15 @@ interface Shape {
   readonly thresholdShift: number;
 }
 
-export class ReceiveQueue {
-  readonly #ring: Ring;
+export class Receiver {
+  readonly #rings: readonly [Ring, Ring];
   readonly #registers: Registers;
   readonly #descriptor = new DataView(new ArrayBuffer(descriptorSize));
   readonly #bytes = new Uint8Array(this.#descriptor.buffer);
   #shape: Shape = { bufferSize: 0, extended: false, thresholdShift: 5 };
 
-  constructor(ring: Ring, registers: Registers) {
-    this.#ring = ring;
+  constructor(rings: readonly [Ring, Ring], registers: Registers) {
+    this.#rings = rings;
     this.#registers = registers;
   }
 
@@ -70,9 +73,9 @@ export class ReceiveQueue {
     this.#shape = { ...this.#shape, thresholdShift: 5 };
   }
 
-  /** Whether there is a buffer at all. */
+  /** Whether there is a buffer at all, for any queue. */
   get hasRoom(): boolean {
-    return this.#ring.size > 0 && this.#ring.count * this.#shape.bufferSize >= 1;
+    return this.#rings.some((ring) => ring.size > 0 && ring.count * this.#shape.bufferSize >= 1);
   }
 
   /** Takes a frame: the causes to interrupt for, 0 where it was not for this card; or undefined, for want of buffers. */
@@ -93,16 +96,20 @@ export class ReceiveQueue {
     const stripped = (registers.get(CTRL) & vlanMode) === 0 ? undefined : takeTag(frame, registers.get(VET));
     frame = stripped?.frame ?? frame;
     const total = frame.byteLength + ((registers.get(RCTL) & stripsChecksum) === 0 ? checksumSize : 0);
-    if (total > this.#ring.count * this.#shape.bufferSize) return undefined;
     const layers = layersOf(frame);
+    const scaled = scale(registers, frame, layers);
+    const queue = scaled?.queue ?? 0;
+    const ring = this.#rings[queue];
+    if (total > ring.count * this.#shape.bufferSize) return undefined;
     const acknowledges = this.#acknowledges(frame, layers);
-    const whole = this.#store(frame, total, dma, this.#describe(frame, layers, acknowledges, stripped?.tag));
+    const metadata = { ...this.#describe(frame, layers, acknowledges, stripped?.tag), scaled };
+    const whole = this.#store(ring, frame, total, dma, metadata);
     if (whole) countFrame(registers, receivedCounters, { destination, size: total, bytes: frame.byteLength + checksumSize });
-    const few = this.#ring.count === this.#ring.size >> this.#shape.thresholdShift;
+    const few = ring.count === ring.size >> this.#shape.thresholdShift;
     return (
       (total < registers.get(RSRPD) ? smallPacket : 0) |
       ((registers.get(RFCTL) & ignoresAcknowledgements) === 0 && acknowledges ? acknowledgement : 0) |
-      (msixEnabled ? receiveQueue[0] : received | (few ? fewBuffers : 0))
+      (msixEnabled ? receiveQueue[queue] : received | (few ? fewBuffers : 0))
     );
   }
 
@@ -124,7 +131,7 @@ export class ReceiveQueue {
     return flagged && (isBare || (this.#registers.get(RFCTL) & ignoresDataAcknowledgements) === 0);
   }
 
-  #describe(frame: Uint8Array, layers: Layers | undefined, acknowledges: boolean, tag: number | undefined): Metadata {
+  #describe(frame: Uint8Array, layers: Layers | undefined, acknowledges: boolean, tag: number | undefined): Omit<Metadata, 'scaled'> {
     const [checksums, filters] = [this.#registers.get(RXCSUM), this.#registers.get(RFCTL)];
     const { network, transport } = layers ?? {};
     let status = done | endOfPacket | (tag === undefined ? 0 : tagStripped) | (acknowledges ? isAcknowledgement : 0);
@@ -141,10 +148,10 @@ export class ReceiveQueue {
   }
 
   /** False: the ring ended before, since descriptors without a buffer are passed over. */
-  #store(frame: Uint8Array, total: number, dma: DmaPort, metadata: Metadata): boolean {
+  #store(ring: Ring, frame: Uint8Array, total: number, dma: DmaPort, metadata: Metadata): boolean {
     for (let done = 0; done < total;) {
-      if (this.#ring.empty) return false;
-      const at = this.#ring.next;
+      if (ring.empty) return false;
+      const at = ring.next;
       if (!dma.read(at, this.#bytes)) this.#bytes.fill(0);
       const buffer = this.#descriptor.getBigUint64(0, true);
       let size = 0;
@@ -156,17 +163,16 @@ export class ReceiveQueue {
         done += size;
       }
       this.#writeBack(at, size, done >= total ? metadata : notTheLast, dma);
-      this.#ring.advance();
+      ring.advance();
     }
     return true;
   }
 
-  #writeBack(at: bigint, size: number, { status, identification, tag }: Metadata, dma: DmaPort): void {
+  #writeBack(at: bigint, size: number, { status, identification, tag, scaled }: Metadata, dma: DmaPort): void {
     const descriptor = this.#descriptor;
     if (this.#shape.extended) {
-      descriptor.setUint32(0, 0, true);
-      descriptor.setUint16(4, identification, true);
-      descriptor.setUint16(6, 0, true);
+      descriptor.setUint32(0, scaled === undefined ? 0 : scaled.type | (scaled.queue << 8), true);
+      descriptor.setUint32(4, scaled?.hash ?? identification, true);
       descriptor.setUint32(8, status, true);
       descriptor.setUint16(12, size, true);
       descriptor.setUint16(14, tag, true);

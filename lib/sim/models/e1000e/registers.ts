@@ -45,6 +45,8 @@ export const MRQC = 0x5818;
 export const GCR = 0x5b00;
 export const SWSM = 0x5b50;
 export const PBACLR = 0x5b68;
+export const RETA = 0x5c00;
+export const RSSRK = 0x5c80;
 
 /** Registers of a descriptor ring: those of the first transmit and receive queue, and 0x100 further on the second's. */
 export const receiveRing = 0x2800;
