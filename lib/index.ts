@@ -76,4 +76,5 @@ export { IoEventfd, type IoEventfdOptions } from './vfio/ioeventfd.js';
 export { Migration, type MigrationState } from './vfio/migration.js';
 export { MigrationData, type PreCopyInfo } from './vfio/migration-data.js';
 export { Region, type RegionInfo } from './vfio/region.js';
+export { SharedRegion, type RegionMemory } from './vfio/shared-region.js';
 export { Spapr, type CreateWindowOptions, type SpaprInfo, type SpaprWindow } from './vfio/spapr.js';

@@ -62,6 +62,7 @@ it('vfio', () => {
     'Region',
     'Resource',
     'SharedBuffer',
+    'SharedRegion',
     'Spapr',
     'VirtualDevice',
     'VirtualEventQueue',

@@ -59,7 +59,7 @@ export class QueuePair {
   /** `depth` places, of which one always stays empty. The memory is freed when `owner` is closed: after the controller stops. */
   constructor(id: number, depth: number, owner: Resource, { dma, mmio, doorbellStride, shadow }: QueuePlace) {
     this.id = id;
-    const owned = (buffer: DmaBuffer): DmaBuffer => {
+    const owned = <Memory extends Resource>(buffer: Memory): Memory => {
       owner.afterwards(() => buffer.close());
       return buffer;
     };

@@ -3,6 +3,7 @@ import { expected } from '../kernel/error.js';
 import type { AddressSpace } from '../memory/address-space.js';
 import type { AllocateOptions } from '../memory/allocate-options.js';
 import type { DmaBuffer } from '../memory/buffer.js';
+import type { SharedBuffer } from '../memory/shared-buffer.js';
 
 type FieldsOf<T> = T extends StructType<infer F> ? F : never;
 /** A descriptor at a place; the ring's own object, moved there. */
@@ -19,14 +20,14 @@ type Descriptor<T extends StructType> = ReturnType<StructArray<FieldsOf<T>>['at'
 export class DescriptorRing<T extends StructType> {
   /** How many descriptors there are. */
   readonly count: number;
-  /** Their memory, closed with its address space. */
-  readonly buffer: DmaBuffer;
+  /** Their memory. What `allocate` made is closed with its address space. */
+  readonly buffer: DmaBuffer | SharedBuffer;
   readonly #descriptors: StructArray<FieldsOf<T>>;
   #head = 0;
   #tail = 0;
   #laps = 0;
 
-  private constructor(buffer: DmaBuffer, type: T, count: number) {
+  private constructor(buffer: DmaBuffer | SharedBuffer, type: T, count: number) {
     this.buffer = buffer;
     this.count = count;
     this.#descriptors = type.array(buffer.memory, 0, count);
@@ -34,8 +35,14 @@ export class DescriptorRing<T extends StructType> {
 
   /** Zeroed memory for `count` descriptors, of which one less can be in use. @throws as `space.allocate` */
   static allocate<T extends StructType>(space: AddressSpace, type: T, count: number, options?: AllocateOptions): DescriptorRing<T> {
-    if (!Number.isSafeInteger(count) || count < 2) throw expected('an integer from 2 on', 'count', count);
-    return new DescriptorRing(space.allocate(count * type.size, options), type, count);
+    return new DescriptorRing(space.allocate(checkedCount(count) * type.size, options), type, count);
+  }
+
+  /** The same in memory that there is already, from its beginning: what is there stays. @throws RangeError when it is too small */
+  static over<T extends StructType>(buffer: DmaBuffer | SharedBuffer, type: T, count: number): DescriptorRing<T> {
+    const most = Math.floor(buffer.size / type.size);
+    if (checkedCount(count) > most) throw expected(`at most the ${most} that the buffer has room for`, 'count', count);
+    return new DescriptorRing(buffer, type, count);
   }
 
   /** Where devices see the first. */
@@ -95,4 +102,9 @@ export class DescriptorRing<T extends StructType> {
   at(place: number): Descriptor<T> {
     return this.#descriptors.at(place) as Descriptor<T>;
   }
+}
+
+function checkedCount(count: number): number {
+  if (!Number.isSafeInteger(count) || count < 2) throw expected('an integer from 2 on', 'count', count);
+  return count;
 }

@@ -4,6 +4,7 @@ import type { AddressSpace } from './address-space.js';
 import type { AllocateOptions } from './allocate-options.js';
 import type { DmaBuffer } from './buffer.js';
 import { checkedSize } from './process-memory.js';
+import type { SharedBuffer } from './shared-buffer.js';
 
 export interface DmaPoolOptions extends AllocateOptions {
   /** Bytes of a block. */
@@ -45,7 +46,7 @@ export class DmaPool extends Resource {
   /** Bytes of a block. */
   readonly blockSize: number;
   /** The memory of all blocks. */
-  readonly buffer: DmaBuffer;
+  readonly buffer: DmaBuffer | SharedBuffer;
   readonly #blocks: readonly DmaBlock[];
   /** The free ones, of which the first `#free` count. */
   readonly #stack: DmaBlock[];
@@ -53,7 +54,7 @@ export class DmaPool extends Resource {
   /** 1 where the block is taken, by its number. */
   readonly #taken: Uint8Array;
 
-  private constructor(buffer: DmaBuffer, blockSize: number, count: number) {
+  private constructor(buffer: DmaBuffer | SharedBuffer, blockSize: number, count: number) {
     super(`Pool of ${buffer.label}`, buffer);
     this.buffer = buffer;
     this.blockSize = blockSize;
@@ -79,6 +80,18 @@ export class DmaPool extends Resource {
   static async createAsync(space: AddressSpace, { blockSize, count, ...options }: DmaPoolOptions): Promise<DmaPool> {
     const size = checkedBytes(blockSize, count);
     return togetherAsync(async (undo) => new DmaPool(undo(await space.allocateAsync(size, options)), blockSize, count));
+  }
+
+  /**
+   * Blocks of memory that there is already, as many as it has room for: of a buffer whose end is the pool's, and the other way
+   * round. Of one that threads share, one alone has a pool over it: what is taken in one is free in the other still.
+   * @throws RangeError when there is no room for one
+   */
+  static over(buffer: DmaBuffer | SharedBuffer, { blockSize }: Pick<DmaPoolOptions, 'blockSize'>): DmaPool {
+    checkedBytes(blockSize, 1);
+    const count = Math.floor(buffer.size / strideOf(blockSize));
+    if (count === 0) throw expected(`at most ${buffer.size} bytes, the buffer's,`, 'blockSize', blockSize);
+    return new DmaPool(buffer, blockSize, count);
   }
 
   /** How many blocks there are. */

@@ -25,12 +25,14 @@ export class SharedBuffer extends Resource {
   readonly iova: bigint;
   /** Bytes. */
   readonly size: number;
+  readonly #fd: number;
   readonly #mapping: MappedMemory;
 
-  private constructor({ iova, size }: SharedMemory, mapping: MappedMemory) {
+  private constructor({ fd, iova, size }: SharedMemory, mapping: MappedMemory) {
     super(`Shared DMA buffer at IOVA 0x${iova.toString(16)}`);
     this.iova = iova;
     this.size = size;
+    this.#fd = fd;
     this.#mapping = mapping;
   }
 
@@ -52,6 +54,12 @@ export class SharedBuffer extends Resource {
   /** The memory as bytes. Each use makes a view: keep it where speed matters. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.memory);
+  }
+
+  /** What it was opened by, for one more thread. @throws ClosedError */
+  share(): SharedMemory {
+    this.assertOpen();
+    return { fd: this.#fd, size: this.size, iova: this.iova };
   }
 
   protected override release(): void {

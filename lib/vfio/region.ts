@@ -18,10 +18,11 @@ import {
 } from '../abi/vfio/region.js';
 import { askInfo, findCapability } from '../kernel/answer.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { expected } from '../kernel/error.js';
+import { CodedError, expected } from '../kernel/error.js';
 import type { Mapping, Mmio } from '../kernel/kernel.js';
 import { Resource, together } from '../kernel/resource.js';
 import { FileMmio, SparseMmio, type MappedArea } from './mmio.js';
+import type { RegionMemory } from './shared-region.js';
 
 /** What VFIO_DEVICE_GET_REGION_INFO says. Sizes and offsets are bytes. */
 export interface RegionInfo {
@@ -92,6 +93,18 @@ export class Region extends Resource {
   /** pwrite(2). */
   write(offset: number, bytes: Uint8Array): void {
     this.#descriptor.pwrite(bytes, this.#position(offset, bytes));
+  }
+
+  /**
+   * What to post to another thread of this process, for `SharedRegion.open` there. That is closed before the device is.
+   * @throws CodedError ERR_VFIO_NOT_SHARED when it cannot be mapped as a whole, to be read and written.
+   */
+  share(): RegionMemory {
+    this.assertOpen();
+    const { mappable, offset, readable, size, writable } = this.info;
+    if (!readable || !writable || mappable[0]?.size !== size)
+      throw new CodedError('ERR_VFIO_NOT_SHARED', `${this.label} is this thread's alone: it cannot be mapped as a whole, read and written`);
+    return { fd: this.#descriptor.fd, offset, size };
   }
 
   #position(offset: number, bytes: Uint8Array): number {

@@ -62,3 +62,14 @@ it('says what it cannot be', () => {
   expect(() => DescriptorRing.allocate(space(), descriptor, 1)).toThrow('Expected an integer from 2 on for count but received 1');
   expect(() => DescriptorRing.allocate(space(), descriptor, 4).at(4)).toThrow(RangeError);
 });
+
+it('is over memory that there is already, where that has room', () => {
+  const buffer = space().allocate(4096);
+  new DataView(buffer.memory).setUint16(16 + 8, 5, true);
+  const ring = DescriptorRing.over(buffer, descriptor, 256);
+  expect([ring.count, ring.used, ring.iova, ring.at(1).length]).toEqual([256, 0, buffer.iova, 5]);
+  expect(() => DescriptorRing.over(buffer, descriptor, 257)).toThrow(
+    'Expected at most the 256 that the buffer has room for for count but received 257',
+  );
+  for (const count of [1, 2.5, NaN]) expect(() => DescriptorRing.over(buffer, descriptor, count)).toThrow('an integer from 2 on for count');
+});

@@ -102,6 +102,7 @@ describe.each<OpenWay>(['group', 'node'])('memory of an address space, by the %s
     const buffer = space.allocate(5000, { shared: true });
     const told = structuredClone(buffer.share());
     const shared = SharedBuffer.open(kernel, told);
+    expect(shared.share()).toEqual(told);
     expect([shared.iova, shared.size]).toEqual([buffer.iova, 8192]);
     shared.bytes[4097] = 9;
     expect(buffer.bytes[4097]).toBe(9);

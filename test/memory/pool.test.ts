@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { audit, DmaPool, openDevice, type AuditedKernel, type DmaBlock, type OpenDevice } from '../../lib/index.js';
+import { audit, DmaPool, openDevice, SharedBuffer, type AuditedKernel, type DmaBlock, type OpenDevice } from '../../lib/index.js';
 import { DmaBlock as Block } from '../../lib/memory/pool.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
 
@@ -99,5 +99,26 @@ describe('DmaPool', () => {
     expect(() => other.give(otherBlock)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
     expect(block.bytes.byteLength).toBe(0);
     expect(kernel.held()).toEqual([]);
+  });
+
+  it('is over memory that another thread shares, whose end it has, and is', () => {
+    const buffer = opened.dma.allocate(8192, { shared: true });
+    const shared = SharedBuffer.open(kernel, buffer.share());
+    const pool = DmaPool.over(shared, { blockSize: 3000 });
+    expect([pool.count, pool.free, pool.buffer]).toEqual([2, 2, shared]);
+    pool.take();
+    const block = pool.take()!;
+    block.bytes[0] = 7;
+    expect([block.iova, buffer.bytes[3008]]).toEqual([buffer.iova + 3008n, 7]);
+    expect(() => DmaPool.over(buffer, { blockSize: 8193 })).toThrow('at most 8192 bytes');
+    for (const blockSize of [0, 0.5, NaN]) expect(() => DmaPool.over(buffer, { blockSize })).toThrow('for blockSize');
+    expect(DmaPool.over(buffer, { blockSize: 8192 }).count).toBe(1);
+    pool.close();
+    expect([shared.closed, buffer.closed]).toEqual([true, false]);
+    expect(() => pool.take()).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
+    const other = SharedBuffer.open(kernel, buffer.share());
+    const over = DmaPool.over(other, { blockSize: 64 });
+    other.close();
+    expect(() => over.take()).toThrow(expect.objectContaining({ code: 'ERR_VFIO_CLOSED' }));
   });
 });
