@@ -47,9 +47,11 @@ export class DmaPool extends Resource {
   readonly blockSize: number;
   /** The memory of all blocks. */
   readonly buffer: DmaBuffer | SharedBuffer;
+  /** Bytes from a block to the next: block 5 begins at 5 times that in the pool's memory. */
+  readonly stride: number;
   readonly #blocks: readonly DmaBlock[];
-  /** The free ones, of which the first `#free` count. */
-  readonly #stack: DmaBlock[];
+  /** The numbers of the free ones, of which the first `#free` count. */
+  readonly #stack: Uint32Array;
   #free: number;
   /** 1 where the block is taken, by its number. */
   readonly #taken: Uint8Array;
@@ -59,13 +61,14 @@ export class DmaPool extends Resource {
     this.buffer = buffer;
     this.blockSize = blockSize;
     const stride = strideOf(blockSize);
+    this.stride = stride;
     this.#blocks = Array.from(
       { length: count },
       (_, index) =>
         new DmaBlock(index, index * stride, buffer.iova + BigInt(index * stride), new Uint8Array(buffer.memory, index * stride, blockSize)),
     );
     // The first is on top.
-    this.#stack = this.#blocks.toReversed();
+    this.#stack = Uint32Array.from(this.#blocks.keys()).reverse();
     this.#free = count;
     this.#taken = new Uint8Array(count);
   }
@@ -108,9 +111,29 @@ export class DmaPool extends Resource {
   take(): DmaBlock | undefined {
     if (this.#free === 0) return this.#none();
     this.#free -= 1;
-    const block = this.#stack[this.#free]!;
-    this.#taken[block.index] = 1;
-    return block;
+    const index = this.#stack[this.#free]!;
+    this.#taken[index] = 1;
+    return this.#blocks[index];
+  }
+
+  /**
+   * Takes free blocks by their numbers, at most `count`, into `numbers` from `start` on: for those who move many, and keep what
+   * they need of each by its number. Returns how many there were. @throws RangeError where `numbers` has no room; ClosedError
+   */
+  takeMany(numbers: Uint32Array, start: number, count: number): number {
+    if (!isRange(numbers, start, count)) throw outside(numbers, start, count);
+    const taking = Math.min(count, this.#free);
+    if (taking === 0) return this.#none() ?? 0;
+    const [stack, taken] = [this.#stack, this.#taken];
+    let free = this.#free;
+    for (let at = start; at < start + taking; at += 1) {
+      free -= 1;
+      const index = stack[free]!;
+      taken[index] = 1;
+      numbers[at] = index;
+    }
+    this.#free = free;
+    return taking;
   }
 
   /** Gives a block back, which no device uses any more. @throws RangeError for one that is free already, or another pool's; ClosedError */
@@ -118,8 +141,30 @@ export class DmaPool extends Resource {
     const { index } = block;
     if (this.#taken[index] !== 1 || this.#blocks[index] !== block) this.#refuse(block);
     this.#taken[index] = 0;
-    this.#stack[this.#free] = block;
+    this.#stack[this.#free] = index;
     this.#free += 1;
+  }
+
+  /**
+   * Gives blocks back by their numbers, `count` from `start` on.
+   * @throws RangeError for one that is free already, or that is no block: those before it are given back then; ClosedError
+   */
+  giveMany(numbers: Uint32Array, start: number, count: number): void {
+    if (!isRange(numbers, start, count)) throw outside(numbers, start, count);
+    const [stack, taken] = [this.#stack, this.#taken];
+    let free = this.#free;
+    for (let at = start; at < start + count; at += 1) {
+      const index = numbers[at]!;
+      if (taken[index] !== 1) {
+        this.#free = free;
+        this.assertOpen();
+        this.#refuse(this.at(index));
+      }
+      taken[index] = 0;
+      stack[free] = index;
+      free += 1;
+    }
+    this.#free = free;
   }
 
   /** The block of a number, as a device's answer may have it. @throws RangeError */
@@ -146,6 +191,14 @@ export class DmaPool extends Resource {
     this.#taken.fill(0);
     this.buffer.close();
   }
+}
+
+function isRange(numbers: Uint32Array, start: number, count: number): boolean {
+  return start >= 0 && count >= 0 && Number.isInteger(start) && Number.isInteger(count) && start + count <= numbers.length;
+}
+
+function outside(numbers: Uint32Array, start: number, count: number): Error {
+  return expected(`a range of the ${numbers.length} numbers`, 'start and count', `${start}, ${count}`);
 }
 
 function checkedBytes(blockSize: number, count: number): number {

@@ -41,6 +41,38 @@ describe('DmaPool', () => {
     expect([pool.take(), pool.take()]).toEqual([first, second]);
   });
 
+  it('takes and gives many by their numbers', () => {
+    const pool = create(100, 5);
+    const numbers = new Uint32Array(8).fill(99);
+    expect([pool.takeMany(numbers, 1, 3), ...numbers]).toEqual([3, 99, 0, 1, 2, 99, 99, 99, 99]);
+    expect(pool.at(2).offset).toBe(2 * pool.stride);
+    expect(() => pool.give(pool.at(3))).toThrow('a block that is taken for block 3');
+    expect(pool.take()!.index).toBe(3);
+    expect([pool.takeMany(numbers, 4, 4), pool.takeMany(numbers, 0, 1), pool.free, numbers[4]]).toEqual([1, 0, 0, 4]);
+    pool.giveMany(numbers, 1, 4);
+    expect([pool.free, pool.take()!.index]).toEqual([4, 4]);
+    numbers.set([3, 3]);
+    expect(() => pool.giveMany(numbers, 0, 2)).toThrow('Expected a block that is taken for block 3 but received');
+    expect(pool.free).toBe(4);
+    numbers.set([5]);
+    expect(() => pool.giveMany(numbers, 0, 1)).toThrow('Expected an integer from 0 to 4 for index but received 5');
+    for (const [start, count] of [
+      [-1, 1],
+      [0, -1],
+      [0, 9],
+      [8, 1],
+      [0.5, 1],
+      [0, NaN],
+    ] as const) {
+      expect(() => pool.takeMany(numbers, start, count)).toThrow(`Expected a range of the 8 numbers for start and count`);
+      expect(() => pool.giveMany(numbers, start, count)).toThrow(RangeError);
+    }
+    expect(pool.free).toBe(4);
+    pool.close();
+    expect(() => pool.takeMany(numbers, 0, 1)).toThrow('closed');
+    expect(() => pool.giveMany(numbers, 0, 1)).toThrow('closed');
+  });
+
   it('never has a block out twice, and always as many as there are', () => {
     const step = fc.oneof({ weight: 3, arbitrary: fc.constant('take' as const) }, { weight: 3, arbitrary: fc.nat() });
     fc.assert(
