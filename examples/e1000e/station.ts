@@ -42,6 +42,8 @@ export class UnansweredError extends Error {
 
 type Waiting = Required<Pick<PingOptions, 'timeoutMilliseconds'>> & Pick<PingOptions, 'signal'>;
 
+/** Between requests for a station's address. */
+const againMilliseconds = 1000;
 const burstSize = 32;
 const mostData = 1472;
 
@@ -120,8 +122,15 @@ export class Station {
     const known = this.#neighbours.get(name);
     if (known !== undefined) return known;
     this.#neighbours.set(name, undefined);
-    this.#send((frame) => writeArp(frame, arpRequest, this.#own, { station: new Uint8Array(6), address }));
-    return this.#until(() => this.#neighbours.get(name), `The station of ${name}`, waiting);
+    const ask = (): void => this.#send((frame) => writeArp(frame, arpRequest, this.#own, { station: new Uint8Array(6), address }));
+    ask();
+    // What was sent before the other's link was up is lost.
+    const asking = setInterval(ask, againMilliseconds);
+    try {
+      return await this.#until(() => this.#neighbours.get(name), `The station of ${name}`, waiting);
+    } finally {
+      clearInterval(asking);
+    }
   }
 
   /** Takes what comes until `found`; another that does so may find it first. */

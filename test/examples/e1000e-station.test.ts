@@ -80,6 +80,16 @@ describe('a station', () => {
     expect(pool.free).toBe(free);
   });
 
+  it('asks again each second', async () => {
+    const model = new E1000e();
+    const capture = new Capture();
+    wire(model, capture);
+    const { cards } = await open([model]);
+    const station = new Station(cards[0]!, '10.0.0.1');
+    await expect(station.ping('10.0.0.2', { timeoutMilliseconds: 1500 })).rejects.toThrow('did not come within 1500 ms');
+    expect(capture.received.map(({ bytes }) => isArp(bytes, bytes.byteLength, arpRequest))).toEqual([true, true]);
+  });
+
   it('says who does not answer', async () => {
     const { cards } = await open([new E1000e()]);
     const station = new Station(cards[0]!, '10.0.0.1');
