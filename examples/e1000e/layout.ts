@@ -1,7 +1,6 @@
 /** The registers and descriptors of Intel's 82574L, as its datasheet names them; BAR 0. */
-import type { DmaBuffer } from 'vfio';
 import { sharing, struct, u16, u32, u64, volatile } from 'vfio/abi';
-import { bit, bits, reg32, registers, type DeviceRegisters } from 'vfio/driver';
+import { bit, bits, reg32, registers, type DescriptorRing, type DeviceRegisters } from 'vfio/driver';
 
 export const layout = registers({
   CTRL: reg32(0x0000, { FD: bit(0), GIO_MASTER_DISABLE: bit(2), ASDE: bit(5), SLU: bit(6), RST: bit(26), PHY_RST: bit(31) }),
@@ -33,6 +32,10 @@ export const layout = registers({
   RFCTL: reg32(0x5008, { EXTEN: bit(15) }),
   RAL: reg32(0x5400),
   RAH: reg32(0x5404, { ADDR: bits(0, 16), AV: bit(31) }),
+  MRQC: reg32(0x5818, { QUEUES: bits(0, 2, { scaled: 1 }), TCP4: bit(16), IP4: bit(17), TCP6: bit(18), IP6: bit(20) }),
+  /** The first of many. */
+  RETA: reg32(0x5c00),
+  RSSRK: reg32(0x5c80),
   CRCERRS: reg32(0x4000),
   RXERRC: reg32(0x400c),
   MPC: reg32(0x4010),
@@ -68,15 +71,6 @@ export const receiveRing = (queue: number) => ring(0x2800 + 0x100 * queue);
 export const transmitRing = (queue: number) => ring(0x3800 + 0x100 * queue);
 export type RingRegisters = ReturnType<typeof ring>;
 
-/** Tells the card where a ring is, that has nothing in it yet. */
-export function startRing({ BAL, BAH, LEN, HEAD, TAIL }: DeviceRegisters<RingRegisters>, { iova, bytes }: DmaBuffer): void {
-  BAL.write(Number(iova & 0xffff_ffffn));
-  BAH.write(Number(iova >> 32n));
-  LEN.write(bytes.byteLength);
-  HEAD.write(0);
-  TAIL.write(0);
-}
-
 /**
  * Of the extended kind. What the card writes when it is done is read as a word that somebody else writes. Taking it back needs no
  * such care: the card looks at the descriptor only after its ring's tail has moved. It writes over the address, too.
@@ -97,6 +91,21 @@ export const transmitDescriptor = struct('transmit_descriptor', {
   status: volatile(u32),
   cleared: sharing('status', u32),
 });
+
+/** Tells the card where a ring is, that has nothing in it yet. */
+export function startRing(
+  { BAL, BAH, LEN, HEAD, TAIL }: DeviceRegisters<RingRegisters>,
+  { iova, count }: DescriptorRing<typeof receiveDescriptor | typeof transmitDescriptor>,
+): void {
+  BAL.write(Number(iova & 0xffff_ffffn));
+  BAH.write(Number(iova >> 32n));
+  LEN.write(count * receiveDescriptor.size);
+  HEAD.write(0);
+  TAIL.write(0);
+}
+
+/** Bytes of the blocks that a card is given for frames. */
+export const blockSize = 2048;
 
 /** Bits of a descriptor's status, and of a transmit descriptor's order. */
 export const descriptorDone = 0x01,

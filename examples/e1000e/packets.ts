@@ -18,9 +18,13 @@ export const arpAt = {
 };
 export const ipv4At = { length: header + 2, identification: header + 4, ttl: header + 8, checksum: header + 10, source: header + 12 };
 export const echoAt = { type: 34, checksum: 36, identifier: 38, sequence: 40, data: 42 };
+const udpAt = { source: 34, destination: 36, length: 38 };
+const udpEnd = 42;
+/** The port that takes what comes and does nothing (RFC 863). */
+const discard = 9;
 const arpEnd = header + 28;
 const ipv4Destination = header + 16;
-const icmp = 1;
+const [icmp, udp] = [1, 17];
 const hops = 64;
 
 /** What a station and an address belong to. */
@@ -119,6 +123,22 @@ export function writeEcho(frame: Uint8Array, from: Party, to: Party, { identifie
   putWord(frame, echoAt.checksum, internetChecksum(frame, echoAt.type, end));
   frame.fill(0, end, smallestFrame);
   return Math.max(end, smallestFrame);
+}
+
+/** Writes the headers of IPv4 and UDP into a frame of `size` bytes, from 10.0.0.FLOW to all of its network, without UDP's checksum. */
+export function writeUdp(frame: Uint8Array, flow: number, size: number): void {
+  putWord(frame, 12, etherTypes.ipv4);
+  frame.fill(0, header, udpEnd);
+  frame[header] = 0x45;
+  putWord(frame, ipv4At.length, size - header);
+  frame[ipv4At.ttl] = hops;
+  frame[header + 9] = udp;
+  frame.set([10, 0, 0, flow], ipv4At.source);
+  frame.set([10, 255, 255, 255], ipv4Destination);
+  putWord(frame, ipv4At.checksum, internetChecksum(frame, header, udpAt.source));
+  putWord(frame, udpAt.source, discard);
+  putWord(frame, udpAt.destination, discard);
+  putWord(frame, udpAt.length, size - udpAt.source);
 }
 
 /** Makes an echo request the reply to it, in its place: all else comes back as it was. */

@@ -1,6 +1,7 @@
 import { Container, DmaPool, findDevice, native, type Kernel } from 'vfio';
 import { E1000e, Machine, wire } from 'vfio/sim';
-import { blockSize, Card, type CardOptions } from './card.js';
+import { Card, type CardOptions } from './card.js';
+import { blockSize } from './layout.js';
 
 /** Cards in one address space, with one pool, to be closed together. */
 export interface Ports extends Disposable {

@@ -1,4 +1,3 @@
-import type { Device } from 'vfio';
 import type { DeviceRegisters } from 'vfio/driver';
 import type { layout } from './layout.js';
 
@@ -21,10 +20,15 @@ export class Presence {
   readonly #status: DeviceRegisters<typeof layout>['STATUS'];
   readonly #wanted = new AbortController();
 
-  constructor(device: Device, { STATUS }: DeviceRegisters<typeof layout>) {
-    this.#address = device.address;
+  /** Of the card whose device has that address. */
+  constructor(address: string, { STATUS }: DeviceRegisters<typeof layout>) {
+    this.#address = address;
     this.#status = STATUS;
-    device.onRequest(() => this.#wanted.abort());
+  }
+
+  /** The host wants the card back. */
+  want(): void {
+    this.#wanted.abort();
   }
 
   /** Aborted when the host wants the card back, as it does when the card is pulled out. */

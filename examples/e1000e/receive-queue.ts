@@ -1,7 +1,7 @@
-import type { AddressSpace, DmaBlock, DmaPool, Mmio } from 'vfio';
-import { DescriptorRing, deviceRegisters, type DeviceRegisters } from 'vfio/driver';
+import type { DmaBlock, DmaPool, Mmio } from 'vfio';
+import { deviceRegisters, type DescriptorRing, type DeviceRegisters } from 'vfio/driver';
 import type { Burst } from './burst.js';
-import { descriptorDone, endOfPacket, receiveDescriptor, receiveErrors, receiveRing, startRing, type RingRegisters } from './layout.js';
+import { descriptorDone, endOfPacket, receiveDescriptor, receiveErrors, receiveRing, type RingRegisters } from './layout.js';
 
 /** A ring of blocks that the card fills with frames. */
 export class ReceiveQueue {
@@ -14,22 +14,22 @@ export class ReceiveQueue {
   #untold = 0;
   readonly #telling: number;
 
-  /** `count` is a multiple of 8. The pool's blocks have 2048 bytes. */
-  constructor(mmio: Mmio, dma: AddressSpace, pool: DmaPool, queue: number, count: number) {
+  /** Of a ring that has nothing in it, and is filled. The pool's blocks have 2048 bytes. */
+  constructor(mmio: Mmio, ring: DescriptorRing<typeof receiveDescriptor>, pool: DmaPool, queue: 0 | 1) {
     this.#registers = deviceRegisters(receiveRing(queue), mmio);
     this.#pool = pool;
-    this.#ring = DescriptorRing.allocate(dma, receiveDescriptor, count);
-    this.#blocks = new Array<DmaBlock>(count);
-    this.#telling = Math.min(32, count / 2);
+    this.#ring = ring;
+    this.#blocks = new Array<DmaBlock>(ring.count);
+    this.#telling = Math.min(32, ring.count / 2);
     while (this.#ring.free > 0) {
       const block = pool.take();
-      if (block === undefined) throw new RangeError(`The pool has too few blocks for a ring of ${count}`);
+      if (block === undefined) throw new RangeError(`The pool has too few blocks for a ring of ${ring.count}`);
       this.#offer(block);
     }
   }
 
+  /** Gives the card all that is in the ring, which it knows already. */
   start(): void {
-    startRing(this.#registers, this.#ring.buffer);
     this.#registers.TAIL.write(this.#ring.tail);
   }
 

@@ -1,12 +1,11 @@
-import type { AddressSpace, DmaBlock, DmaPool, Mmio } from 'vfio';
-import { DescriptorRing, deviceRegisters, type DeviceRegisters } from 'vfio/driver';
+import type { DmaBlock, DmaPool, Mmio } from 'vfio';
+import { deviceRegisters, type DescriptorRing, type DeviceRegisters } from 'vfio/driver';
 import type { Burst } from './burst.js';
 import {
   descriptorDone,
   endOfFrame,
   insertChecksum,
   reportStatus,
-  startRing,
   transmitDescriptor,
   transmitRing,
   type RingRegisters,
@@ -22,17 +21,13 @@ export class TransmitQueue {
   /** Of the first place of each burst that is in the ring: its last, the only one of which the card reports that it is sent. */
   readonly #reported: Uint16Array;
 
-  /** `count` is a multiple of 8. */
-  constructor(mmio: Mmio, dma: AddressSpace, pool: DmaPool, queue: number, count: number) {
+  /** Of a ring that has nothing in it, and that the card knows. */
+  constructor(mmio: Mmio, ring: DescriptorRing<typeof transmitDescriptor>, pool: DmaPool, queue: 0 | 1) {
     this.#registers = deviceRegisters(transmitRing(queue), mmio);
     this.#pool = pool;
-    this.#ring = DescriptorRing.allocate(dma, transmitDescriptor, count);
-    this.#blocks = new Array<DmaBlock>(count);
-    this.#reported = new Uint16Array(count);
-  }
-
-  start(): void {
-    startRing(this.#registers, this.#ring.buffer);
+    this.#ring = ring;
+    this.#blocks = new Array<DmaBlock>(ring.count);
+    this.#reported = new Uint16Array(ring.count);
   }
 
   /** Hands frames to the card, as many as there is room for, and drops those from the burst. Returns how many. */

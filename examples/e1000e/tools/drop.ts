@@ -1,23 +1,23 @@
 import { Burst } from '../burst.js';
-import type { Card } from '../card.js';
+import type { Port } from '../port.js';
 import { Turns } from '../turns.js';
 
 const burstSize = 32;
 
 /** Takes all frames that come, and does nothing with them, until the signal. Returns how many. @throws CardGoneError */
-export async function drop(card: Card, signal: AbortSignal): Promise<number> {
+export async function drop(port: Port, signal: AbortSignal): Promise<number> {
   const burst = new Burst(burstSize);
   const turns = new Turns();
   let dropped = 0;
   while (!signal.aborted) {
-    const count = card.receive.receive(burst);
-    if (count === 0) await card.frames({ signal });
-    for (let index = 0; index < count; index += 1) card.pool.give(burst.blocks[index]!);
+    const count = port.receive.receive(burst);
+    if (count === 0) await port.frames({ signal });
+    for (let index = 0; index < count; index += 1) port.pool.give(burst.blocks[index]!);
     burst.count = 0;
     dropped += count;
     if (!turns.due) continue;
     await turns.take();
-    card.assertPresent();
+    port.assertPresent();
   }
   return dropped;
 }

@@ -1,11 +1,16 @@
 import type { DmaPool } from 'vfio';
+import { parseStation } from '../addresses.js';
 import type { Burst } from '../burst.js';
-import type { Card } from '../card.js';
+import { checkedInteger } from '../checked.js';
+import { putWord, writeUdp } from '../packets.js';
+import type { Port } from '../port.js';
 
 /** The type of frames for experiments (IEEE 802), so that no station takes them for something. */
 const etherType = 0x88b5;
 /** The header's fourteen bytes and two more: what comes behind them is written and looked at in words. */
 const headerWords = 4;
+/** The same with the headers of IPv4 and UDP. */
+const flowHeaderWords = 11;
 /** So that a word that came from somewhere else, or from another frame, is not what it should be. */
 const step = 0x9e37_79b1;
 
@@ -17,11 +22,16 @@ export interface GeneratorOptions {
    * known by it. Without that it has its number, and behind it what was there before. Default: true.
    */
   readonly isFilled?: boolean;
+  /**
+   * Makes them UDP over IPv4 from 10.0.0.FLOW, 0 to 255. A card that shares flows out over two queues gives even ones to the
+   * first, and odd ones to the second. Default: they are of no protocol.
+   */
+  readonly flow?: number;
 }
 
-/** Numbered frames of one size from a card to all. */
+/** Numbered frames of one size from a port to all. */
 export class Generator {
-  readonly #card: Card;
+  readonly #port: Port;
   readonly #size: number;
   /** Words of a frame that are written. */
   readonly #written: number;
@@ -30,16 +40,19 @@ export class Generator {
   readonly #words: Uint32Array;
   #next = 0;
 
-  constructor(card: Card, { size, isFilled = true }: GeneratorOptions) {
+  constructor(port: Port, { size, isFilled = true, flow }: GeneratorOptions) {
     if (!Number.isInteger(size) || size < 60 || size > 1514)
       throw new RangeError(`Expected an integer from 60 to 1514 for size but received ${size}`);
-    const station = card.station.split(':').map((byte) => parseInt(byte, 16));
-    const header = Uint8Array.of(...new Array<number>(6).fill(0xff), ...station, etherType >> 8, etherType & 0xff, 0, 0);
-    this.#card = card;
+    const header = new Uint8Array(4 * (flow === undefined ? headerWords : flowHeaderWords));
+    header.fill(0xff, 0, 6);
+    header.set(parseStation(port.station), 6);
+    if (flow === undefined) putWord(header, 12, etherType);
+    else writeUdp(header, checkedInteger('flow', flow, 0, 255), size);
+    this.#port = port;
     this.#size = size;
-    this.#written = isFilled ? size >>> 2 : headerWords + 1;
     this.#header = new Uint32Array(header.buffer);
-    this.#words = new Uint32Array(card.pool.buffer.memory);
+    this.#written = isFilled ? size >>> 2 : this.#header.length + 1;
+    this.#words = new Uint32Array(port.pool.buffer.memory);
   }
 
   /** How many were made. */
@@ -49,8 +62,9 @@ export class Generator {
 
   /** Fills the burst with new frames, as long as the pool has blocks and there are less than `most`. */
   fill(burst: Burst, most = Infinity): void {
-    const [words, written, size, { pool }] = [this.#words, this.#written, this.#size, this.#card];
-    const [one, two, three, four] = this.#header as unknown as [number, number, number, number];
+    const [words, written, size, { pool }] = [this.#words, this.#written, this.#size, this.#port];
+    const header = this.#header;
+    const [one, two, three, four] = header as unknown as [number, number, number, number];
     let next = this.#next;
     while (burst.count < burst.capacity && next < most) {
       const block = pool.take();
@@ -60,8 +74,9 @@ export class Generator {
       words[first + 1] = two;
       words[first + 2] = three;
       words[first + 3] = four;
+      for (let index = headerWords; index < header.length; index += 1) words[first + index] = header[index]!;
       const end = first + written;
-      for (let at = first + headerWords, value = next; at < end; at += 1, value = (value + step) | 0) words[at] = value;
+      for (let at = first + header.length, value = next; at < end; at += 1, value = (value + step) | 0) words[at] = value;
       burst.add(block, size);
       next += 1;
     }
@@ -76,20 +91,22 @@ export class Verifier {
   misplaced = 0;
   damaged = 0;
   readonly #pool: DmaPool;
+  readonly #headerWords: number;
   readonly #words: Uint32Array;
 
-  /** Of frames in blocks of this pool. */
-  constructor(pool: DmaPool) {
+  /** Of frames in blocks of this pool: of one flow, or of no protocol. */
+  constructor(pool: DmaPool, { isFlow = false } = {}) {
     this.#pool = pool;
+    this.#headerWords = isFlow ? flowHeaderWords : headerWords;
     this.#words = new Uint32Array(pool.buffer.memory);
   }
 
   /** Looks at each of the burst and gives it back. */
   take(burst: Burst): void {
-    const words = this.#words;
+    const [words, skipped] = [this.#words, this.#headerWords];
     for (let index = 0; index < burst.count; index += 1) {
       const block = burst.blocks[index]!;
-      const first = (block.offset >>> 2) + headerWords;
+      const first = (block.offset >>> 2) + skipped;
       const end = (block.offset >>> 2) + (burst.lengths[index]! >>> 2);
       const number = words[first]!;
       let isWhole = true;

@@ -1,13 +1,15 @@
 import { Burst } from '../burst.js';
-import type { Card } from '../card.js';
 import { checkedAbove } from '../checked.js';
 import { Generator } from './generate.js';
+import type { Port } from '../port.js';
 import { rest } from '../rest.js';
 import { Turns } from '../turns.js';
 
 export interface PktgenOptions {
   /** Bytes of each frame, without its checksum: 60 to 1514. Default: 60. */
   readonly size?: number;
+  /** Makes them a flow that a card may know from others, as a `Generator` does. Default: they are of none. */
+  readonly flow?: number;
   /** Frames a second. Default: as fast as it goes. */
   readonly rate?: number;
   /** Ends after so many frames, or that long. Default: neither. */
@@ -28,11 +30,11 @@ const between = 24;
 
 /** Sends numbered frames to all, until there were enough, or the signal. @throws RangeError, CardGoneError */
 export async function pktgen(
-  card: Card,
-  { size = 60, rate = Infinity, frames = Infinity, seconds = Infinity, signal }: PktgenOptions,
+  port: Port,
+  { size = 60, flow, rate = Infinity, frames = Infinity, seconds = Infinity, signal }: PktgenOptions,
 ): Promise<Generated> {
   for (const [name, value] of Object.entries({ rate, frames, seconds })) checkedAbove(name, value);
-  const generator = new Generator(card, { size });
+  const generator = new Generator(port, { size, ...(flow !== undefined && { flow }) });
   const burst = new Burst(burstSize);
   const turns = new Turns();
   const begin = performance.now();
@@ -41,15 +43,15 @@ export async function pktgen(
     while (generator.made - burst.count < frames && passed() < seconds && !signal.aborted) {
       const due = rate === Infinity ? frames : Math.min(frames, Math.floor(passed() * rate));
       generator.fill(burst, due);
-      card.transmit.send(burst);
+      port.transmit.send(burst);
       if (turns.due) {
         await turns.take();
-        card.assertPresent();
+        port.assertPresent();
       } else if (burst.count === 0 && generator.made >= due) await rest(1);
     }
-    await card.sent({ timeoutMilliseconds: sentMilliseconds });
+    await port.sent({ timeoutMilliseconds: sentMilliseconds });
   } finally {
-    for (let index = 0; index < burst.count; index += 1) card.pool.give(burst.blocks[index]!);
+    for (let index = 0; index < burst.count; index += 1) port.pool.give(burst.blocks[index]!);
   }
   return { sent: generator.made - burst.count, seconds: passed() };
 }
