@@ -30,8 +30,7 @@ const turns: Readonly<Record<string, () => number>> = {
   },
   rxonly() {
     const count = one.receive.receive(burst);
-    for (let index = 0; index < count; index += 1) ports.pool.give(burst.blocks[index]!);
-    burst.count = 0;
+    burst.giveBack(ports.pool);
     return count;
   },
   io: () => there.turn() + back.turn(),

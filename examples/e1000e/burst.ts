@@ -1,8 +1,8 @@
-import type { DmaBlock } from 'vfio';
+import type { DmaBlock, DmaPool } from 'vfio';
 
-/** Frames that go through together, so that nothing is allocated for each: the first `count` of them. */
+/** Frames that go through together, by the numbers of their blocks in the pool, so that nothing is allocated for each: the first `count`. */
 export class Burst {
-  readonly blocks: DmaBlock[];
+  readonly numbers: Uint32Array;
   /** Bytes of each frame, without its checksum. */
   readonly lengths: Uint16Array;
   readonly capacity: number;
@@ -10,12 +10,12 @@ export class Burst {
 
   constructor(capacity: number) {
     this.capacity = capacity;
-    this.blocks = new Array<DmaBlock>(capacity);
+    this.numbers = new Uint32Array(capacity);
     this.lengths = new Uint16Array(capacity);
   }
 
   add(block: DmaBlock, length: number): void {
-    this.blocks[this.count] = block;
+    this.numbers[this.count] = block.index;
     this.lengths[this.count] = length;
     this.count += 1;
   }
@@ -24,9 +24,15 @@ export class Burst {
   drop(taken: number): void {
     const left = this.count - taken;
     if (left > 0) {
-      this.blocks.copyWithin(0, taken, this.count);
+      this.numbers.copyWithin(0, taken, this.count);
       this.lengths.copyWithin(0, taken, this.count);
     }
     this.count = left;
+  }
+
+  /** Gives the blocks of all back to their pool. */
+  giveBack(pool: DmaPool): void {
+    pool.giveMany(this.numbers, 0, this.count);
+    this.count = 0;
   }
 }

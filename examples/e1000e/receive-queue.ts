@@ -1,15 +1,19 @@
-import type { DmaBlock, DmaPool, Mmio } from 'vfio';
+import type { DmaPool, Mmio } from 'vfio';
 import { deviceRegisters, type DescriptorRing, type DeviceRegisters } from 'vfio/driver';
+import { blockAddresses } from './block-addresses.js';
 import type { Burst } from './burst.js';
-import { descriptorDone, endOfPacket, receiveDescriptor, receiveErrors, receiveRing, type RingRegisters } from './layout.js';
+import { descriptorDone, endOfPacket, receiveErrors, receiveRing, type receiveDescriptor, type RingRegisters } from './layout.js';
 
 /** A ring of blocks that the card fills with frames. */
 export class ReceiveQueue {
   readonly #registers: DeviceRegisters<RingRegisters>;
   readonly #pool: DmaPool;
+  readonly #addresses: Uint32Array;
   readonly #ring: DescriptorRing<typeof receiveDescriptor>;
-  /** What is in the ring, by place. */
-  readonly #blocks: DmaBlock[];
+  /** The ring's memory, of which each descriptor is four: what each frame needs is read and written by the word. */
+  readonly #words: Uint32Array;
+  /** The numbers of the blocks that are in the ring, by place. */
+  readonly #numbers: Uint32Array;
   /** How many fresh blocks the card has not been told of, and of how many it is told at once: that takes longer than a frame. */
   #untold = 0;
   readonly #telling: number;
@@ -18,46 +22,46 @@ export class ReceiveQueue {
   constructor(mmio: Mmio, ring: DescriptorRing<typeof receiveDescriptor>, pool: DmaPool, queue: 0 | 1) {
     this.#registers = deviceRegisters(receiveRing(queue), mmio);
     this.#pool = pool;
+    this.#addresses = blockAddresses(pool);
     this.#ring = ring;
-    this.#blocks = new Array<DmaBlock>(ring.count);
+    this.#words = new Uint32Array(ring.buffer.memory);
+    this.#numbers = new Uint32Array(ring.count);
     this.#telling = Math.min(32, ring.count / 2);
-    while (this.#ring.free > 0) {
-      const block = pool.take();
-      if (block === undefined) throw new RangeError(`The pool has too few blocks for a ring of ${ring.count}`);
-      this.#offer(block);
-    }
+    if (pool.free < ring.free) throw new RangeError(`The pool has too few blocks for a ring of ${ring.count}`);
+    this.#offer(ring.free);
   }
 
-  /** Gives the card all that is in the ring, which it knows already. */
   start(): void {
     this.#registers.TAIL.write(this.#ring.tail);
   }
 
   /** Adds frames that have come to the burst, as far as it has room. Each block is the caller's, to send or to give back. */
   receive(burst: Burst): number {
-    const [ring, pool, blocks] = [this.#ring, this.#pool, this.#blocks];
+    const [ring, words, inRing, { numbers, lengths }] = [this.#ring, this.#words, this.#numbers, burst];
     const before = burst.count;
-    let untold = this.#untold;
-    while (burst.count < burst.capacity) {
-      const descriptor = ring.oldest();
-      const { status } = descriptor;
+    // Frames stay in the ring until there are blocks for their places.
+    const most = Math.min(burst.capacity - before, this.#pool.free);
+    let [count, taken] = [before, 0];
+    for (; taken < most; taken += 1) {
+      const place = ring.head;
+      const status = Atomics.load(words, 4 * place + 2);
       if ((status & descriptorDone) === 0) break;
-      const fresh = pool.take();
-      // Frames stay in the ring until there are blocks again.
-      if (fresh === undefined) break;
-      const block = blocks[ring.head]!;
-      if ((status & (endOfPacket | receiveErrors)) === endOfPacket) burst.add(block, descriptor.length);
-      else pool.give(block);
+      if ((status & (endOfPacket | receiveErrors)) === endOfPacket) {
+        numbers[count] = inRing[place]!;
+        lengths[count] = words[4 * place + 3]! & 0xffff;
+        count += 1;
+      } else this.#pool.giveMany(inRing, place, 1);
       ring.shift();
-      this.#offer(fresh);
-      untold += 1;
     }
-    if (untold >= this.#telling) {
+    if (taken === 0) return 0;
+    burst.count = count;
+    this.#offer(taken);
+    this.#untold += taken;
+    if (this.#untold >= this.#telling) {
       this.#registers.TAIL.write(ring.tail);
-      untold = 0;
+      this.#untold = 0;
     }
-    this.#untold = untold;
-    return burst.count - before;
+    return count - before;
   }
 
   /** Whether there are frames to be received. */
@@ -65,11 +69,19 @@ export class ReceiveQueue {
     return (this.#ring.oldest().status & descriptorDone) !== 0;
   }
 
-  #offer(block: DmaBlock): void {
-    const descriptor = this.#ring.next();
-    descriptor.address = block.iova;
-    descriptor.cleared = 0;
-    this.#blocks[this.#ring.tail] = block;
-    this.#ring.push();
+  /** Puts so many fresh blocks in the ring, which has room for them, as the pool has them. */
+  #offer(count: number): void {
+    const [ring, words, addresses, inRing] = [this.#ring, this.#words, this.#addresses, this.#numbers];
+    const beforeEnd = Math.min(count, ring.count - ring.tail);
+    this.#pool.takeMany(inRing, ring.tail, beforeEnd);
+    if (count > beforeEnd) this.#pool.takeMany(inRing, 0, count - beforeEnd);
+    for (let left = count; left > 0; left -= 1) {
+      const place = ring.tail;
+      const number = inRing[place]!;
+      words[4 * place] = addresses[2 * number]!;
+      words[4 * place + 1] = addresses[2 * number + 1]!;
+      words[4 * place + 2] = 0;
+      ring.push();
+    }
   }
 }

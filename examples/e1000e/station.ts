@@ -74,7 +74,7 @@ export class Station {
     const receiving = this.#receiving;
     const count = receive.receive(receiving);
     for (let index = 0; index < count; index += 1) {
-      const block = receiving.blocks[index]!;
+      const block = pool.at(receiving.numbers[index]!);
       const answer = this.#take(block.bytes, receiving.lengths[index]!);
       if (answer > 0) this.#sending.add(block, answer);
       else pool.give(block);
@@ -82,8 +82,7 @@ export class Station {
     receiving.count = 0;
     transmit.send(this.#sending);
     // What the ring has no room for is lost, as on any network.
-    for (let index = 0; index < this.#sending.count; index += 1) pool.give(this.#sending.blocks[index]!);
-    this.#sending.count = 0;
+    this.#sending.giveBack(pool);
     return count;
   }
 

@@ -1,23 +1,27 @@
-import type { DmaBlock, DmaPool, Mmio } from 'vfio';
+import type { DmaPool, Mmio } from 'vfio';
 import { deviceRegisters, type DescriptorRing, type DeviceRegisters } from 'vfio/driver';
+import { blockAddresses } from './block-addresses.js';
 import type { Burst } from './burst.js';
 import {
   descriptorDone,
   endOfFrame,
   insertChecksum,
   reportStatus,
-  transmitDescriptor,
   transmitRing,
   type RingRegisters,
+  type transmitDescriptor,
 } from './layout.js';
 
 /** A ring of frames to send. Their blocks go back to the pool when they are sent. */
 export class TransmitQueue {
   readonly #registers: DeviceRegisters<RingRegisters>;
   readonly #pool: DmaPool;
+  readonly #addresses: Uint32Array;
   readonly #ring: DescriptorRing<typeof transmitDescriptor>;
-  /** What is in the ring, by place. */
-  readonly #blocks: DmaBlock[];
+  /** The ring's memory, of which each descriptor is four: what each frame needs is written by the word, a fifth of the time. */
+  readonly #words: Uint32Array;
+  /** The numbers of the blocks that are in the ring, by place. */
+  readonly #numbers: Uint32Array;
   /** Of the first place of each burst that is in the ring: its last, the only one of which the card reports that it is sent. */
   readonly #reported: Uint16Array;
 
@@ -25,8 +29,10 @@ export class TransmitQueue {
   constructor(mmio: Mmio, ring: DescriptorRing<typeof transmitDescriptor>, pool: DmaPool, queue: 0 | 1) {
     this.#registers = deviceRegisters(transmitRing(queue), mmio);
     this.#pool = pool;
+    this.#addresses = blockAddresses(pool);
     this.#ring = ring;
-    this.#blocks = new Array<DmaBlock>(ring.count);
+    this.#words = new Uint32Array(ring.buffer.memory);
+    this.#numbers = new Uint32Array(ring.count);
     this.#reported = new Uint16Array(ring.count);
   }
 
@@ -36,16 +42,17 @@ export class TransmitQueue {
     const ring = this.#ring;
     const sending = Math.min(burst.count, ring.free);
     if (sending === 0) return 0;
-    const [inRing, { blocks, lengths }] = [this.#blocks, burst];
+    const [words, addresses, inRing, { numbers, lengths }] = [this.#words, this.#addresses, this.#numbers, burst];
     const first = ring.tail;
     let last = first;
     for (let index = 0; index < sending; index += 1) {
-      const block = blocks[index]!;
-      const descriptor = ring.next();
-      descriptor.address = block.iova;
-      descriptor.order = endOfFrame | insertChecksum | lengths[index]!;
+      const number = numbers[index]!;
       last = ring.tail;
-      inRing[last] = block;
+      const word = 4 * last;
+      words[word] = addresses[2 * number]!;
+      words[word + 1] = addresses[2 * number + 1]!;
+      words[word + 2] = endOfFrame | insertChecksum | lengths[index]!;
+      inRing[last] = number;
       ring.push();
     }
     const descriptor = ring.at(last);
@@ -59,16 +66,17 @@ export class TransmitQueue {
 
   /** Gives blocks of bursts that were sent back to the pool. */
   reclaim(): void {
-    const [ring, pool, blocks] = [this.#ring, this.#pool, this.#blocks];
+    const [ring, pool, inRing] = [this.#ring, this.#pool, this.#numbers];
     while (ring.used > 0) {
-      const last = this.#reported[ring.head]!;
+      const first = ring.head;
+      const last = this.#reported[first]!;
       if ((ring.at(last).status & descriptorDone) === 0) return;
-      let place: number;
-      do {
-        place = ring.head;
-        pool.give(blocks[place]!);
-        ring.shift();
-      } while (place !== last);
+      if (last >= first) pool.giveMany(inRing, first, last + 1 - first);
+      else {
+        pool.giveMany(inRing, first, ring.count - first);
+        pool.giveMany(inRing, 0, last + 1);
+      }
+      ring.shift(((last - first + ring.count) % ring.count) + 1);
     }
   }
 

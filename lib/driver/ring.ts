@@ -88,12 +88,12 @@ export class DescriptorRing<T extends StructType> {
     return this.#descriptors.at(this.#head) as Descriptor<T>;
   }
 
-  /** Is done with the oldest. */
-  shift(): void {
-    const head = this.#head + 1;
-    if (head !== this.count) this.#head = head;
+  /** Is done with the oldest, or with so many of them. The ring does not look whether they are in use. */
+  shift(count = 1): void {
+    const head = this.#head + count;
+    if (head < this.count) this.#head = head;
     else {
-      this.#head = 0;
+      this.#head = head - this.count;
       this.#laps += 1;
     }
   }

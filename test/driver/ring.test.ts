@@ -31,6 +31,11 @@ it('holds one less than it has places, in the memory that the device sees', () =
   ring.shift();
   expect([ring.oldest().length, ring.at(2).length, ring.head, ring.free, ring.laps]).toEqual([2, 3, 1, 1, 0]);
   expect(ring.iova).toBe(ring.buffer.iova);
+  ring.shift(2);
+  expect([ring.head, ring.used, ring.laps]).toEqual([3, 0, 0]);
+  for (let pushed = 0; pushed < 3; pushed += 1) ring.push();
+  ring.shift(3);
+  expect([ring.head, ring.tail, ring.used, ring.laps]).toEqual([2, 2, 0, 1]);
 });
 
 it('is a queue, whatever is pushed and shifted', () => {

@@ -19,8 +19,7 @@ it('frames wake who sleeps for them, again and again', async () => {
     one.transmit.send(sending);
     expect(await sleeping).toBe(true);
     expect(other.receive.receive(receiving)).toBe(1);
-    pool.give(receiving.blocks[0]!);
-    receiving.count = 0;
+    receiving.giveBack(pool);
   }
   expect(await other.frames({ timeoutMilliseconds: 20 })).toBe(false);
 });

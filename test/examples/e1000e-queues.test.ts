@@ -1,10 +1,10 @@
 /** The network card's example with two queues each way: in one thread, and as they are lent to others. */
 import { describe, expect, it } from 'vitest';
 import { Burst } from '../../examples/e1000e/burst.js';
-import { drop } from '../../examples/e1000e/drop.js';
-import { Generator, Verifier } from '../../examples/e1000e/generate.js';
+import { drop } from '../../examples/e1000e/tools/drop.js';
+import { Generator, Verifier } from '../../examples/e1000e/tools/generate.js';
 import { LentPort } from '../../examples/e1000e/lent-port.js';
-import { pktgen } from '../../examples/e1000e/pktgen.js';
+import { pktgen } from '../../examples/e1000e/tools/pktgen.js';
 import type { Port } from '../../examples/e1000e/port.js';
 import { audit, native, type Kernel } from 'vfio';
 import { Capture, E1000e, Machine, wire } from 'vfio/sim';

@@ -12,8 +12,7 @@ export async function drop(port: Port, signal: AbortSignal): Promise<number> {
   while (!signal.aborted) {
     const count = port.receive.receive(burst);
     if (count === 0) await port.frames({ signal });
-    for (let index = 0; index < count; index += 1) port.pool.give(burst.blocks[index]!);
-    burst.count = 0;
+    burst.giveBack(port.pool);
     dropped += count;
     if (!turns.due) continue;
     await turns.take();

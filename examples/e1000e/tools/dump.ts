@@ -30,17 +30,14 @@ export async function dump(card: Card, { count = Infinity, write, signal, print 
     while (seen < count && !signal.aborted) {
       if (card.receive.receive(burst) === 0) await card.frames({ signal });
       for (let index = 0; index < burst.count; index += 1) {
-        const block = burst.blocks[index]!;
-        if (seen < count) {
-          const bytes = block.bytes.subarray(0, burst.lengths[index]!);
-          const milliseconds = performance.timeOrigin + performance.now();
-          print(`${new Date(milliseconds).toISOString().slice(11, 23)} ${describeFrame(bytes)}`);
-          if (file !== undefined) writeSync(file, pcapFrame({ bytes, time: BigInt(Math.round(milliseconds * 1000)) * 1000n }));
-          seen += 1;
-        }
-        card.pool.give(block);
+        if (seen === count) break;
+        const bytes = card.pool.at(burst.numbers[index]!).bytes.subarray(0, burst.lengths[index]!);
+        const milliseconds = performance.timeOrigin + performance.now();
+        print(`${new Date(milliseconds).toISOString().slice(11, 23)} ${describeFrame(bytes)}`);
+        if (file !== undefined) writeSync(file, pcapFrame({ bytes, time: BigInt(Math.round(milliseconds * 1000)) * 1000n }));
+        seen += 1;
       }
-      burst.count = 0;
+      burst.giveBack(card.pool);
       if (turns.due) await turns.take();
     }
     return seen;

@@ -40,7 +40,7 @@ export async function exchange(from: Card, to: Card, { frames, size = 60, burst 
   const [sending, receiving] = [new Burst(burst), new Burst(burst)];
   const turns = new Turns();
   const begin = performance.now();
-  let last = begin;
+  let [last, unsent] = [begin, 0];
   try {
     while (verifier.received < frames) {
       generator.fill(sending, frames);
@@ -55,8 +55,9 @@ export async function exchange(from: Card, to: Card, { frames, size = 60, burst 
       if (signal?.aborted === true || performance.now() - last > quietMilliseconds) break;
     }
   } finally {
-    for (let index = 0; index < sending.count; index += 1) from.pool.give(sending.blocks[index]!);
+    unsent = sending.count;
+    sending.giveBack(from.pool);
   }
   const { received, misplaced, damaged } = verifier;
-  return { sent: generator.made - sending.count, received, misplaced, damaged, seconds: (last - begin) / 1000 };
+  return { sent: generator.made - unsent, received, misplaced, damaged, seconds: (last - begin) / 1000 };
 }

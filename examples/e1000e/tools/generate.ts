@@ -65,21 +65,22 @@ export class Generator {
     const [words, written, size, { pool }] = [this.#words, this.#written, this.#size, this.#port];
     const header = this.#header;
     const [one, two, three, four] = header as unknown as [number, number, number, number];
+    const [{ numbers, lengths }, stride] = [burst, pool.stride >>> 2];
+    const wanted = Math.min(burst.capacity - burst.count, Math.max(0, most - this.#next));
+    const end = burst.count + pool.takeMany(numbers, burst.count, wanted);
     let next = this.#next;
-    while (burst.count < burst.capacity && next < most) {
-      const block = pool.take();
-      if (block === undefined) break;
-      const first = block.offset >>> 2;
+    for (let index = burst.count; index < end; index += 1) {
+      const first = numbers[index]! * stride;
       words[first] = one;
       words[first + 1] = two;
       words[first + 2] = three;
       words[first + 3] = four;
-      for (let index = headerWords; index < header.length; index += 1) words[first + index] = header[index]!;
-      const end = first + written;
-      for (let at = first + header.length, value = next; at < end; at += 1, value = (value + step) | 0) words[at] = value;
-      burst.add(block, size);
+      for (let word = headerWords; word < header.length; word += 1) words[first + word] = header[word]!;
+      for (let at = first + header.length, value = next; at < first + written; at += 1, value = (value + step) | 0) words[at] = value;
+      lengths[index] = size;
       next += 1;
     }
+    burst.count = end;
     this.#next = next;
   }
 }
@@ -103,19 +104,17 @@ export class Verifier {
 
   /** Looks at each of the burst and gives it back. */
   take(burst: Burst): void {
-    const [words, skipped] = [this.#words, this.#headerWords];
+    const [words, skipped, stride] = [this.#words, this.#headerWords, this.#pool.stride >>> 2];
     for (let index = 0; index < burst.count; index += 1) {
-      const block = burst.blocks[index]!;
-      const first = (block.offset >>> 2) + skipped;
-      const end = (block.offset >>> 2) + (burst.lengths[index]! >>> 2);
+      const begin = burst.numbers[index]! * stride;
+      const [first, end] = [begin + skipped, begin + (burst.lengths[index]! >>> 2)];
       const number = words[first]!;
       let isWhole = true;
       for (let at = first, value = number; at < end; at += 1, value = (value + step) >>> 0) isWhole &&= words[at] === value;
       if (!isWhole) this.damaged += 1;
       if (number !== this.received) this.misplaced += 1;
       this.received += 1;
-      this.#pool.give(block);
     }
-    burst.count = 0;
+    burst.giveBack(this.#pool);
   }
 }
