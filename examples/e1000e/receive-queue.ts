@@ -37,11 +37,14 @@ export class ReceiveQueue {
 
   /** Adds frames that have come to the burst, as far as it has room. Each block is the caller's, to send or to give back. */
   receive(burst: Burst): number {
-    const [ring, words, inRing, { numbers, lengths }] = [this.#ring, this.#words, this.#numbers, burst];
-    const before = burst.count;
+    const ring = this.#ring;
+    const words = this.#words;
+    const inRing = this.#numbers;
+    const { numbers, lengths, count: before } = burst;
     // Frames stay in the ring until there are blocks for their places.
     const most = Math.min(burst.capacity - before, this.#pool.free);
-    let [count, taken] = [before, 0];
+    let count = before;
+    let taken = 0;
     for (; taken < most; taken += 1) {
       const place = ring.head;
       const status = Atomics.load(words, 4 * place + 2);
@@ -71,7 +74,10 @@ export class ReceiveQueue {
 
   /** Puts so many fresh blocks in the ring, which has room for them, as the pool has them. */
   #offer(count: number): void {
-    const [ring, words, addresses, inRing] = [this.#ring, this.#words, this.#addresses, this.#numbers];
+    const ring = this.#ring;
+    const words = this.#words;
+    const addresses = this.#addresses;
+    const inRing = this.#numbers;
     const beforeEnd = Math.min(count, ring.count - ring.tail);
     this.#pool.takeMany(inRing, ring.tail, beforeEnd);
     if (count > beforeEnd) this.#pool.takeMany(inRing, 0, count - beforeEnd);

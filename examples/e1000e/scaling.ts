@@ -14,8 +14,8 @@ const entries = 0x8000_8000;
  */
 export function scale(mmio: Mmio, queues: 1 | 2): void {
   const { MRQC, RETA, RSSRK, RXCSUM } = deviceRegisters(layout, mmio);
-  // With it, descriptors have the hash where else a checksum is.
-  RXCSUM.write({ IPOFL: 1, TUOFL: 1, PCSD: queues === 2 ? 1 : 0 });
+  // Checksums of IP, TCP and UDP are left to who wants to know; and descriptors have the hash where else a checksum is.
+  RXCSUM.write({ PCSD: queues === 2 ? 1 : 0 });
   if (queues === 1) return MRQC.write(0);
   for (let at = 0; at < tableBytes; at += 4) mmio.write32(RETA.offset + at, entries);
   for (let at = 0; at < key.byteLength; at += 4) mmio.write32(RSSRK.offset + at, key.readUInt32LE(at));

@@ -42,7 +42,10 @@ export class TransmitQueue {
     const ring = this.#ring;
     const sending = Math.min(burst.count, ring.free);
     if (sending === 0) return 0;
-    const [words, addresses, inRing, { numbers, lengths }] = [this.#words, this.#addresses, this.#numbers, burst];
+    const words = this.#words;
+    const addresses = this.#addresses;
+    const inRing = this.#numbers;
+    const { numbers, lengths } = burst;
     const first = ring.tail;
     let last = first;
     for (let index = 0; index < sending; index += 1) {
@@ -66,7 +69,9 @@ export class TransmitQueue {
 
   /** Gives blocks of bursts that were sent back to the pool. */
   reclaim(): void {
-    const [ring, pool, inRing] = [this.#ring, this.#pool, this.#numbers];
+    const ring = this.#ring;
+    const pool = this.#pool;
+    const inRing = this.#numbers;
     while (ring.used > 0) {
       const first = ring.head;
       const last = this.#reported[first]!;

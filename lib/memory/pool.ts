@@ -124,7 +124,8 @@ export class DmaPool extends Resource {
     if (!isRange(numbers, start, count)) throw outside(numbers, start, count);
     const taking = Math.min(count, this.#free);
     if (taking === 0) return this.#none() ?? 0;
-    const [stack, taken] = [this.#stack, this.#taken];
+    const stack = this.#stack;
+    const taken = this.#taken;
     let free = this.#free;
     for (let at = start; at < start + taking; at += 1) {
       free -= 1;
@@ -151,7 +152,8 @@ export class DmaPool extends Resource {
    */
   giveMany(numbers: Uint32Array, start: number, count: number): void {
     if (!isRange(numbers, start, count)) throw outside(numbers, start, count);
-    const [stack, taken] = [this.#stack, this.#taken];
+    const stack = this.#stack;
+    const taken = this.#taken;
     let free = this.#free;
     for (let at = start; at < start + count; at += 1) {
       const index = numbers[at]!;

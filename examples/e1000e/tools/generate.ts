@@ -62,20 +62,19 @@ export class Generator {
 
   /** Fills the burst with new frames, as long as the pool has blocks and there are less than `most`. */
   fill(burst: Burst, most = Infinity): void {
-    const [words, written, size, { pool }] = [this.#words, this.#written, this.#size, this.#port];
+    const words = this.#words;
+    const written = this.#written;
+    const size = this.#size;
     const header = this.#header;
-    const [one, two, three, four] = header as unknown as [number, number, number, number];
-    const [{ numbers, lengths }, stride] = [burst, pool.stride >>> 2];
+    const { pool } = this.#port;
+    const { numbers, lengths } = burst;
+    const stride = pool.stride >>> 2;
     const wanted = Math.min(burst.capacity - burst.count, Math.max(0, most - this.#next));
     const end = burst.count + pool.takeMany(numbers, burst.count, wanted);
     let next = this.#next;
     for (let index = burst.count; index < end; index += 1) {
       const first = numbers[index]! * stride;
-      words[first] = one;
-      words[first + 1] = two;
-      words[first + 2] = three;
-      words[first + 3] = four;
-      for (let word = headerWords; word < header.length; word += 1) words[first + word] = header[word]!;
+      for (let word = 0; word < header.length; word += 1) words[first + word] = header[word]!;
       for (let at = first + header.length, value = next; at < first + written; at += 1, value = (value + step) | 0) words[at] = value;
       lengths[index] = size;
       next += 1;
@@ -104,7 +103,9 @@ export class Verifier {
 
   /** Looks at each of the burst and gives it back. */
   take(burst: Burst): void {
-    const [words, skipped, stride] = [this.#words, this.#headerWords, this.#pool.stride >>> 2];
+    const words = this.#words;
+    const skipped = this.#headerWords;
+    const stride = this.#pool.stride >>> 2;
     for (let index = 0; index < burst.count; index += 1) {
       const begin = burst.numbers[index]! * stride;
       const [first, end] = [begin + skipped, begin + (burst.lengths[index]! >>> 2)];
