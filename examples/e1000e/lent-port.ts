@@ -21,6 +21,9 @@ export interface Lent {
   readonly frames: SharedMemory;
 }
 
+/** Blocks of each pair that is lent: for a full ring each way, and as many again. */
+export const lentBlocks = 2048;
+
 /**
  * A pair of queues in another thread than the one that has the card. It polls, as a thread does that has a core to itself. It is
  * closed, or the thread is over, before the card is closed.

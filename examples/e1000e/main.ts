@@ -10,9 +10,11 @@ import { parseArgs } from 'node:util';
 import { bridge } from './tools/bridge.js';
 import type { Card } from './card.js';
 import { chatter } from './tools/chatter.js';
+import { checkedInteger } from './checked.js';
 import { drop } from './tools/drop.js';
 import { dump } from './tools/dump.js';
 import { exchange } from './tools/exchange.js';
+import { dropInThreads, exchangeInThreads, pktgenInThreads } from './tools/in-threads.js';
 import { meanwhile } from './tools/meanwhile.js';
 import { describeGenerated, pktgen } from './tools/pktgen.js';
 import { answer, ping } from './tools/ping.js';
@@ -22,15 +24,16 @@ import { stats } from './tools/stats.js';
 
 const usage = `
 exchange [FROM TO]     sends numbered frames from one port to another, and says how many came, out of order or damaged
-                         --frames N, --size BYTES, --burst N
-pktgen [PORT]          sends frames: --size BYTES, --rate FRAMES_A_SECOND, --frames N, --seconds N
+                         --frames N, --size BYTES, --burst N, --workers N
+pktgen [PORT]          sends frames: --size BYTES, --rate FRAMES_A_SECOND, --frames N, --seconds N, --workers N
+drop [PORT]            takes frames and does nothing with them: --workers N, --promiscuous
 dump [PORT]            prints each frame that comes: --count N, --write FILE.pcap, --promiscuous
 forward [ONE OTHER]    from each port to the other: --stats, --interval MILLISECONDS
 stats [PORT...]        what ports receive and send, drops what comes: --count N, --interval MILLISECONDS, --promiscuous
 ping FROM TO [PORT]    asks the IPv4 address TO for echoes, as FROM: --count N, --interval MILLISECONDS, --size BYTES
 answer IP [PORT]       answers as an IPv4 address
 
-A port is the address of its device: 0000:01:00.0. All end in order with Ctrl-C.`;
+A port is the address of its device: 0000:01:00.0. With --workers 1 or 2, of a real one each queue has a thread. All end in order with Ctrl-C.`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -41,6 +44,7 @@ const { values, positionals } = parseArgs({
     size: { type: 'string' },
     burst: { type: 'string' },
     count: { type: 'string' },
+    workers: { type: 'string' },
     interval: { type: 'string' },
     write: { type: 'string' },
     promiscuous: { type: 'boolean', default: false },
@@ -71,7 +75,14 @@ function ip(index: number): string {
 }
 
 async function run(): Promise<void> {
-  using ports = await openPorts(addresses, { promiscuous: what === 'forward' || values.promiscuous });
+  const workers = values.workers === undefined ? undefined : (checkedInteger('workers', Number(values.workers), 1, 2) as 1 | 2);
+  if (workers !== undefined && addresses.length === 0)
+    throw new Error('--workers takes addresses of ports: a simulated machine lives in one thread');
+  if (workers !== undefined && !['exchange', 'pktgen', 'drop'].includes(what)) throw new Error(`${what} has no --workers`);
+  using ports = await openPorts(addresses, {
+    promiscuous: what === 'forward' || values.promiscuous,
+    ...(workers !== undefined && { queues: workers, lent: true }),
+  });
   const [one, other] = ports.cards;
   const first = one!;
   const second = (): Card => {
@@ -84,15 +95,23 @@ async function run(): Promise<void> {
   switch (what) {
     case 'exchange': {
       const frames = Number(values.frames ?? 100_000);
-      const { seconds, ...found } = await exchange(first, second(), { ...numbers('size', 'burst'), frames, signal });
-      console.table({ ...found, 'frames a second': Math.round(found.received / seconds) });
-      if (found.received !== frames || found.misplaced + found.damaged > 0) process.exitCode = 1;
+      const options = { ...numbers('size', 'burst'), frames, signal };
+      const exchanged =
+        workers === undefined ? [await exchange(first, second(), options)] : await exchangeInThreads(first, second(), options);
+      console.table(exchanged.map(({ seconds, ...found }) => ({ ...found, 'frames a second': Math.round(found.received / seconds) })));
+      if (exchanged.some(({ received, misplaced, damaged }) => received !== frames || misplaced + damaged > 0)) process.exitCode = 1;
       return;
     }
     case 'pktgen': {
       const options = { ...numbers('size', 'rate', 'frames', 'seconds'), signal };
-      const generated = await meanwhile(simulated && ((end) => drop(simulated, end)), () => pktgen(first, options));
+      const send = workers === undefined ? pktgen : pktgenInThreads;
+      const generated = await meanwhile(simulated && ((end) => drop(simulated, end)), () => send(first, options));
       return console.log(describeGenerated(generated, Number(values.size ?? 60)));
+    }
+    case 'drop': {
+      const take = workers === undefined ? drop : dropInThreads;
+      const dropped = await meanwhile(simulated && ((end) => chatter(simulated, end)), () => take(first, signal));
+      return console.log(`${dropped} frames`);
     }
     case 'dump': {
       const options = { ...numbers('count'), ...(values.write !== undefined && { write: values.write }), signal, print: console.log };

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Burst } from '../../examples/e1000e/burst.js';
 import { drop } from '../../examples/e1000e/tools/drop.js';
 import { Generator, Verifier } from '../../examples/e1000e/tools/generate.js';
+import { dropInThreads, exchangeInThreads, pktgenInThreads } from '../../examples/e1000e/tools/in-threads.js';
 import { LentPort } from '../../examples/e1000e/lent-port.js';
 import { pktgen } from '../../examples/e1000e/tools/pktgen.js';
 import type { Port } from '../../examples/e1000e/port.js';
@@ -120,9 +121,16 @@ describe('queues that are lent', () => {
     expect(one.link.up).toBe(true);
   });
 
-  it('are of a kernel that all threads have', async () => {
-    const { one } = await open([new E1000e()], { lent: true });
+  it('are of a kernel that all threads have: one that has not says so, and is over', { timeout: 60_000 }, async () => {
+    const { one, other } = await open(wiredModels(), { queues: 2, lent: true });
     expect(() => LentPort.open(native(), one.lend(128)[0]!)).toThrow(expect.objectContaining({ code: 'EBADF' }));
+    const options = { frames: 10, signal: never };
+    await expect(exchangeInThreads(one, other, options)).rejects.toThrow('EBADF');
+    await expect(pktgenInThreads(one, options)).rejects.toThrow('EBADF');
+    await expect(dropInThreads(one, never)).rejects.toThrow('EBADF');
+    await expect(exchangeInThreads(one, other, { ...options, frames: 0 })).rejects.toThrow('for frames');
+    await expect(pktgenInThreads(one, { ...options, frames: 1 })).rejects.toThrow('Expected an integer from 2 on for frames');
+    await expect(pktgenInThreads(one, { ...options, rate: 0 })).rejects.toThrow('for rate');
   });
 
   it('need blocks for their ring', async () => {

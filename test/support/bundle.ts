@@ -19,6 +19,8 @@ const suites = {
   hardware: 'hardware/all.ts',
 };
 const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', differential: 'test/differential/main.ts' };
+/** What the hardware suite's threads run. */
+const threads = { 'queue-worker': 'examples/e1000e/tools/queue-worker.ts' };
 /** Runs after each test. */
 const setup = { leaks: 'test/support/leaks.ts' };
 
@@ -43,6 +45,7 @@ export async function bundle(): Promise<void> {
     entryPoints: {
       ...Object.fromEntries(Object.entries(suites).map(([suite, file]) => [`${suite}.test`, `test/${file}`])),
       ...programs,
+      ...threads,
       ...setup,
     },
     keepNames: true,

@@ -1,7 +1,7 @@
 import { Burst } from '../burst.js';
-import type { Card } from '../card.js';
 import { checkedInteger } from '../checked.js';
 import { Generator, Verifier } from './generate.js';
+import type { Port } from '../port.js';
 import { Turns } from '../turns.js';
 
 export interface ExchangeOptions {
@@ -9,6 +9,8 @@ export interface ExchangeOptions {
   readonly frames: number;
   /** Bytes of each, without its checksum: 60 to 1514. Default: 60. */
   readonly size?: number;
+  /** Makes them a flow that a card may know from others, as a `Generator` does. Default: they are of none. */
+  readonly flow?: number;
   /** How many are given to the card together. Default: 32. */
   readonly burst?: number;
   /** Ends it early, as when frames are lost. */
@@ -29,14 +31,14 @@ export interface Exchanged {
 const quietMilliseconds = 1000;
 
 /**
- * Sends numbered frames from one card to another, which are on one pool, and looks at each that comes.
+ * Sends numbered frames from one port to another, which may be on one pool, and looks at each that comes.
  * @throws RangeError for options that cannot be; CardGoneError
  */
-export async function exchange(from: Card, to: Card, { frames, size = 60, burst = 32, signal }: ExchangeOptions): Promise<Exchanged> {
+export async function exchange(from: Port, to: Port, { frames, size = 60, flow, burst = 32, signal }: ExchangeOptions): Promise<Exchanged> {
   checkedInteger('frames', frames, 1);
   checkedInteger('burst', burst, 1);
-  const generator = new Generator(from, { size });
-  const verifier = new Verifier(to.pool);
+  const generator = new Generator(from, { size, ...(flow !== undefined && { flow }) });
+  const verifier = new Verifier(to.pool, { isFlow: flow !== undefined });
   const [sending, receiving] = [new Burst(burst), new Burst(burst)];
   const turns = new Turns();
   const begin = performance.now();
@@ -51,7 +53,7 @@ export async function exchange(from: Card, to: Card, { frames, size = 60, burst 
       }
       if (!turns.due) continue;
       await turns.take();
-      for (const card of [from, to]) card.assertPresent();
+      for (const port of [from, to]) port.assertPresent();
       if (signal?.aborted === true || performance.now() - last > quietMilliseconds) break;
     }
   } finally {
