@@ -45,7 +45,7 @@ export function report(figure: Figure): void {
     const row = rows[name];
     if (row === undefined) throw new Error(`There is no row '${name}' to aim at something`);
     const [took, most, of] = 'times' in aim ? [ratioTo(floor, row), aim.times, `times ${floor}`] : [row[compared] ?? NaN, aim.most, unit];
-    if (!(took <= most)) console.log(`${name}: ${short(took)} ${of}, where the aim is ${most} at most`);
+    if (!(took <= most)) console.log(`${name}: ${short(took)} ${of}, where the aim is ${short(most)} at most`);
   }
   const file = process.env['VFIO_BENCH_FIGURES'];
   if (file !== undefined) appendFileSync(file, `${JSON.stringify(figure)}\n`);
