@@ -54,9 +54,9 @@ async function count(seconds: number): Promise<number> {
   return (1000 * frames) / (now - begin);
 }
 
-// What goes round from port to port by itself.
+// What goes round from port to port by itself: two bursts from each.
 if (mode === 'io')
-  for (const card of [one, other]) {
+  for (const card of [one, one, other, other]) {
     new Generator(card, { size, isFilled: false }).fill(burst);
     card.transmit.send(burst);
   }
