@@ -27,7 +27,7 @@ export async function openCards(kernel: Kernel, addresses: readonly string[], op
     const numbers = new Set(addresses.map((address) => groupOf(kernel, address)));
     const groups = new Map([...numbers].map((number) => [number, container.openGroup(number)]));
     container.setIommu();
-    const pool = DmaPool.create(container, { blockSize, count: blocks });
+    const pool = DmaPool.create(container, { blockSize, count: blocks, pageSize: [0x20_0000n, 0x1000n] });
     const devices = addresses.map((address) => groups.get(groupOf(kernel, address))!.openDevice(address));
     // Together: each waits for its link, which takes both ends. And to the end of all, so that none is left under way.
     const opened = await Promise.allSettled(devices.map((device) => Card.open(device, container, pool, options)));

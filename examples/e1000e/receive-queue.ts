@@ -43,10 +43,10 @@ export class ReceiveQueue {
     const { numbers, lengths, count: before } = burst;
     // Frames stay in the ring until there are blocks for their places.
     const most = Math.min(burst.capacity - before, this.#pool.free);
+    const places = ring.count;
     let count = before;
     let taken = 0;
-    for (; taken < most; taken += 1) {
-      const place = ring.head;
+    for (let place = ring.head; taken < most; taken += 1, place = place + 1 === places ? 0 : place + 1) {
       const status = Atomics.load(words, 4 * place + 2);
       if ((status & descriptorDone) === 0) break;
       if ((status & (endOfPacket | receiveErrors)) === endOfPacket) {
@@ -54,9 +54,9 @@ export class ReceiveQueue {
         lengths[count] = words[4 * place + 3]! & 0xffff;
         count += 1;
       } else this.#pool.giveMany(inRing, place, 1);
-      ring.shift();
     }
     if (taken === 0) return 0;
+    ring.shift(taken);
     burst.count = count;
     this.#offer(taken);
     this.#untold += taken;
@@ -81,13 +81,13 @@ export class ReceiveQueue {
     const beforeEnd = Math.min(count, ring.count - ring.tail);
     this.#pool.takeMany(inRing, ring.tail, beforeEnd);
     if (count > beforeEnd) this.#pool.takeMany(inRing, 0, count - beforeEnd);
-    for (let left = count; left > 0; left -= 1) {
-      const place = ring.tail;
+    const places = ring.count;
+    for (let left = count, place = ring.tail; left > 0; left -= 1, place = place + 1 === places ? 0 : place + 1) {
       const number = inRing[place]!;
       words[4 * place] = addresses[2 * number]!;
       words[4 * place + 1] = addresses[2 * number + 1]!;
       words[4 * place + 2] = 0;
-      ring.push();
     }
+    ring.push(count);
   }
 }

@@ -47,21 +47,21 @@ export class TransmitQueue {
     const inRing = this.#numbers;
     const { numbers, lengths } = burst;
     const first = ring.tail;
+    const places = ring.count;
     let last = first;
-    for (let index = 0; index < sending; index += 1) {
+    for (let index = 0, place = first; index < sending; index += 1, place = place + 1 === places ? 0 : place + 1) {
       const number = numbers[index]!;
-      last = ring.tail;
-      const word = 4 * last;
+      const word = 4 * place;
       words[word] = addresses[2 * number]!;
       words[word + 1] = addresses[2 * number + 1]!;
       words[word + 2] = endOfFrame | insertChecksum | lengths[index]!;
-      inRing[last] = number;
-      ring.push();
+      inRing[place] = number;
+      last = place;
     }
-    const descriptor = ring.at(last);
-    descriptor.order |= reportStatus;
-    descriptor.cleared = 0;
+    words[4 * last + 2]! |= reportStatus;
+    words[4 * last + 3] = 0;
     this.#reported[first] = last;
+    ring.push(sending);
     this.#registers.TAIL.write(ring.tail);
     burst.drop(sending);
     return sending;
@@ -75,7 +75,7 @@ export class TransmitQueue {
     while (ring.used > 0) {
       const first = ring.head;
       const last = this.#reported[first]!;
-      if ((ring.at(last).status & descriptorDone) === 0) return;
+      if ((Atomics.load(this.#words, 4 * last + 3) & descriptorDone) === 0) return;
       if (last >= first) pool.giveMany(inRing, first, last + 1 - first);
       else {
         pool.giveMany(inRing, first, ring.count - first);

@@ -77,10 +77,10 @@ export class DescriptorRing<T extends StructType> {
     return this.#descriptors.at(this.#tail) as Descriptor<T>;
   }
 
-  /** Takes the next one into use. The ring does not look whether it is free: compare `free` once for many. */
-  push(): void {
-    const tail = this.#tail + 1;
-    this.#tail = tail === this.count ? 0 : tail;
+  /** Takes the next one into use, or so many of them. The ring does not look whether they are free: compare `free` once for many. */
+  push(count = 1): void {
+    const tail = this.#tail + count;
+    this.#tail = tail < this.count ? tail : tail - this.count;
   }
 
   /** The descriptor at `head`. */
