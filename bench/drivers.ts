@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundleMeasured } from '../test/support/bundle.js';
 import { root } from '../test/support/root.js';
+import { wiredCards } from '../test/support/wired-cards.js';
 import { report } from './report.js';
 
 const { values } = parseArgs({
@@ -28,13 +29,7 @@ const rounds = Array.from({ length: Number(values.rounds) }, (_, round) => round
 const isThere = (program: string): boolean => existsSync(`/usr/bin/${program}`);
 const [hasTestpmd, hasFio] = ['dpdk-testpmd', 'fio'].map(isThere);
 
-const devices = [
-  'nvme,serial=bench',
-  ...['left', 'right'].flatMap((end, index) => [
-    `pcie-root-port,id=${end},slot=${11 + index},x-speed=5`,
-    `e1000e,bus=${end},hub=0,mac=52:54:00:00:00:0${index + 1}`,
-  ]),
-];
+const devices = ['nvme,serial=bench', ...wiredCards];
 const modes = ['txonly', 'rxonly', 'io'];
 const workloads = ['randread', 'randwrite', 'read'];
 

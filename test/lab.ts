@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { bundle, bundledProgram, bundledSuite } from './support/bundle.js';
 import { joinTranscripts } from './support/join-transcripts.js';
 import { goldenFolder, root } from './support/root.js';
+import { wiredCards } from './support/wired-cards.js';
 
 const lab = join(root, 'dist/lab/main.js');
 /** System calls that are made up and compared on each machine. */
@@ -53,11 +54,6 @@ const bridged = [
   ...['edu', 'pcie-pci-bridge,id=bridge', 'edu,bus=bridge,addr=1', 'virtio-rng-pci,bus=bridge,addr=2'],
   ...['pcie-root-port,id=express,slot=9,x-speed=5', 'e1000e,bus=express'],
 ];
-/** Two network cards with a cable between them. */
-const cards = ['left', 'right'].flatMap((end, index) => [
-  `pcie-root-port,id=${end},slot=${11 + index},x-speed=5`,
-  `e1000e,bus=${end},hub=0,mac=52:54:00:00:00:0${index + 1}`,
-]);
 /**
  * And, where those are tried, an nvme with a disk, one with virtual functions, two more e1000e with a cable between
  * them, and a display.
@@ -67,7 +63,7 @@ const complete = [
   'nvme,serial=lab',
   ...['pcie-root-port,id=physical,slot=10', 'nvme-subsys,id=subsystem'],
   'nvme,serial=physical,subsys=subsystem,bus=physical,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=5',
-  ...cards,
+  ...wiredCards,
   'VGA',
 ];
 /**
@@ -76,7 +72,9 @@ const complete = [
  */
 const driven = (iommu: string): string[] => [
   'nvme,serial=lab',
-  ...(iommu === 'amd' ? cards.filter((device) => device.startsWith('e1000e')).map((card) => card.replace(/bus=\w+,/, '')) : cards),
+  ...(iommu === 'amd'
+    ? wiredCards.filter((device) => device.startsWith('e1000e')).map((card) => card.replace(/bus=\w+,/, ''))
+    : wiredCards),
 ];
 /** Without an IOMMU a device is given physical addresses, which its usual 28 bits do not reach. */
 const farReaching = Array<string>(2).fill('edu,dma_mask=0xffffffffffff');

@@ -1,5 +1,5 @@
 /** The registers and descriptors of Intel's 82574L, as its datasheet names them; BAR 0. */
-import { sharing, struct, u16, u32, u64, volatile } from 'vfio/abi';
+import { struct, u16, u32, u64, volatile } from 'vfio/abi';
 import { bit, bits, reg32, registers, type DescriptorRing, type DeviceRegisters } from 'vfio/driver';
 
 export const layout = registers({
@@ -72,14 +72,13 @@ export const transmitRing = (queue: number) => ring(0x3800 + 0x100 * queue);
 export type RingRegisters = ReturnType<typeof ring>;
 
 /**
- * Of the extended kind. What the card writes when it is done is read as a word that somebody else writes. Taking it back needs no
- * such care: the card looks at the descriptor only after its ring's tail has moved. It writes over the address, too.
+ * Of the extended kind. The card writes over the address when it is done. Queues read and write both kinds of descriptors by their four
+ * words; what the card writes meanwhile, the third here and the fourth of the other kind, they read as somebody else's.
  */
 export const receiveDescriptor = struct('receive_descriptor', {
   address: u64,
   /** In its high byte the errors. */
   status: volatile(u32),
-  cleared: sharing('status', u32),
   length: u16,
   tag: u16,
 });
@@ -89,7 +88,6 @@ export const transmitDescriptor = struct('transmit_descriptor', {
   /** The frame's length in bytes, and in the high byte the command. */
   order: u32,
   status: volatile(u32),
-  cleared: sharing('status', u32),
 });
 
 /** Tells the card where a ring is, that has nothing in it yet. */
