@@ -3,7 +3,7 @@ import type { Request } from '../abi/ioctl.js';
 import { refuseOversizedMany } from '../abi/requests.js';
 import { countTo } from './counter.js';
 import { FileKinds, type FdKind } from './file-kinds.js';
-import type { Files, Kernel, Mapping, Watch } from './kernel.js';
+import type { Files, FileStatus, Kernel, Mapping, Watch } from './kernel.js';
 
 /** A call of a kernel as data. Which fields there are depends on `name`; those of the kernel's memory are the caller's own. */
 export interface KernelCall {
@@ -34,6 +34,10 @@ export interface KernelCall {
   readonly flags?: number;
   /** The NUMA node that a mapping's pages are to come from. */
   readonly node?: number;
+  /** Who may do what with a file, and whose it becomes. */
+  readonly mode?: number;
+  readonly user?: number;
+  readonly group?: number;
   /** An eventfd's first value. */
   readonly initial?: number;
   /** What is populated or unmapped, or no longer watched. */
@@ -42,7 +46,7 @@ export interface KernelCall {
 }
 
 /** What a call of a kernel returns: a number, or what it made or read. */
-export type Answer = number | Mapping | Watch | Uint8Array | string[] | string;
+export type Answer = number | Mapping | Watch | Uint8Array | string[] | string | FileStatus;
 
 /**
  * Meets a call before it is made. A number is -errno, which is answered in its place; a function is told what the call answered,
@@ -158,6 +162,9 @@ export function aroundKernel(kernel: Kernel, meet: Around): Kernel {
       readdir: (path) => around({ name: 'readdir', path }, () => files.readdir(path)),
       readlink: (path) => around({ name: 'readlink', path }, () => files.readlink(path)),
       access: (path) => around({ name: 'access', path }, () => files.access(path)),
+      stat: (path) => around({ name: 'stat', path }, () => files.stat(path)),
+      chmod: (path, mode) => around({ name: 'chmod', path, mode }, () => files.chmod(path, mode)),
+      chown: (path, user, group) => around({ name: 'chown', path, user, group }, () => files.chown(path, user, group)),
     },
   };
 }

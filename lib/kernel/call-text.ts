@@ -40,6 +40,9 @@ export function describeCall(call: Told): string {
     readdir: () => [JSON.stringify(path)],
     readlink: () => [JSON.stringify(path)],
     access: () => [JSON.stringify(path)],
+    stat: () => [JSON.stringify(path)],
+    chmod: () => [JSON.stringify(path), `0${call.mode?.toString(8)}`],
+    chown: () => [JSON.stringify(path), call.user, call.group],
   };
   const list = parts[name]().filter((part) => part !== undefined && part !== '');
   return `${name}(${list.join(', ')})${call.result === undefined ? '' : ` = ${formatResult(call.result)}`}`;

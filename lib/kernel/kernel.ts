@@ -148,4 +148,21 @@ export interface Files {
   readlink(path: string): string | number;
   /** 0 if there is something at `path`. */
   access(path: string): number;
+  /** What is at `path`, behind links. */
+  stat(path: string): FileStatus | number;
+  /** chmod(2): who may do what, 0 to 0o7777. */
+  chmod(path: string, mode: number): number;
+  /** chown(2), by numbers; -1 leaves one as it is. */
+  chown(path: string, user: number, group: number): number;
+}
+
+/** What stat(2) says that this package asks for. */
+export interface FileStatus {
+  readonly kind: 'file' | 'folder' | 'character-device' | 'block-device';
+  /** Who may do what: 0 to 0o7777. */
+  readonly mode: number;
+  readonly user: number;
+  readonly group: number;
+  /** Of a device, its two numbers as `dev` in sysfs has them: '10:196'. */
+  readonly device?: string;
 }

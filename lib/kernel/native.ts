@@ -2,7 +2,6 @@
  * The real kernel. This is the only file that loads the addon, and it does so at the first call of `native()`: importing
  * it never throws, on any platform, built or not.
  */
-import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +9,9 @@ import { refuseOversized, refuseOversizedMany } from '../abi/requests.js';
 import { PROT_READ, PROT_WRITE } from '../abi/system.js';
 import { check, CodedError } from './error.js';
 import { FastMmio } from './fast-mmio.js';
-import type { Files, Kernel, Mapping, Mmio, Poll, RegisterValues, Watch } from './kernel.js';
+import { instrumented } from './instrument.js';
+import type { Kernel, Mapping, Mmio, Poll, RegisterValues, Watch } from './kernel.js';
+import { realFiles } from './real-files.js';
 
 /** What the addon exports. Its handles are opaque: it checks each one it gets back. */
 interface Addon {
@@ -71,7 +72,7 @@ let kernel: Kernel | undefined;
  * the addon is not built or does not load.
  */
 export function native(): Kernel {
-  kernel ??= realKernel(load());
+  kernel ??= instrumented(() => realKernel(load()));
   return kernel;
 }
 
@@ -107,7 +108,7 @@ function realKernel(addon: Addon): Kernel {
     addressOf: addon.addressOf,
     watch: (fd, ready) => watching(addon.watch(fd, ready)),
     watchCount: (fd, ready) => watching(addon.watchCount(fd, ready)),
-    files,
+    files: realFiles,
   };
 }
 
@@ -236,38 +237,6 @@ class NativeWatch implements Watch {
   }
   stop(): void {
     this.#addon.watchStop(this.#handle);
-  }
-}
-
-const files: Files = {
-  readFile: (file) => answer(() => readFileSync(file)),
-  writeFile: (file, bytes) =>
-    answer(() => {
-      // One write to a file that exists, as sysfs expects: neither created nor truncated.
-      const fd = openSync(file, constants.O_WRONLY);
-      try {
-        return writeSync(fd, bytes);
-      } finally {
-        closeSync(fd);
-      }
-    }),
-  readdir: (folder) => answer(() => readdirSync(folder).sort()),
-  readlink: (link) => answer(() => readlinkSync(link)),
-  access: (file) =>
-    answer(() => {
-      accessSync(file);
-      return 0;
-    }),
-};
-
-/** What the call returns, or the negative errno of the system error it throws. Other errors are the caller's. */
-function answer<T>(call: () => T): T | number {
-  try {
-    return call();
-  } catch (error) {
-    const { errno } = error as NodeJS.ErrnoException;
-    if (typeof errno === 'number' && errno < 0) return errno;
-    throw error;
   }
 }
 

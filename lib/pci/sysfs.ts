@@ -1,25 +1,28 @@
 import { check, KernelError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 
+/** A kernel, or the files of one: what looks only takes no more. */
+export type WithFiles = Pick<Kernel, 'files'>;
+
 /** A file's text without the newline at its end. */
-export function readText({ files }: Kernel, path: string): string {
+export function readText({ files }: WithFiles, path: string): string {
   const bytes = files.readFile(path);
   if (typeof bytes === 'number') throw new KernelError(bytes, { syscall: 'read', path });
   return new TextDecoder().decode(bytes).replace(/\n$/, '');
 }
 
-export function writeText({ files }: Kernel, path: string, text: string): void {
+export function writeText({ files }: WithFiles, path: string, text: string): void {
   check(files.writeFile(path, new TextEncoder().encode(text)), { syscall: 'write', path });
 }
 
 /** The last part of a link's target, or undefined where there is no link. */
-export function readLinkName({ files }: Kernel, path: string): string | undefined {
+export function readLinkName({ files }: WithFiles, path: string): string | undefined {
   const target = files.readlink(path);
   return typeof target === 'number' ? undefined : target.split('/').at(-1);
 }
 
 /** The names in a folder; none where there is no folder. */
-export function list({ files }: Kernel, path: string): string[] {
+export function list({ files }: WithFiles, path: string): string[] {
   const names = files.readdir(path);
   return typeof names === 'number' ? [] : names;
 }

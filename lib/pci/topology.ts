@@ -1,6 +1,5 @@
-import type { Kernel } from '../kernel/kernel.js';
 import { parseAddress } from './address.js';
-import { list, readLinkName, readText } from './sysfs.js';
+import { list, readLinkName, readText, type WithFiles } from './sysfs.js';
 import { check, KernelError } from '../kernel/error.js';
 
 /** Where sysfs lists PCI devices. */
@@ -30,7 +29,7 @@ export interface PciDevice {
 }
 
 /** @throws KernelError ENOENT when there is no such device. */
-export function findDevice(kernel: Kernel, address: string): PciDevice {
+export function findDevice(kernel: WithFiles, address: string): PciDevice {
   const name = parseAddress(address);
   const path = `${devicesPath}/${name}`;
   check(kernel.files.access(path), { syscall: 'access', path });
@@ -50,19 +49,19 @@ export function findDevice(kernel: Kernel, address: string): PciDevice {
 }
 
 /** The node of the device in that folder. Without nodes of devices, the kernel lists the device and gives it no number. */
-export function findNode(kernel: Kernel, path: string): string | undefined {
+export function findNode(kernel: WithFiles, path: string): string | undefined {
   const name = list(kernel, `${path}/vfio-dev`).find((each) => kernel.files.access(`${path}/vfio-dev/${each}/dev`) === 0);
   return name && `${nodesPath}/${name}`;
 }
 
 /** The kernel names the groups that vfio makes by itself; those of an IOMMU have no name. */
-function isNoIommu({ files }: Kernel, group: string): boolean {
+function isNoIommu({ files }: WithFiles, group: string): boolean {
   const name = files.readFile(`/sys/kernel/iommu_groups/${group}/name`);
   return typeof name !== 'number' && new TextDecoder().decode(name).trim() === 'vfio-noiommu';
 }
 
 /** All PCI devices, or those whose ids are the given ones, in address order. */
-export function findDevices(kernel: Kernel, ids: { vendor?: number; device?: number } = {}): PciDevice[] {
+export function findDevices(kernel: WithFiles, ids: { vendor?: number; device?: number } = {}): PciDevice[] {
   return list(kernel, devicesPath)
     .sort()
     .flatMap((address) => {
@@ -78,7 +77,7 @@ export function findDevices(kernel: Kernel, ids: { vendor?: number; device?: num
 }
 
 /** The devices of an IOMMU group, in address order. */
-export function groupDevices(kernel: Kernel, group: number): PciDevice[] {
+export function groupDevices(kernel: WithFiles, group: number): PciDevice[] {
   return list(kernel, `/sys/kernel/iommu_groups/${group}/devices`)
     .sort()
     .map((address) => findDevice(kernel, address));

@@ -1,4 +1,4 @@
-import { directory, line, type FileNode } from './files.js';
+import { directory, line, rootAccess, type Access, type FileNode } from './file-node.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { VfioDevice } from './vfio-device.js';
 
@@ -7,6 +7,15 @@ interface NodeOwner {
   readonly group: IommuGroup;
   /** It is not only listed in /sys. */
   readonly hasNode: boolean;
+  readonly access: Access;
+}
+
+/** A node in /dev/vfio/devices. */
+interface DeviceNode {
+  readonly name: string;
+  /** Its two numbers. */
+  readonly device: string;
+  readonly access: Access;
 }
 
 /** The nodes that devices have of their own, in /dev/vfio/devices. */
@@ -19,7 +28,7 @@ export class DeviceNodes {
     let number = 0;
     while (!free(`vfio${number}`)) number += 1;
     const name = `${group.kind === 'noiommu' && hasNode ? 'noiommu-' : ''}vfio${number}`;
-    this.#owners.set(name, { vfio, group, hasNode });
+    this.#owners.set(name, { vfio, group, hasNode, access: rootAccess(0o600) });
     return name;
   }
 
@@ -32,13 +41,17 @@ export class DeviceNodes {
     return owner?.hasNode === true ? owner : undefined;
   }
 
-  get names(): string[] {
-    return [...this.#owners].filter(([, { hasNode }]) => hasNode).map(([name]) => name);
+  get all(): DeviceNode[] {
+    return [...this.#owners].flatMap(([name, { hasNode, access }]) => (hasNode ? [{ name, device: numbersOf(name), access }] : []));
   }
+}
+
+function numbersOf(name: string): string {
+  return `511:${name.replace(/\D/g, '')}`;
 }
 
 /** What the device's folder has of it. */
 export function nodeEntries(name: string, hasNode: boolean): Record<string, FileNode> {
-  const dev = line(() => `511:${name.replace(/\D/g, '')}`);
+  const dev = line(() => numbersOf(name));
   return { 'vfio-dev': directory(() => ({ [name]: directory(() => (hasNode ? { dev } : {})) })) };
 }

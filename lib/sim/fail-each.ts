@@ -51,6 +51,7 @@ const errorsOfCalls: Readonly<Record<FailingCall['name'], ErrorCode>> = {
   ...{ open: 'EMFILE', memfd: 'EMFILE', eventfd: 'EMFILE', mmap: 'ENOMEM', madvise: 'ENOMEM', watch: 'ENOSPC' },
   ...{ ioctl: 'ENOMEM', close: 'EIO', read: 'EIO', write: 'EIO', pread: 'EIO', pwrite: 'EIO' },
   ...{ readFile: 'EACCES', writeFile: 'EACCES', readdir: 'EACCES', readlink: 'EACCES', access: 'EACCES' },
+  ...{ stat: 'EACCES', chmod: 'EPERM', chown: 'EPERM' },
 };
 
 const errorsOfRequests: Readonly<Record<string, ErrorCode>> = {

@@ -1,66 +1,47 @@
 import { errno } from '../abi/errno.js';
-import type { Files } from '../kernel/kernel.js';
-
-/** A node of the simulated machine's file tree. Everything is asked when it is looked at, so nothing can be stale. */
-export type FileNode =
-  | { readonly kind: 'directory'; readonly entries: () => Readonly<Record<string, FileNode>> }
-  | { readonly kind: 'link'; readonly target: () => string }
-  | {
-      readonly kind: 'file';
-      /** Its text; absent: it cannot be read. */
-      readonly read?: () => string;
-      /** Takes what was written; 0 or -errno. Absent: it cannot be written. */
-      readonly write?: (text: string) => number;
-    }
-  /** A device node: it exists, and `open` of the kernel knows it. */
-  | { readonly kind: 'device' };
-
-export function directory(entries: () => Readonly<Record<string, FileNode>>): FileNode {
-  return { kind: 'directory', entries };
-}
-
-export function link(target: () => string): FileNode {
-  return { kind: 'link', target };
-}
-
-/** A file with a line of text, as sysfs has them. */
-export function line(text: () => string, write?: (text: string) => number): FileNode {
-  const read = (): string => `${text()}\n`;
-  return write === undefined ? { kind: 'file', read } : { kind: 'file', read, write };
-}
-
-/** A file of many lines, or of none. */
-export function text(read: () => string): FileNode {
-  return { kind: 'file', read };
-}
-
-export function command(write: (text: string) => number): FileNode {
-  return { kind: 'file', write };
-}
+import type { Files, FileStatus } from '../kernel/kernel.js';
+import { rootAccess, type Access, type FileNode } from './file-node.js';
+import type { PlainFiles } from './plain-files.js';
+import type { Process } from './process.js';
 
 const mostLinks = 40;
 
-/** The tree below one root, behind the interface that the real machine's files have too. */
+/** What was found, and where it is when no link is in its path. */
+interface Found {
+  readonly path: string;
+  readonly node: FileNode;
+}
+
+/** The tree below one root, with the files that a machine was given on top, behind the interface that the real machine's files have too. */
 export class FileTree implements Files {
   readonly #root: FileNode;
+  readonly #plain: PlainFiles;
+  readonly #process: Process;
+  /** What chmod and chown made of files that do not keep it themselves, by path. */
+  readonly #accesses = new Map<string, Access>();
 
-  constructor(root: FileNode) {
+  constructor(root: FileNode, plain: PlainFiles, process: Process) {
     this.#root = root;
+    this.#plain = plain;
+    this.#process = process;
   }
 
   readFile(path: string): Uint8Array | number {
-    const node = this.#find(path, true);
-    if (typeof node === 'number') return node;
+    const found = this.#find(path, true);
+    if (typeof found === 'number') return found;
+    const { node } = found;
     if (node.kind === 'directory') return -errno.EISDIR;
-    if (node.kind !== 'file' || node.read === undefined) return -errno.EACCES;
-    return new TextEncoder().encode(node.read());
+    if (node.kind !== 'file' || node.read === undefined || !this.#process.may('read', this.#accessOf(found))) return -errno.EACCES;
+    const content = node.read();
+    return typeof content === 'string' ? new TextEncoder().encode(content) : content;
   }
 
   writeFile(path: string, bytes: Uint8Array): number {
-    const node = this.#find(path, true);
-    if (typeof node === 'number') return node;
+    const found = this.#find(path, true);
+    if (typeof found === 'number') return found;
+    const { node } = found;
     if (node.kind === 'directory') return -errno.EISDIR;
-    if (node.kind !== 'file' || node.write === undefined) return -errno.EACCES;
+    if (node.kind !== 'file' || node.write === undefined || !this.#process.may('write', this.#accessOf(found))) return -errno.EACCES;
     // A write of nothing does not reach who would take it.
     if (bytes.byteLength === 0) return 0;
     const result = node.write(new TextDecoder().decode(bytes));
@@ -68,26 +49,64 @@ export class FileTree implements Files {
   }
 
   readdir(path: string): string[] | number {
-    const node = this.#find(path, true);
-    if (typeof node === 'number') return node;
-    return node.kind === 'directory' ? Object.keys(node.entries()).sort() : -errno.ENOTDIR;
+    const found = this.#find(path, true);
+    if (typeof found === 'number') return found;
+    return found.node.kind === 'directory' ? Object.keys(this.#entries(found)).sort() : -errno.ENOTDIR;
   }
 
   readlink(path: string): string | number {
-    const node = this.#find(path, false);
-    if (typeof node === 'number') return node;
-    return node.kind === 'link' ? node.target() : -errno.EINVAL;
+    const found = this.#find(path, false);
+    if (typeof found === 'number') return found;
+    return found.node.kind === 'link' ? found.node.target() : -errno.EINVAL;
   }
 
   access(path: string): number {
-    const node = this.#find(path, true);
-    return typeof node === 'number' ? node : 0;
+    const found = this.#find(path, true);
+    return typeof found === 'number' ? found : 0;
+  }
+
+  stat(path: string): FileStatus | number {
+    const found = this.#find(path, true);
+    if (typeof found === 'number') return found;
+    const { node } = found;
+    const access = { ...this.#accessOf(found) };
+    if (node.kind === 'device') return { kind: 'character-device', ...access, device: node.device };
+    return { kind: node.kind === 'directory' ? 'folder' : 'file', ...access };
+  }
+
+  chmod(path: string, mode: number): number {
+    return this.#change(path, (access, process) => process.user === 0 || process.user === access.user, { mode });
+  }
+
+  /** Only root gives files away. */
+  chown(path: string, user: number, group: number): number {
+    const owner = { ...(user >= 0 && { user }), ...(group >= 0 && { group }) };
+    return this.#change(path, (_access, process) => process.user === 0, owner);
+  }
+
+  #change(path: string, may: (access: Access, process: Process) => boolean, change: Partial<Access>): number {
+    const found = this.#find(path, true);
+    if (typeof found === 'number') return found;
+    const access = this.#accessOf(found);
+    if (!may(access, this.#process)) return -errno.EPERM;
+    Object.assign(access, change);
+    if (found.node.kind !== 'device') this.#accesses.set(found.path, access);
+    return 0;
+  }
+
+  #accessOf({ path, node }: Found): Access {
+    if (node.kind === 'device') return node.access;
+    return this.#accesses.get(path) ?? rootAccess(usualMode(node));
+  }
+
+  #entries({ path, node }: Found): Readonly<Record<string, FileNode>> {
+    return node.kind === 'directory' ? this.#plain.on(path, node.entries()) : {};
   }
 
   /** Walks from the root, following links; the last one only if asked to. */
-  #find(path: string, followLast: boolean): FileNode | number {
+  #find(path: string, followLast: boolean): Found | number {
     let rest = path.split('/');
-    let here: { readonly name: string; readonly node: FileNode }[] = [{ name: '', node: this.#root }];
+    let here: Found[] = [{ path: '', node: this.#root }];
     let links = 0;
     while (rest.length > 0) {
       const [name, ...after] = rest as [string, ...string[]];
@@ -97,9 +116,10 @@ export class FileTree implements Files {
         if (here.length > 1) here = here.slice(0, -1);
         continue;
       }
-      const directory = here.at(-1)?.node;
-      if (directory?.kind !== 'directory') return -errno.ENOTDIR;
-      const node = Object.hasOwn(directory.entries(), name) ? directory.entries()[name] : undefined;
+      const folder = here.at(-1);
+      if (folder?.node.kind !== 'directory') return -errno.ENOTDIR;
+      const entries = this.#entries(folder);
+      const node = Object.hasOwn(entries, name) ? entries[name] : undefined;
       if (node === undefined) return -errno.ENOENT;
       if (node.kind === 'link' && (followLast || rest.length > 0)) {
         links += 1;
@@ -108,9 +128,16 @@ export class FileTree implements Files {
         if (target.startsWith('/')) here = here.slice(0, 1);
         rest = [...target.split('/'), ...rest];
       } else {
-        here = [...here, { name, node }];
+        here = [...here, { path: `${folder.path}/${name}`, node }];
       }
     }
-    return here.at(-1)?.node ?? -errno.ENOENT;
+    return here.at(-1) ?? -errno.ENOENT;
   }
+}
+
+/** As sysfs has files, each by what can be done with it. */
+function usualMode(node: Exclude<FileNode, { readonly kind: 'device' }>): number {
+  if (node.kind === 'directory') return 0o755;
+  if (node.kind === 'link') return 0o777;
+  return (node.read === undefined ? 0 : 0o444) | (node.write === undefined ? 0 : 0o200);
 }

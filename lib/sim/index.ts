@@ -4,6 +4,7 @@ export { failEach, type FailEachOptions, type FailEachProblem, type FailEachRepo
 export type { DmaFailure } from './device-faults.js';
 export type { MachineDevice } from './machine-device.js';
 export { Machine, type DeviceOptions, type MachineOptions } from './machine.js';
+export { parseMachine, type DeviceDescription, type IommuDescription, type MachineDescription } from './machine-description.js';
 export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';
 export { Edu, type EduOptions } from './models/edu.js';
 export { E1000e, type E1000eOptions } from './models/e1000e/card.js';

@@ -1,3 +1,4 @@
+import { rootAccess, type Access } from './file-node.js';
 import type { Translation } from './dma.js';
 import type { Endpoint } from './spapr/eeh.js';
 import type { VfioDevice } from './vfio-device.js';
@@ -38,6 +39,8 @@ export class IommuGroup {
   endpoint: Endpoint | undefined;
   /** Devices of it that are bound by their own nodes; its file cannot be opened then. */
   cdevsOpen = 0;
+  /** Who may open its node: root alone, each time that the node comes. */
+  access: Access = rootAccess(0o600);
   #owner: object | undefined;
   #claims = 0;
 

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { errno } from '../abi/errno.js';
 import { refuseOversized, refuseOversizedMany } from '../abi/requests.js';
-import { MAP_ANONYMOUS, MAP_HUGETLB } from '../abi/system.js';
+import { MAP_ANONYMOUS, MAP_HUGETLB, O_RDWR, O_WRONLY } from '../abi/system.js';
 import { ioctlEach } from '../kernel/around.js';
 import { countTo } from '../kernel/counter.js';
 import type { Files, Kernel, Mapping, Watch } from '../kernel/kernel.js';
@@ -46,6 +46,12 @@ const mostFds = 1 << 20;
 const pageSize = 4096;
 const deviceNodes = '/dev/vfio/devices/';
 
+/** What a file is opened for, by its flags. */
+function wanted(flags: number): ('read' | 'write')[] {
+  const way = flags & (O_WRONLY | O_RDWR);
+  return way === O_RDWR ? ['read', 'write'] : [way === O_WRONLY ? 'write' : 'read'];
+}
+
 /** The system calls of a simulated machine: fds and dispatch; what a file is knows the file. */
 export class SimulatedKernel implements Kernel, FdTable {
   readonly files: Files;
@@ -66,6 +72,9 @@ export class SimulatedKernel implements Kernel, FdTable {
   open(path: string, flags: number): number {
     checkText('path', path);
     checkInteger('flags', flags, 0, mostInt);
+    const status = this.files.stat(path);
+    if (typeof status === 'number') return status;
+    if (!wanted(flags).every((what) => this.#platform.process.may(what, status))) return -errno.EACCES;
     if (path === '/dev/vfio/vfio') return this.install(this.#makeContainer());
     if (path === '/dev/iommu' && hasIommufd(this.#platform))
       return this.install(new IommufdFile(this.#platform, this, this.#iommufdOperations));
@@ -75,8 +84,7 @@ export class SimulatedKernel implements Kernel, FdTable {
     const device = path.startsWith(deviceNodes) ? this.#groups.nodes.find(path.slice(deviceNodes.length)) : undefined;
     if (device !== undefined)
       return this.#forbids(device.group) ? -errno.EPERM : this.install(new CdevFile(device.vfio, device.group, this));
-    const found = this.files.access(path);
-    return found < 0 ? found : -errno.EACCES;
+    return -errno.EACCES;
   }
 
   /** iommufd counts locked memory as VFIO does when it stands in for it. */

@@ -12,12 +12,14 @@ import type { PciFunction } from './pci/function.js';
 import { LockedMemory, type ContainerProvider, type Platform } from './platform.js';
 import { iommuFeatures as knownFeatures, iommuKinds, kernels, type IommuFeature, type IommuKind, type KernelVersion } from './profile.js';
 import { PhysicalMemory } from './physical-memory.js';
+import { PlainFiles } from './plain-files.js';
+import { Process } from './process.js';
 import { PciSlot } from './slot.js';
-import { fileTree } from './sysfs.js';
+import { fileTree } from './sysfs/tree.js';
 import { UserMemory } from './user-memory.js';
 import type { FaultChannel } from './vsva-2020/fault-channel.js';
 import { Vsva2020 } from './vsva-2020/machine.js';
-import { expected } from '../kernel/error.js';
+import { checkedInteger, expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 
 export interface DeviceOptions {
@@ -63,6 +65,13 @@ export interface MachineOptions {
   readonly unsafeNoIommu?: boolean;
   /** The process has CAP_SYS_RAWIO, which no-IOMMU mode asks for. Default: true. */
   readonly rawIo?: boolean;
+  /** The number of the user who makes the system calls, for what may be opened and written. Default: 0, root. */
+  readonly user?: number;
+  /**
+   * Files of it, by paths without links in them, in place of those it has by itself or beside them; null: there is none.
+   * `{ '/proc/cmdline': 'intel_iommu=off\n' }`
+   */
+  readonly files?: Readonly<Record<string, string | null>>;
   /**
    * 'virtual': nothing happens by itself in the devices, but when `machine.clock` is moved, and a microsecond with each access
    * of a register. Default: 'real'.
@@ -105,6 +114,8 @@ export class Machine {
       lockedMemoryLimit,
       unsafeNoIommu = false,
       rawIo = true,
+      user = 0,
+      files = {},
       time = 'real',
     } = machine;
     if (!Object.hasOwn(kernels, kernel)) throw expected(`one of ${Object.keys(kernels).join(', ')}`, 'kernel', kernel);
@@ -136,6 +147,7 @@ export class Machine {
       vsva2020: kernels[kernel].vsva2020 ? new Vsva2020() : undefined,
       unsafeNoIommu,
       rawIo,
+      process: new Process(checkedInteger('user', user)),
     };
     const groups = new GroupTable(platform);
     const slots: PciSlot[] = [];
@@ -176,7 +188,7 @@ export class Machine {
       groups,
     );
     const tree = fileTree({ platform, slots, groups, mediated: this.#mediated });
-    this.kernel = new SimulatedKernel(platform, groups, new FileTree(tree), iommufdOperations);
+    this.kernel = new SimulatedKernel(platform, groups, new FileTree(tree, new PlainFiles(files), platform.process), iommufdOperations);
   }
 
   /** The process has CAP_SYS_RAWIO. It can be taken away, as setpriv(1) does, or given back. */
@@ -186,6 +198,15 @@ export class Machine {
 
   set rawIo(allowed: boolean) {
     this.#platform.rawIo = allowed;
+  }
+
+  /** Who makes the system calls. It can change, as by setuid(2). */
+  get user(): number {
+    return this.#platform.process.user;
+  }
+
+  set user(user: number) {
+    this.#platform.process.user = checkedInteger('user', user);
   }
 
   /**

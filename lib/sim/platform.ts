@@ -1,4 +1,5 @@
 import type { IommuProfile, KernelProfile } from './profile.js';
+import type { Process } from './process.js';
 import type { PhysicalMemory } from './physical-memory.js';
 import type { UserMemory } from './user-memory.js';
 import type { Vsva2020 } from './vsva-2020/machine.js';
@@ -24,6 +25,8 @@ export interface Platform {
   unsafeNoIommu: boolean;
   /** The process has CAP_SYS_RAWIO. */
   rawIo: boolean;
+  /** Who makes the system calls. */
+  readonly process: Process;
 }
 
 /** Whether there is /dev/iommu. On POWER machines nothing is known of how it behaves. */

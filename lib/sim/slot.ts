@@ -1,5 +1,6 @@
 import { errno } from '../abi/errno.js';
 import { PCI_COMMAND_MASTER, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_ARI } from '../abi/pci.js';
+import { rootAccess } from './file-node.js';
 import type { GroupTable } from './group-table.js';
 import type { IommuGroup } from './iommu-group.js';
 import type { PciFunction } from './pci/function.js';
@@ -121,6 +122,7 @@ export class PciSlot implements PciPlace {
     const group = this.#group;
     if (group === undefined || group.present) return;
     group.opened?.revoke();
+    group.access = rootAccess(0o600);
     if (group.kind !== 'noiommu') return;
     this.#groups.remove(group);
     this.#group = undefined;

@@ -1,7 +1,10 @@
 /** The simulated machine's files. */
 import { describe, expect, it } from 'vitest';
 import { VFIO_GROUP_SET_CONTAINER } from '../../lib/abi/vfio/group.js';
-import { directory, FileTree, line, link, command } from '../../lib/sim/files.js';
+import { directory, line, link, command } from '../../lib/sim/file-node.js';
+import { FileTree } from '../../lib/sim/files.js';
+import { PlainFiles } from '../../lib/sim/plain-files.js';
+import { Process } from '../../lib/sim/process.js';
 import { Edu, Machine } from '../../lib/sim/index.js';
 
 const [ENOENT, EACCES, EBUSY, ENODEV, EISDIR, EINVAL, ELOOP] = [-2, -13, -16, -19, -21, -22, -40];
@@ -17,6 +20,8 @@ describe('a tree of files', () => {
       again: link(() => 'around'),
       only: command((text) => written.push(text)),
     })),
+    new PlainFiles({}),
+    new Process(0),
   );
 
   it('is walked through links, to their end or to the last of them', () => {
@@ -109,5 +114,70 @@ describe('files of the machine that take orders', () => {
     expect(unbind()).toBe(EBUSY);
     kernel.close(node);
     expect(unbind()).toBe(12);
+  });
+});
+
+describe("files' owners and modes", () => {
+  const group = '/dev/vfio/0';
+  const mode = (machine: Machine, path: string): unknown => {
+    const status = machine.kernel.files.stat(path);
+    return typeof status === 'number' ? status : status.mode.toString(8);
+  };
+
+  it('nodes have the modes that the kernel makes them with', () => {
+    const machine = new Machine({ devices: [{ model: new Edu() }] });
+    expect(
+      ['/dev/vfio/vfio', '/dev/iommu', group, '/dev/vfio/devices/vfio0', '/sys', '/nothing'].map((path) => mode(machine, path)),
+    ).toEqual([...['666', '660', '600', '600', '755'], ENOENT]);
+    expect(machine.kernel.files.stat('/dev/vfio/vfio')).toEqual({
+      kind: 'character-device',
+      mode: 0o666,
+      user: 0,
+      group: 0,
+      device: '10:196',
+    });
+  });
+
+  it('who is not root opens what is given to them, and writes nothing of sysfs', () => {
+    const machine = new Machine({ devices: [{ model: new Edu() }], user: 1000 });
+    const { kernel } = machine;
+    expect([kernel.open(group, 2), kernel.open('/dev/vfio/vfio', 2) > 0]).toEqual([EACCES, true]);
+    expect([kernel.files.chown(group, 1000, 1000), kernel.files.chmod(group, 0o666)]).toEqual([-1, -1]);
+    expect(kernel.files.writeFile('/sys/bus/pci/drivers_probe', bytes('0000:00:03.0'))).toBe(EACCES);
+    machine.user = 0;
+    expect(kernel.files.chown(group, 1000, -1)).toBe(0);
+    machine.user = 1000;
+    expect(kernel.open(group, 2)).toBeGreaterThan(0);
+    expect([kernel.files.chmod(group, 0o660), mode(machine, group)]).toEqual([0, '660']);
+  });
+
+  it('a node that comes again is of root again', () => {
+    const machine = new Machine({ devices: [{ model: new Edu() }] });
+    const { files } = machine.kernel;
+    expect(files.chmod(group, 0o666)).toBe(0);
+    files.writeFile('/sys/bus/pci/drivers/vfio-pci/unbind', bytes('0000:00:03.0'));
+    files.writeFile('/sys/bus/pci/devices/0000:00:03.0/driver_override', bytes('vfio-pci'));
+    files.writeFile('/sys/bus/pci/drivers_probe', bytes('0000:00:03.0'));
+    expect(mode(machine, group)).toBe('600');
+  });
+});
+
+describe('files that a machine is given', () => {
+  const machine = new Machine({ files: { '/proc/cmdline': 'quiet\n', '/etc/deep/er': 'x', '/sys/kernel/iommu_groups': null } });
+  const { files } = machine.kernel;
+
+  it('stand beside those it has, in place of them, or hide them', () => {
+    expect(new TextDecoder().decode(files.readFile('/proc/cmdline') as Uint8Array)).toBe('quiet\n');
+    expect([files.readdir('/etc'), files.readdir('/etc/deep'), files.access('/proc/self/auxv')]).toEqual([['deep'], ['er'], 0]);
+    expect([files.access('/sys/kernel/iommu_groups'), files.access('/sys/kernel')]).toEqual([ENOENT, 0]);
+  });
+
+  it('keep what is written to them', () => {
+    expect(files.writeFile('/etc/deep/er', bytes('more'))).toBe(4);
+    expect(new TextDecoder().decode(files.readFile('/etc/deep/er') as Uint8Array)).toBe('more');
+  });
+
+  it('have paths', () => {
+    expect(() => new Machine({ files: { 'proc/x': '' } })).toThrow("Expected paths like '/proc/cmdline' for files but received 'proc/x'");
   });
 });

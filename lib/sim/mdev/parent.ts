@@ -2,7 +2,7 @@
 import { errno } from '../../abi/errno.js';
 import { VFIO_DEVICE_API_PCI_STRING } from '../../abi/vfio/device.js';
 import { nodeEntries } from '../device-nodes.js';
-import { command, directory, line, link, type FileNode } from '../files.js';
+import { command, directory, line, link, type FileNode } from '../file-node.js';
 import type { GroupTable } from '../group-table.js';
 import type { IommuGroup } from '../iommu-group.js';
 import type { VfioDevice } from '../vfio-device.js';

@@ -1,0 +1,88 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { parseAddress } from '../pci/address.js';
+import { Context, type CommonOptions, type Terminal } from './context.js';
+
+/** A line to type, and what it does. */
+export type Example = readonly [line: string, meaning: string];
+
+/** A command of `vfio`: what commander knows of it, and examples, for its help and for the man page. */
+export class VfioCommand extends Command {
+  readonly examples: Example[] = [];
+
+  example(line: string, meaning: string): this {
+    this.examples.push([line, meaning]);
+    return this;
+  }
+
+  /** What it does; its status, 0 by default. `options` are the common ones and its own. */
+  runs<Options extends CommonOptions>(run: (context: Context, options: Options, args: string[]) => Promise<number | void>): this {
+    return this.action(async () => {
+      const options = this.optsWithGlobals<Options>();
+      const { json = false, sim } = options;
+      const context = new Context(terminalOf(this), { json, ...(sim !== undefined && { sim }) });
+      statuses.set(rootOf(this), (await run(context, options, this.args)) ?? 0);
+    });
+  }
+}
+
+const terminals = new WeakMap<Command, Terminal>();
+const statuses = new WeakMap<Command, number>();
+
+/** Runs the command that the arguments name; gives its status. */
+export async function runCommand(program: Command, args: readonly string[], terminal: Terminal): Promise<number> {
+  terminals.set(program, terminal);
+  await program.parseAsync([...args], { from: 'user' });
+  return statuses.get(program) ?? 0;
+}
+
+function rootOf(command: Command): Command {
+  return command.parent === null ? command : rootOf(command.parent);
+}
+
+function terminalOf(command: Command): Terminal {
+  const terminal = terminals.get(rootOf(command));
+  if (terminal === undefined) throw new Error('A command runs by runCommand alone');
+  return terminal;
+}
+
+/** A command with the options that all have. */
+export function command(name: string, summary: string): VfioCommand {
+  const made = new VfioCommand(name)
+    .summary(summary)
+    .description(summary)
+    .option('--json', 'print the result for programs')
+    .option('--sim <file>', 'work on the simulated machine that the file describes')
+    .showHelpAfterError('(--help shows what there is)');
+  made.addHelpText('after', () => exampleText(made.examples));
+  return made;
+}
+
+function exampleText(examples: readonly Example[]): string {
+  if (examples.length === 0) return '';
+  return `\nExamples:\n${examples.map(([line, meaning]) => `  ${line}\n      ${meaning}`).join('\n')}`;
+}
+
+/** For commander: a PCI address in full. */
+export function address(text: string): string {
+  return misuseOf(() => parseAddress(text));
+}
+
+/** The same for several. */
+export function addresses(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, address(text)];
+}
+
+/** For commander: a number that is not negative, decimal or hexadecimal. */
+export function number(text: string): number {
+  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError(`Expected a number like 4096 or 0x1000 but received '${text}'.`);
+  return value;
+}
+
+function misuseOf<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+}

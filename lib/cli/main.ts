@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+import { constants } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { run } from './program.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+
+const interruption = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  // The first lets a command put things back; whoever sends a second does not want to wait for that.
+  process.on(signal, () => {
+    if (interruption.signal.aborted) process.exit(128 + constants.signals[signal]);
+    process.exitCode = 128 + constants.signals[signal];
+    interruption.abort();
+  });
+}
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(128 + constants.signals.SIGPIPE);
+});
+
+const status = await run(process.argv.slice(2), version, {
+  write: (text) => void process.stdout.write(text),
+  note: (text) => void process.stderr.write(text),
+  interactive: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb',
+  signal: interruption.signal,
+});
+process.exitCode ??= status;

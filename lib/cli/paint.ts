@@ -1,0 +1,10 @@
+import { styleText } from 'node:util';
+
+/** What parts of a text are, to be told apart where there are colours. */
+const styles = { strong: 'bold', faint: 'dim', good: 'green', bad: 'red', doubtful: 'yellow', name: 'cyan' } as const;
+
+export type Paint = (style: keyof typeof styles, text: string) => string;
+
+export function painter(colours: boolean): Paint {
+  return (style, text) => (colours ? styleText(styles[style], text) : text);
+}

@@ -1,0 +1,40 @@
+import { CommanderError } from 'commander';
+import { runCommand, VfioCommand } from './command.js';
+import { listCommand } from './commands/list.js';
+import type { Terminal } from './context.js';
+import * as exit from './exit.js';
+
+/** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */
+export function makeProgram(version: string): VfioCommand {
+  const program = new VfioCommand('vfio')
+    .description('Finds, shows, binds and tries devices for userspace drivers, and watches those drivers at work.')
+    .version(version, '-V, --version', 'print the version')
+    .option('--json', 'print the result for programs')
+    .option('--sim <file>', 'work on the simulated machine that the file describes')
+    .enablePositionalOptions()
+    .showHelpAfterError('(--help shows what there is)');
+  for (const command of [listCommand()]) program.addCommand(command);
+  return program;
+}
+
+/** Runs one command line of `vfio`; gives the status that the process is to end with. Never throws. */
+export async function run(args: readonly string[], version: string, terminal: Terminal): Promise<number> {
+  const program = makeProgram(version);
+  for (const command of [program, ...program.commands])
+    command.exitOverride().configureOutput({ writeOut: terminal.write, writeErr: terminal.note });
+  try {
+    return await runCommand(program, args, terminal);
+  } catch (error) {
+    // Its words are printed, and what was asked for may have been the help.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : exit.misused;
+    report(error, args.includes('--json'), terminal);
+    if (error instanceof exit.Misuse) return exit.misused;
+    return error instanceof exit.Refusal ? exit.refused : exit.failed;
+  }
+}
+
+function report(error: unknown, json: boolean, terminal: Terminal): void {
+  const { message, code } = error instanceof Error ? (error as NodeJS.ErrnoException) : { message: String(error) };
+  terminal.note(json ? `${JSON.stringify({ error: { ...(code && { code }), message } })}\n` : `vfio: ${message}\n`);
+  if (error instanceof Error && process.env['NODE_DEBUG']?.split(',').includes('vfio') === true) terminal.note(`${error.stack}\n`);
+}
