@@ -7,12 +7,24 @@ export const misused = 2;
 /** It would hurt, and `--force` did not allow it: nothing was done. */
 export const refused = 3;
 
-/** What ends the command with another status than a failure's. */
-export class Refusal extends Error {
+/** It says itself what the command ends with: one file of the command may be there twice, in the bundle and by itself, and so its classes. */
+abstract class Ending extends Error {
+  abstract readonly exitStatus: number;
+}
+
+/** It would hurt. */
+export class Refusal extends Ending {
   override readonly name = 'Refusal';
+  readonly exitStatus = refused;
 }
 
 /** An argument is not what it should be. */
-export class Misuse extends Error {
+export class Misuse extends Ending {
   override readonly name = 'Misuse';
+  readonly exitStatus = misused;
+}
+
+/** What the command ends with for that error. */
+export function statusOf(error: unknown): number {
+  return (error as Partial<Ending> | null)?.exitStatus ?? failed;
 }

@@ -19,10 +19,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(128 + constants.signals.SIGPIPE);
 });
 
-const status = await run(process.argv.slice(2), version, {
+void run(process.argv.slice(2), version, {
   write: (text) => void process.stdout.write(text),
   note: (text) => void process.stderr.write(text),
   interactive: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb',
   signal: interruption.signal,
-});
-process.exitCode ??= status;
+}).then((status) => (process.exitCode ??= status));

@@ -28,8 +28,7 @@ export async function run(args: readonly string[], version: string, terminal: Te
     // Its words are printed, and what was asked for may have been the help.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : exit.misused;
     report(error, args.includes('--json'), terminal);
-    if (error instanceof exit.Misuse) return exit.misused;
-    return error instanceof exit.Refusal ? exit.refused : exit.failed;
+    return exit.statusOf(error);
   }
 }
 
