@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { Figure } from './report.js';
 
 const folder = dirname(fileURLToPath(import.meta.url));
-const all = ['crossing', 'mmio', 'ioctl', 'structs', 'memory', 'interrupts', 'mappings', 'lab', 'drivers'];
+const all = ['crossing', 'mmio', 'ioctl', 'structs', 'memory', 'interrupts', 'mappings', 'command', 'lab', 'drivers'];
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !all.includes(name));
 if (unknown !== undefined) throw new Error(`There is no figure '${unknown}', but ${all.join(', ')}`);

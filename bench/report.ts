@@ -4,7 +4,7 @@ import { appendFileSync } from 'node:fs';
 export interface Figure {
   readonly title: string;
   /** Of each number. */
-  readonly unit: 'nanoseconds' | 'microseconds';
+  readonly unit: 'nanoseconds' | 'microseconds' | 'milliseconds';
   /** By what was done, and who did it; undefined where that one is not there, or cannot. */
   readonly rows: Readonly<Record<string, Readonly<Record<string, number | undefined>>>>;
   /** Whose figure others are compared with, if any. */
