@@ -17,7 +17,7 @@ function medians(): Record<string, number | undefined> {
   for (let round = 0; round < rounds; round += 1) {
     for (const [name, [program, ...args]] of Object.entries(commands)) {
       const begin = performance.now();
-      const { error, status } = spawnSync(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      const { error, status } = spawnSync(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
       if (error === undefined && status === 0) took.get(name)?.push(performance.now() - begin);
     }
   }
