@@ -5,6 +5,7 @@ export type { DmaFailure } from './device-faults.js';
 export type { MachineDevice } from './machine-device.js';
 export { Machine, type DeviceOptions, type MachineOptions } from './machine.js';
 export { parseMachine, type DeviceDescription, type IommuDescription, type MachineDescription } from './machine-description.js';
+export type { PlainFile } from './plain-files.js';
 export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';
 export { Edu, type EduOptions } from './models/edu.js';
 export { E1000e, type E1000eOptions } from './models/e1000e/card.js';

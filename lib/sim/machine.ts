@@ -12,7 +12,7 @@ import type { PciFunction } from './pci/function.js';
 import { LockedMemory, type ContainerProvider, type Platform } from './platform.js';
 import { iommuFeatures as knownFeatures, iommuKinds, kernels, type IommuFeature, type IommuKind, type KernelVersion } from './profile.js';
 import { PhysicalMemory } from './physical-memory.js';
-import { PlainFiles } from './plain-files.js';
+import { PlainFiles, type PlainFile } from './plain-files.js';
 import { Process } from './process.js';
 import { PciSlot } from './slot.js';
 import { fileTree } from './sysfs/tree.js';
@@ -68,10 +68,10 @@ export interface MachineOptions {
   /** The number of the user who makes the system calls, for what may be opened and written. Default: 0, root. */
   readonly user?: number;
   /**
-   * Files of it, by paths without links in them, in place of those it has by itself or beside them; null: there is none.
-   * `{ '/proc/cmdline': 'intel_iommu=off\n' }`
+   * Files of it, by paths without links in them, in place of those it has by itself or beside them: texts, symbolic links,
+   * or null: there is none. `{ '/proc/cmdline': 'intel_iommu=off\n', '/proc/42/fd/3': { link: '/dev/vfio/1' } }`
    */
-  readonly files?: Readonly<Record<string, string | null>>;
+  readonly files?: Readonly<Record<string, PlainFile>>;
   /**
    * 'virtual': nothing happens by itself in the devices, but when `machine.clock` is moved, and a microsecond with each access
    * of a register. Default: 'real'.

@@ -177,6 +177,26 @@ describe('files that a machine is given', () => {
     expect(new TextDecoder().decode(files.readFile('/etc/deep/er') as Uint8Array)).toBe('more');
   });
 
+  it('are links, too, which lead to those it has', () => {
+    const links = {
+      '/proc/42/fd/3': { link: '/dev/vfio/vfio' },
+      '/proc/42/exe': { link: '../../dev/vfio' },
+      '/gone': { link: '/nowhere' },
+    };
+    const { files: linked } = new Machine({ files: links }).kernel;
+    expect([linked.readlink('/proc/42/fd/3'), linked.readdir('/proc/42/exe'), linked.access('/gone')]).toEqual([
+      '/dev/vfio/vfio',
+      ['vfio'],
+      ENOENT,
+    ]);
+    expect(linked.stat('/proc/42/fd/3')).toMatchObject({ kind: 'character-device', device: '10:196' });
+  });
+
+  it('are texts, links or null', () => {
+    const wrong = { '/x': 1 } as unknown as Record<string, string>;
+    expect(() => new Machine({ files: wrong })).toThrow("Expected a text, { link: 'target' }, or null for files['/x'] but received 1");
+  });
+
   it('have paths', () => {
     expect(() => new Machine({ files: { 'proc/x': '' } })).toThrow("Expected paths like '/proc/cmdline' for files but received 'proc/x'");
   });
