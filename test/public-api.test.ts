@@ -121,5 +121,14 @@ it('vfio/pci', () => {
     Object.keys(pci)
       .filter((name) => !/^(PCI|HT)_/.test(name))
       .sort(),
-  ).toEqual(['bindDriver', 'createMediatedDevice', 'findDevice', 'findDevices', 'groupDevices', 'mediatedTypes', 'parseAddress']);
+  ).toEqual([
+    'bindDriver',
+    'createMediatedDevice',
+    'decodeConfigSpace',
+    'findDevice',
+    'findDevices',
+    'groupDevices',
+    'mediatedTypes',
+    'parseAddress',
+  ]);
 });
