@@ -11,6 +11,12 @@ export function readText({ files }: WithFiles, path: string): string {
   return new TextDecoder().decode(bytes).replace(/\n$/, '');
 }
 
+/** The same, or undefined where there is none, or none that this user may read. */
+export function readTextIfAny({ files }: WithFiles, path: string): string | undefined {
+  const bytes = files.readFile(path);
+  return typeof bytes === 'number' ? undefined : new TextDecoder().decode(bytes).replace(/\n$/, '');
+}
+
 export function writeText({ files }: WithFiles, path: string, text: string): void {
   check(files.writeFile(path, new TextEncoder().encode(text)), { syscall: 'write', path });
 }
