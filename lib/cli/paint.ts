@@ -6,5 +6,6 @@ const styles = { strong: 'bold', faint: 'dim', good: 'green', bad: 'red', doubtf
 export type Paint = (style: keyof typeof styles, text: string) => string;
 
 export function painter(colours: boolean): Paint {
-  return (style, text) => (colours ? styleText(styles[style], text) : text);
+  // Whether there are colours is decided here: it is not standard output alone that is written to.
+  return (style, text) => (colours ? styleText(styles[style], text, { validateStream: false }) : text);
 }
