@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 import { runCommand, VfioCommand } from './command.js';
 import { listCommand } from './commands/list.js';
+import { showCommand } from './commands/show.js';
 import type { Terminal } from './context.js';
 import * as exit from './exit.js';
 
@@ -13,7 +14,7 @@ export function makeProgram(version: string): VfioCommand {
     .option('--sim <file>', 'work on the simulated machine that the file describes')
     .enablePositionalOptions()
     .showHelpAfterError('(--help shows what there is)');
-  for (const command of [listCommand()]) program.addCommand(command);
+  for (const command of [listCommand(), showCommand()]) program.addCommand(command);
   return program;
 }
 
