@@ -4,10 +4,12 @@ export type FileNode =
   | { readonly kind: 'link'; readonly target: () => string }
   | {
       readonly kind: 'file';
-      /** Its text, or bytes that are none; absent: it cannot be read. */
-      readonly read?: () => string | Uint8Array;
+      /** Its text, or bytes that are none, or -errno; absent: it cannot be read. */
+      readonly read?: () => string | Uint8Array | number;
       /** Takes what was written; 0 or -errno. Absent: it cannot be written. */
       readonly write?: (text: string) => number;
+      /** Who may do what. Default: all may read, and its owner write, what can be. */
+      readonly mode?: number;
     }
   /** A device node: it exists, and `open` of the kernel knows it. Its `access` lasts as long as what it is the node of. */
   | { readonly kind: 'device'; readonly device: string; readonly access: Access };

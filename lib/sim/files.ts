@@ -139,5 +139,5 @@ export class FileTree implements Files {
 function usualMode(node: Exclude<FileNode, { readonly kind: 'device' }>): number {
   if (node.kind === 'directory') return 0o755;
   if (node.kind === 'link') return 0o777;
-  return (node.read === undefined ? 0 : 0o444) | (node.write === undefined ? 0 : 0o200);
+  return node.mode ?? (node.read === undefined ? 0 : 0o444) | (node.write === undefined ? 0 : 0o200);
 }

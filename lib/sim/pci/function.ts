@@ -115,6 +115,8 @@ export abstract class PciFunction {
   readonly expressAt: number | undefined;
   /** Of a physical function, which can have virtual ones (SR-IOV), where that capability lies. */
   readonly virtualFunctionsAt: number | undefined;
+  /** Where the machine placed its BARs and its ROM, whatever their registers have come to hold. */
+  readonly places = new Map<number | 'rom', number>();
   readonly #advancedFeaturesAt: number | undefined;
   readonly #space: ConfigSpace;
   readonly #blocks: AttachedBlock[] = [];
@@ -226,10 +228,16 @@ export abstract class PciFunction {
     const { config } = this;
     for (const { index, size, ports } of this.bars) {
       const register = PCI_BASE_ADDRESS_0 + 4 * index;
-      config.setUint32(register, (config.getUint32(register, true) | connection.place(size, ports)) >>> 0, true);
+      const place = connection.place(size, ports);
+      this.places.set(index, place);
+      config.setUint32(register, (config.getUint32(register, true) | place) >>> 0, true);
     }
     const { rom } = this.identity;
-    if (rom !== undefined) config.setUint32(PCI_ROM_ADDRESS, connection.place(rom.byteLength, false), true);
+    if (rom !== undefined) {
+      const place = connection.place(rom.byteLength, false);
+      this.places.set('rom', place);
+      config.setUint32(PCI_ROM_ADDRESS, place, true);
+    }
     if (this.expressAt !== undefined && connection.integrated) {
       const flags = config.getUint16(this.expressAt + PCI_EXP_FLAGS, true);
       if ((flags & PCI_EXP_FLAGS_TYPE) === PCI_EXP_TYPE_ENDPOINT)

@@ -1,12 +1,14 @@
 import { PCI_INTERRUPT_PIN } from '../../abi/pci.js';
 import { nodeEntries } from '../device-nodes.js';
 import { directory, line, link, type FileNode } from '../file-node.js';
+import type { Process } from '../process.js';
 import type { PciSlot } from '../slot.js';
+import { pciAttributes } from './pci-attributes.js';
 
 const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, '0')}`;
 
 /** /sys/bus/pci/devices/ADDRESS. */
-export function deviceDirectory(slot: PciSlot): FileNode {
+export function deviceDirectory(slot: PciSlot, slots: readonly PciSlot[], process: Process): FileNode {
   const { identity, config } = slot.pciFunction;
   return directory(() => ({
     vendor: line(() => hex(identity.vendor, 4)),
@@ -21,6 +23,7 @@ export function deviceDirectory(slot: PciSlot): FileNode {
       () => slot.driverOverride ?? '(null)',
       (text) => override(slot, text),
     ),
+    ...pciAttributes(slot, slots, process),
     ...(slot.vfioName !== undefined && nodeEntries(slot.vfioName, slot.node !== undefined)),
     ...(slot.group !== undefined && { iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group?.number}`) }),
     ...(slot.driver !== undefined && { driver: link(() => `../../../bus/pci/drivers/${slot.driver}`) }),

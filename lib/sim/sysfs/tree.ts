@@ -51,7 +51,7 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
         ...mediated.classEntries,
       })),
       devices: directory(() => ({
-        'pci0000:00': directory(() => bySlot(slots, deviceDirectory)),
+        'pci0000:00': directory(() => bySlot(slots, (slot) => deviceDirectory(slot, slots, platform.process))),
         system: directory(() => ({ node: directory(() => ({ node0: directory(() => ({})) })) })),
         ...mediated.deviceEntries,
       })),

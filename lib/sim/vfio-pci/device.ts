@@ -204,6 +204,11 @@ export class VfioPciDevice extends VfioDevice implements Registers {
     state.saved.restore();
   }
 
+  /** What of message-signalled interrupts the kernel allocated for whoever has it open. */
+  get messages(): Irqs['messages'] {
+    return this.#state?.irqs.messages;
+  }
+
   /** Whether the kernel knows a way to reset the function alone: its own, or its bus's if nothing else is on that. */
   get canReset(): boolean {
     return this.hardware.functionReset !== undefined || (this.bus?.length === 1 && !this.isVirtual);

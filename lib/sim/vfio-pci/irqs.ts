@@ -65,6 +65,12 @@ export class Irqs {
     };
   }
 
+  /** What of message-signalled interrupts the kernel allocated. */
+  get messages(): { readonly kind: 'msi' | 'msix'; readonly count: number } | undefined {
+    if (this.#enabled === undefined || this.#enabled === VFIO_PCI_INTX_IRQ_INDEX) return undefined;
+    return { kind: this.usesMsi ? 'msi' : 'msix', count: this.#allocated };
+  }
+
   get usesMsi(): boolean {
     return this.#enabled === VFIO_PCI_MSI_IRQ_INDEX;
   }
