@@ -27,12 +27,15 @@ export class KernelError extends Error {
   readonly path: string | undefined;
   /** What to do about it, in one sentence. One that guesses ends with a question mark. */
   readonly hint: string | undefined;
+  /** What of the machine may be the reason, by the names that `vfio doctor --check` and `explain` know. */
+  readonly checks: readonly string[];
   /** Of a list of requests, which one was refused: its place in the list, from 0. */
   index: number | undefined;
 
   constructor(errno: number, { syscall, request, path, hint: known }: Call) {
     const { code, text } = describeErrno(-errno);
-    const advice = known ?? hint(request?.name ?? syscall, code);
+    const { text: sentence, checks } = hint(request?.name ?? syscall, code);
+    const advice = known ?? sentence;
     const place = [request === undefined ? syscall : `${syscall} ${request.name}`, path && `'${path}'`].filter(Boolean).join(' ');
     super(`${code}: ${text}, ${place}${advice === undefined ? '' : `. ${advice}`}`);
     this.name = 'KernelError';
@@ -42,6 +45,7 @@ export class KernelError extends Error {
     this.request = request?.name;
     this.path = path;
     this.hint = advice;
+    this.checks = known === undefined ? checks : [];
   }
 }
 

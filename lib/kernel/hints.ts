@@ -1,38 +1,53 @@
+import { matter, type MatterId } from './matters.js';
+
 const noCompatibilityIoas = 'The open /dev/iommu has no address space for this: put a group in it, or set one with setCompatibilityIoas().';
+
+/** A sentence about the call; or what is known of the machine, where that may be the reason. */
+type Part = string | { readonly matter: MatterId; readonly said: boolean };
+type Row = Part | readonly Part[];
+
+/** What the machine may have, in the words that are known of it. */
+function of(matter: MatterId): Part {
+  return { matter, said: true };
+}
+
+/** The same for several, where the row's own words say it already. */
+function looks(...matters: readonly MatterId[]): Part[] {
+  return matters.map((matter) => ({ matter, said: false }));
+}
 
 /**
  * What to do about an error: by ioctl (or system call) and error name, one sentence. A table and nothing else, so that
  * an expected error stays cheap. What the rows know comes from the kernel's handlers and from what users met.
  */
-const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+export const hints: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   open: {
-    ENOENT:
-      'Is the device bound to vfio-pci, and the vfio module loaded? The node appears when it is; ' +
-      'that of a device without an IOMMU is called noiommu-NUMBER, which openNoIommuGroup opens. ' +
-      '/dev/iommu comes with the iommufd module, of Linux 6.2.',
-    EACCES: 'Give your user access to the node with a udev rule, for example: SUBSYSTEM=="vfio", OWNER="you".',
-    EPERM: 'Opening a no-IOMMU group takes CAP_SYS_RAWIO; in a container, the device must be granted, not mounted?',
-    EBUSY: 'A group can be open once, and not while one of its devices is open by its own node: close it in the process that holds it.',
-    ENODEV: 'The last device of the group was unbound; bind one to vfio-pci again.',
+    ENOENT: [of('not-bound'), of('missing-node'), of('iommufd'), ...looks('vfio-module', 'cdev')],
+    EACCES: [of('node-access'), ...looks('container-node')],
+    EPERM: [of('raw-io'), of('container-cgroup')],
+    EBUSY: of('holder'),
+    ENODEV: ['The last device of the group was unbound; bind one to vfio-pci again.', ...looks('not-bound', 'stale-node')],
+    ENXIO: of('stale-node'),
   },
   VFIO_SET_IOMMU: {
-    EINVAL: 'A container takes an IOMMU type once, and only after VFIO_GROUP_SET_CONTAINER put a group in it.',
-    EPERM:
-      'The platform does not isolate interrupts: turn on interrupt remapping in the firmware. ' +
-      'vfio_iommu_type1.allow_unsafe_interrupts=1 overrides it and lets a device forge interrupts. ' +
-      'Or is it VFIO_NOIOMMU_IOMMU, which takes CAP_SYS_RAWIO?',
-    ENODEV:
-      'No IOMMU driver of this type: load vfio_iommu_type1, or pick a type that CHECK_EXTENSION confirms. ' +
+    EINVAL: ['A container takes an IOMMU type once, and only after VFIO_GROUP_SET_CONTAINER put a group in it.', ...looks('rmrr')],
+    EPERM: [of('intr-remap'), of('unsafe-interrupts'), 'Or is it VFIO_NOIOMMU_IOMMU, which takes CAP_SYS_RAWIO?', ...looks('raw-io')],
+    ENODEV: [
+      of('type1-module'),
       'On /dev/iommu, put a group in it first. ' +
-      'Groups without an IOMMU take VFIO_NOIOMMU_IOMMU alone, and only while enable_unsafe_noiommu_mode is on.',
+        'Groups without an IOMMU take VFIO_NOIOMMU_IOMMU alone, and only while enable_unsafe_noiommu_mode is on.',
+      ...looks('noiommu'),
+    ],
   },
   VFIO_GROUP_SET_CONTAINER: {
     EINVAL:
       'The group is in a container already; UNSET_CONTAINER first. ' +
       'Or does a /dev/iommu have groups with an IOMMU, and this one has none, or the other way round?',
-    EPERM:
-      'The group is not viable: another of its devices is still with a host driver; bind all of them to vfio-pci. ' +
+    EPERM: [
+      of('group-viable'),
       'Or is it a group without an IOMMU, which takes CAP_SYS_RAWIO and a container of its own?',
+      ...looks('raw-io'),
+    ],
     EBADF: 'The container is closed.',
     EBADFD: 'The file is not a container.',
   },
@@ -42,14 +57,16 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   VFIO_GROUP_GET_DEVICE_FD: {
     EINVAL: 'Put the group in a container and choose an IOMMU type first. Or was a vfToken given for a device that has none?',
-    EACCES: "The device's physical function is with vfio-pci: give the vfToken that was set there.",
-    ENODEV: 'The group has no VFIO device of this name; is it bound to vfio-pci?',
-    EPERM:
+    EACCES: of('vf-token'),
+    ENODEV: ['The group has no VFIO device of this name; is it bound to vfio-pci?', ...looks('not-bound')],
+    EPERM: [
       'The device has no IOMMU: opening it takes CAP_SYS_RAWIO. ' +
-      "Or, on /dev/iommu: another has the device's group, a host driver has a device of it, or its interrupts cannot be isolated?",
+        "Or, on /dev/iommu: another has the device's group, a host driver has a device of it, or its interrupts cannot be isolated?",
+      ...looks('raw-io', 'holder', 'group-viable', 'intr-remap'),
+    ],
     EADDRINUSE: 'On /dev/iommu, something is mapped where the device can have nothing, or off the page: unmap it first.',
     EFAULT: 'On /dev/iommu, a mapping reaches memory that is not there: nobody looks until a device is opened.',
-    ENOMEM: 'On /dev/iommu, what is mapped is more memory than the process may lock: raise RLIMIT_MEMLOCK.',
+    ENOMEM: ['On /dev/iommu, what is mapped is more memory than the process may lock: raise RLIMIT_MEMLOCK.', ...looks('memlock')],
   },
   VFIO_IOMMU_GET_INFO: {
     ENODEV: noCompatibilityIoas,
@@ -59,11 +76,13 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENODEV: noCompatibilityIoas,
     ENOTTY: 'The container has no IOMMU that could map: its devices reach memory by physical address.',
     EEXIST: 'The range overlaps a mapping that exists; unmap it first.',
-    EINVAL:
+    EINVAL: [
       'Address, IOVA and size must be multiples of the smallest page size, and the IOVA inside one of the ranges of info(). ' +
-      'On a POWER machine, is the memory registered?',
-    ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
-    ENOSPC: 'The container has no mapping left: join mappings, or raise vfio_iommu_type1.dma_entry_limit.',
+        'On a POWER machine, is the memory registered?',
+      ...looks('iommu-width'),
+    ],
+    ENOMEM: of('memlock'),
+    ENOSPC: of('dma-entry-limit'),
     EFAULT: 'The memory is not mapped in this process, or not writable where the device may write.',
     EPERM: 'On a POWER machine, the container must be enabled (version 1) or have registered memory (version 2) first.',
     ENXIO: 'On a POWER machine, the IOVA must lie in a window: in the one of info(), or in one that was created.',
@@ -85,7 +104,10 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   VFIO_IOMMU_ENABLE: {
     EBUSY: 'The container is enabled already.',
-    ENOMEM: 'RLIMIT_MEMLOCK is less than the size of the DMA window: raise it (ulimit -l), or give the process CAP_IPC_LOCK.',
+    ENOMEM: [
+      'RLIMIT_MEMLOCK is less than the size of the DMA window: raise it (ulimit -l), or give the process CAP_IPC_LOCK.',
+      ...looks('memlock'),
+    ],
     ENOTTY: 'Only version 1 is enabled; version 2 is ready once memory is registered.',
   },
   VFIO_IOMMU_DISABLE: {
@@ -94,7 +116,7 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFIO_IOMMU_SPAPR_REGISTER_MEMORY: {
     EINVAL: 'Address and size must be multiples of the host page (64 KiB on most POWER kernels), and no part registered as another range.',
     EBUSY: 'The container has registered this range already.',
-    ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
+    ENOMEM: of('memlock'),
     EFAULT: 'The memory is not mapped in this process, or not writable.',
     ENOTTY: 'Only version 2 registers memory.',
   },
@@ -221,7 +243,7 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EINVAL: 'Address, IOVA and size must be multiples of alignment(), in one of ranges(), and a device must read or write.',
     ENOSPC: 'No IOVA is free for this size in the ranges that are there and allowed.',
     EOVERFLOW: 'The range goes past the end of the address space.',
-    ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
+    ENOMEM: of('memlock'),
     EFAULT: 'The memory is not mapped in this process, or not writable where the device may write.',
   },
   IOMMU_IOAS_MAP_FILE: {
@@ -235,12 +257,12 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EOPNOTSUPP: 'Of dma-bufs, only one over a single range of a BAR of vfio-pci can be mapped.',
     ENOSPC: 'No IOVA is free for this size in the ranges that are there and allowed.',
     EOVERFLOW: 'The range goes past the end of the address space.',
-    ENOMEM: 'RLIMIT_MEMLOCK is used up: raise it (ulimit -l), or give the process CAP_IPC_LOCK?',
+    ENOMEM: of('memlock'),
   },
   IOMMU_IOAS_CHANGE_PROCESS: {
     ENOTTY: 'Changing the process needs Linux 6.13.',
     EINVAL: 'Memory of a process is mapped: only that of files (mapFile) can change hands.',
-    ENOMEM: 'What is mapped is more memory than this process may lock: raise RLIMIT_MEMLOCK.',
+    ENOMEM: ['What is mapped is more memory than this process may lock: raise RLIMIT_MEMLOCK.', ...looks('memlock')],
   },
   IOMMU_IOAS_COPY: {
     ENOENT: 'Not all of the range is mapped in the address space to copy from.',
@@ -264,12 +286,14 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EINVAL: 'The size is 0, or the memory is gone with the device it was of.',
   },
   VFIO_DEVICE_BIND_IOMMUFD: {
-    EBUSY: 'Its group is open: a device is used through its group or by its own node, not both at once.',
+    EBUSY: ['Its group is open: a device is used through its group or by its own node, not both at once.', ...looks('holder')],
     EINVAL: 'It is bound already, by this file or another.',
-    EPERM:
+    EPERM: [
       "Another has the device's group, or a host driver has a device of it; or the platform does not isolate interrupts: " +
-      'turn on interrupt remapping in the firmware.',
-    EACCES: 'It is a virtual function, and vfio-pci has its physical one: give the vfToken of that.',
+        'turn on interrupt remapping in the firmware.',
+      ...looks('holder', 'group-viable', 'intr-remap'),
+    ],
+    EACCES: of('vf-token'),
     EBADFD: 'The fd to bind it to is not that of /dev/iommu.',
   },
   VFIO_DEVICE_ATTACH_IOMMUFD_PT: {
@@ -279,13 +303,19 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       'Another device of the same group is attached to another address space: devices of a group share one. Or PASIDs are attached, and this page table was not made for that?',
     ENODEV: 'The page table has a queue for page requests, and the device, or its IOMMU, makes none.',
     ENOENT: 'There is no such address space any more.',
-    ENOMEM: 'What is mapped is more memory than the process may lock: raise RLIMIT_MEMLOCK.',
+    ENOMEM: ['What is mapped is more memory than the process may lock: raise RLIMIT_MEMLOCK.', ...looks('memlock')],
+  },
+  /** To attach or detach with one, for which old kernels and wrong ones have the same answer. */
+  'a PASID': {
+    EINVAL:
+      'Both its page table and the one attached without a PASID have to be made for PASIDs (IOMMU_HWPT_ALLOC_PASID), and the device may have fewer PASIDs.',
+    ENOTTY: 'PASIDs need Linux 6.15.',
   },
   VFIO_DEVICE_SET_IRQS: {
     EINVAL: 'Only one of INTx, MSI and MSI-X can be enabled at a time, and vectors must lie within the count of the index.',
     ENOTTY: 'The interrupt does not know this action; only INTx can be masked.',
     EBADF: 'The eventfd is closed.',
-    EBUSY: 'The interrupt line is shared and the device cannot mask it; use MSI or MSI-X.',
+    EBUSY: of('intx'),
   },
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: {
     ENODEV: 'The bus cannot be reset: the device is on a root bus?',
@@ -318,20 +348,33 @@ const hints: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENODEV: 'The device left the state this file was for.',
   },
   VFIO_DEVICE_RESET: {
-    EINVAL: 'The device has no function reset the kernel could use; see VFIO_DEVICE_FLAGS_RESET.',
+    EINVAL: of('reset-method'),
     EAGAIN: 'The device is locked by another operation; try again.',
   },
   pread: {
-    EIO: 'Memory decode is off or the device sleeps; set the memory bit of the command register.',
+    EIO: [of('memory-decode'), ...looks('power-state', 'device-gone')],
   },
   pwrite: {
-    EIO: 'Memory decode is off or the device sleeps; set the memory bit of the command register.',
+    EIO: [of('memory-decode'), ...looks('power-state', 'device-gone')],
   },
   mmap: {
     EINVAL: 'Only regions with the mmap flag can be mapped, in whole pages and within their size.',
   },
 };
 
-export function hint(call: string, code: string): string | undefined {
-  return hints[call]?.[code];
+/** What to do about an error, and what of the machine to look at. */
+export interface Hint {
+  readonly text: string | undefined;
+  readonly checks: readonly MatterId[];
+}
+
+export function hint(call: string, code: string): Hint {
+  const row = hints[call]?.[code];
+  if (row === undefined) return { text: undefined, checks: [] };
+  const parts = Array.isArray(row) ? (row as readonly Part[]) : [row as Part];
+  const text = parts.map((part) => (typeof part === 'string' ? part : part.said ? matter(part.matter).hint : undefined));
+  return {
+    text: text.filter((sentence) => sentence !== undefined).join(' '),
+    checks: parts.flatMap((part) => (typeof part === 'string' ? [] : [part.matter])),
+  };
 }

@@ -1,5 +1,6 @@
 import { CodedError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
+import { matters } from '../kernel/matters.js';
 import { finishAll } from '../kernel/resource.js';
 import { readText, writeText } from './sysfs.js';
 import { devicesPath, findDevice, type PciDevice } from './topology.js';
@@ -49,8 +50,7 @@ function assertPossible(kernel: Kernel, device: PciDevice, driver: string): void
     throw new CodedError(
       'ERR_VFIO_NO_GROUP',
       `Device ${device.address} is in no IOMMU group, so ${driver} would not take it. ` +
-        'Is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one? ' +
-        `The unsafe way without one is no-IOMMU mode, where the device can reach all memory: echo Y > ${noIommuModePath}`,
+        `${matters['iommu-active'].hint} The unsafe way without one is no-IOMMU mode, where the device can reach all memory: echo Y > ${noIommuModePath}`,
     );
   }
   const path = `/sys/bus/pci/drivers/${driver}`;

@@ -14,6 +14,7 @@ import type { Request } from '../abi/ioctl.js';
 import { O_RDWR } from '../abi/system.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { check, CodedError, expected } from '../kernel/error.js';
+import { hint } from '../kernel/hints.js';
 import { hold } from '../kernel/hold.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { together, type Resource } from '../kernel/resource.js';
@@ -131,13 +132,10 @@ export class Cdev extends Device {
   #withPasid(request: Request, bytes: Uint8Array): void {
     const { kernel, fd, path } = this.#descriptor;
     const result = kernel.ioctl(fd, request.number, bytes);
-    const hint = result === -errno.EINVAL ? (this.#takesPasids() ? pasidHint : 'PASIDs need Linux 6.15.') : undefined;
-    check(result, { syscall: 'ioctl', request, path, hint });
+    const advice = result === -errno.EINVAL ? hint('a PASID', this.#takesPasids() ? 'EINVAL' : 'ENOTTY').text : undefined;
+    check(result, { syscall: 'ioctl', request, path, hint: advice });
   }
 }
-
-const pasidHint =
-  'Both its page table and the one attached without a PASID have to be made for PASIDs (IOMMU_HWPT_ALLOC_PASID), and the device may have fewer PASIDs.';
 
 function checkedPasid(pasid: number): number {
   if (!Number.isInteger(pasid) || pasid < 1 || pasid > 0xf_ffff) throw expected('an integer from 1 to 1048575', 'pasid', pasid);
