@@ -22,6 +22,7 @@ const table = [
   ['ENOTTY', 25, 'inappropriate ioctl for device'],
   ['ENOSPC', 28, 'no space left on device'],
   ['ESPIPE', 29, 'illegal seek'],
+  ['EPIPE', 32, 'broken pipe'],
   ['EROFS', 30, 'read-only file system'],
   ['ERANGE', 34, 'numerical result out of range'],
   ['EDEADLK', 35, 'resource deadlock avoided'],

@@ -11,8 +11,15 @@ export type FileNode =
       /** Who may do what. Default: all may read, and its owner write, what can be. */
       readonly mode?: number;
     }
-  /** A device node: it exists, and `open` of the kernel knows it. Its `access` lasts as long as what it is the node of. */
-  | { readonly kind: 'device'; readonly device: string; readonly access: Access };
+  | DeviceNode;
+
+/** A device node: it exists, and `open` of the kernel knows it. Its `access` lasts as long as what it is the node of. */
+export interface DeviceNode {
+  readonly kind: 'device';
+  /** Its two numbers, '10:196'. */
+  readonly device: string;
+  readonly access: Access;
+}
 
 /** Whose a file is, and who may do what. */
 export interface Access {

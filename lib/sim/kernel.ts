@@ -72,6 +72,12 @@ export class SimulatedKernel implements Kernel, FdTable {
   open(path: string, flags: number): number {
     checkText('path', path);
     checkInteger('flags', flags, 0, mostInt);
+    const fd = this.#openNode(path, flags);
+    if (fd >= 0) this.#platform.process.files.set(fd, path);
+    return fd;
+  }
+
+  #openNode(path: string, flags: number): number {
     const status = this.files.stat(path);
     if (typeof status === 'number') return status;
     if (!wanted(flags).every((what) => this.#platform.process.may(what, status))) return -errno.EACCES;
@@ -109,6 +115,7 @@ export class SimulatedKernel implements Kernel, FdTable {
     const file = this.lookup(fd);
     if (file === undefined) return -errno.EBADF;
     this.#open.delete(fd);
+    this.#platform.process.files.delete(fd);
     file.drop();
     return 0;
   }

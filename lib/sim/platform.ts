@@ -36,17 +36,18 @@ export function hasIommufd({ iommu, kernel }: Platform): boolean {
 
 /** The memory a process has locked, against its RLIMIT_MEMLOCK. */
 export class LockedMemory {
-  readonly #limit: bigint;
+  /** Bytes; none if it is beyond all memory. */
+  readonly limit: bigint;
   #locked = 0n;
 
   /** Bytes; undefined: none, as with CAP_IPC_LOCK. */
   constructor(limit: number | undefined) {
-    this.#limit = limit === undefined ? 1n << 64n : BigInt(limit);
+    this.limit = limit === undefined ? 1n << 64n : BigInt(limit);
   }
 
   /** False when it would be more than the limit. */
   take(bytes: bigint): boolean {
-    if (this.#locked + bytes > this.#limit) return false;
+    if (this.#locked + bytes > this.limit) return false;
     this.#locked += bytes;
     return true;
   }

@@ -6,6 +6,8 @@ const bits = { read: 4, write: 2 } as const;
 export class Process {
   /** 0 is root, who has all capabilities. */
   user: number;
+  /** What it has open by a name, by fd. */
+  readonly files = new Map<number, string>();
 
   constructor(user: number) {
     this.user = user;

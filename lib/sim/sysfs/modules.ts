@@ -1,11 +1,14 @@
 import { errno } from '../../abi/errno.js';
 import { directory, line, type FileNode } from '../file-node.js';
-import type { Platform } from '../platform.js';
+import { hasIommufd, type Platform } from '../platform.js';
 
 /** /sys/module, as far as it is of VFIO. */
 export function moduleEntries(platform: Platform): Record<string, FileNode> {
   return {
     ...iommuModules(platform),
+    vfio_pci: directory(() => ({
+      parameters: directory(() => ({ disable_denylist: line(() => 'N'), nointxmask: line(() => 'N') })),
+    })),
     vfio: directory(() => ({
       parameters: directory(() => ({
         enable_unsafe_noiommu_mode: line(
@@ -20,7 +23,14 @@ export function moduleEntries(platform: Platform): Record<string, FileNode> {
 /** Where iommufd is the container there is no type1. */
 function iommuModules(platform: Platform): Record<string, FileNode> {
   if (platform.iommu.kind === 'spapr') return { vfio_iommu_spapr_tce: directory(() => ({})) };
-  return platform.container === 'vfio' ? { vfio_iommu_type1: type1Module(platform) } : {};
+  return {
+    ...(hasIommufd(platform) && { iommufd: iommufdModule() }),
+    ...(platform.container === 'vfio' && { vfio_iommu_type1: type1Module(platform) }),
+  };
+}
+
+function iommufdModule(): FileNode {
+  return directory(() => ({ parameters: directory(() => ({ allow_unsafe_interrupts: line(() => 'N') })) }));
 }
 
 function type1Module(platform: Platform): FileNode {

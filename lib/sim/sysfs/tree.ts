@@ -1,9 +1,10 @@
 /** What a simulated machine shows below /sys, /proc and /dev. */
-import { command, directory, link, rootAccess, type FileNode } from '../file-node.js';
+import { command, directory, line, link, rootAccess, type DeviceNode, type FileNode } from '../file-node.js';
 import type { GroupTable } from '../group-table.js';
 import type { MdevBus } from '../mdev/parent.js';
 import { hasIommufd, type Platform } from '../platform.js';
 import type { PciSlot } from '../slot.js';
+import { hugePageEntries, procEntries, processEntries } from '../procfs.js';
 import { bySlot } from './by-slot.js';
 import { groupDirectory } from './iommu-group.js';
 import { moduleEntries } from './modules.js';
@@ -19,8 +20,8 @@ export interface Inventory {
 
 export function fileTree({ platform, slots, groups, mediated }: Inventory): FileNode {
   // Numbers and modes as the kernel gives them; udev makes /dev/vfio/vfio no wider than it is.
-  const container: FileNode = { kind: 'device', device: '10:196', access: rootAccess(0o666) };
-  const iommu: FileNode = { kind: 'device', device: '10:125', access: rootAccess(0o660) };
+  const container: DeviceNode = { kind: 'device', device: '10:196', access: rootAccess(0o666) };
+  const iommu: DeviceNode = { kind: 'device', device: '10:125', access: rootAccess(0o660) };
   const drivers = (): string[] => [...new Set(['vfio-pci', ...slots.flatMap((slot) => slot.driver ?? slot.hostDriver ?? [])])];
   return directory(() => ({
     dev: directory(() => ({
@@ -32,9 +33,11 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
       })),
     })),
     proc: directory(() => ({
+      ...procEntries(platform),
       self: directory(() => ({
         auxv: { kind: 'file', read: auxiliaryVector },
         pagemap: { kind: 'device', device: '0:0', access: rootAccess(0o666) },
+        ...processEntries(platform),
       })),
     })),
     sys: directory(() => ({
@@ -48,6 +51,11 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
       })),
       class: directory(() => ({
         iommu: directory(() => Object.fromEntries(iommuUnits[platform.iommu.kind].map((unit) => [unit, directory(() => ({}))]))),
+        misc: directory(() => ({
+          vfio: numbersOf(container),
+          ...(hasIommufd(platform) && { iommu: numbersOf(iommu) }),
+        })),
+        vfio: directory(() => Object.fromEntries(Object.entries(groupNodes(groups)).map(([name, node]) => [name, numbersOf(node)]))),
         ...mediated.classEntries,
       })),
       devices: directory(() => ({
@@ -56,6 +64,7 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
         ...mediated.deviceEntries,
       })),
       kernel: directory(() => ({
+        mm: directory(() => ({ hugepages: directory(hugePageEntries) })),
         iommu_groups: directory(() =>
           Object.fromEntries([...groups].map((group) => [String(group.number), groupDirectory(group, platform)])),
         ),
@@ -65,11 +74,16 @@ export function fileTree({ platform, slots, groups, mediated }: Inventory): File
   }));
 }
 
-function groupNodes(groups: GroupTable): Record<string, FileNode> {
+function groupNodes(groups: GroupTable): Record<string, DeviceNode> {
   const present = [...groups].filter((group) => group.present);
   return Object.fromEntries(
-    present.map(({ node, number, access }) => [node, { kind: 'device', device: `510:${number}`, access } satisfies FileNode]),
+    present.map(({ node, number, access }) => [node, { kind: 'device', device: `510:${number}`, access } satisfies DeviceNode]),
   );
+}
+
+/** Where a class lists a node, with its two numbers. */
+function numbersOf({ device }: DeviceNode): FileNode {
+  return directory(() => ({ dev: line(() => device) }));
 }
 
 function deviceNodes({ nodes }: GroupTable): Record<string, FileNode> {
