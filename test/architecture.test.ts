@@ -47,7 +47,7 @@ const allowed: Record<string, readonly string[]> = {
   registers: ['kernel/error.ts', 'kernel/stepwise-mmio.ts'],
   driver: ['abi', 'kernel', 'memory', 'registers'],
   'open.ts': ['vfio', 'iommufd', 'memory', 'pci', 'kernel', 'abi/vfio/container.ts'],
-  'index.ts': ['abi', 'kernel', 'memory', 'pci', 'vfio', 'iommufd', 'open.ts'],
+  'index.ts': ['abi', 'kernel', 'memory', 'pci', 'vfio', 'iommufd', 'open.ts', 'diagnosis'],
   lab: [],
   diagnosis: ['abi', 'kernel', 'pci'],
   cli: [...['abi', 'kernel', 'memory', 'pci', 'vfio', 'iommufd', 'open.ts', 'index.ts'], ...['sim', 'diagnosis', 'lab']],

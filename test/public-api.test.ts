@@ -70,6 +70,7 @@ it('vfio', () => {
     'audit',
     'bindDriver',
     'createMediatedDevice',
+    'explain',
     'fail',
     'findDevice',
     'findDevices',

@@ -1,9 +1,13 @@
 import { CommanderError } from 'commander';
 import { runCommand, VfioCommand } from './command.js';
+import { doctorCommand } from './commands/doctor.js';
 import { listCommand } from './commands/list.js';
 import { showCommand } from './commands/show.js';
 import type { Terminal } from './context.js';
 import * as exit from './exit.js';
+
+/** In the order in which the help has them. */
+const commands = [listCommand, showCommand, doctorCommand];
 
 /** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */
 export function makeProgram(version: string): VfioCommand {
@@ -14,7 +18,7 @@ export function makeProgram(version: string): VfioCommand {
     .option('--sim <file>', 'work on the simulated machine that the file describes')
     .enablePositionalOptions()
     .showHelpAfterError('(--help shows what there is)');
-  for (const command of [listCommand(), showCommand()]) program.addCommand(command);
+  for (const make of commands) program.addCommand(make());
   return program;
 }
 
