@@ -6,7 +6,7 @@ import { Resource, together } from './kernel/resource.js';
 import type { AddressSpace } from './memory/address-space.js';
 import { PhysicalSpace } from './memory/physical-space.js';
 import { findDevice, type PciDevice } from './pci/topology.js';
-import { Cdev } from './vfio/cdev.js';
+import { Cdev, type CdevOptions } from './vfio/cdev.js';
 import { Container } from './vfio/container.js';
 import type { Device } from './vfio/device.js';
 
@@ -61,6 +61,8 @@ export interface OpenOptions {
    * driver, can then read and overwrite all memory of the machine. Devices with an IOMMU open as ever. Default: false.
    */
   readonly unsafeNoIommu?: boolean;
+  /** The UUID that a virtual function asks for while vfio-pci has its physical one. By its node: Linux 6.17; by its group: 5.7. */
+  readonly vfToken?: string;
 }
 
 /**
@@ -72,7 +74,7 @@ export interface OpenOptions {
  * or ERR_VFIO_NO_GROUP when the device is not ready for VFIO, ERR_VFIO_NO_NODE when it has no node to be opened by, or
  * ERR_VFIO_NO_IOMMU when it has no IOMMU and `unsafeNoIommu` does not say that this is wanted.
  */
-export function openDevice(kernel: Kernel, address: string, { by, unsafeNoIommu = false }: OpenOptions = {}): OpenDevice {
+export function openDevice(kernel: Kernel, address: string, { by, unsafeNoIommu = false, vfToken }: OpenOptions = {}): OpenDevice {
   if (by !== undefined && !ways.includes(by)) throw expected(`one of ${ways.join(', ')}`, 'by', by);
   const found = findDevice(kernel, address);
   assertReady(found);
@@ -83,7 +85,8 @@ export function openDevice(kernel: Kernel, address: string, { by, unsafeNoIommu 
         `if that is what you want, say so: openDevice(kernel, '${found.address}', { unsafeNoIommu: true })`,
     );
   }
-  return new OpenDevice(by === undefined ? openByChoice(kernel, found) : open(kernel, found, by, 'It was asked for.'));
+  const token = vfToken === undefined ? {} : { vfToken };
+  return new OpenDevice(by === undefined ? openByChoice(kernel, found, token) : open(kernel, found, by, 'It was asked for.', token));
 }
 
 function assertReady({ address, group, node, driver }: PciDevice): void {
@@ -101,15 +104,15 @@ function assertReady({ address, group, node, driver }: PciDevice): void {
   }
 }
 
-function openByChoice(kernel: Kernel, found: PciDevice): Opened {
-  if (found.node === undefined) return open(kernel, found, 'group', 'The kernel gave the device no node of its own.');
+function openByChoice(kernel: Kernel, found: PciDevice, token: CdevOptions): Opened {
+  if (found.node === undefined) return open(kernel, found, 'group', 'The kernel gave the device no node of its own.', token);
   try {
-    return open(kernel, found, 'node', `The kernel has ${found.node} and /dev/iommu, and lets them be opened.`);
+    return open(kernel, found, 'node', `The kernel has ${found.node} and /dev/iommu, and lets them be opened.`, token);
   } catch (error) {
     // Only what is not there, or not for this user, has the other way tried: both ways refuse a device for the same reasons.
     if (!(error instanceof KernelError) || error.syscall !== 'open') throw error;
     try {
-      return open(kernel, found, 'group', `Its own node is not to be used: ${error.message}`);
+      return open(kernel, found, 'group', `Its own node is not to be used: ${error.message}`, token);
     } catch (failure) {
       if (failure instanceof Error) failure.cause ??= error;
       throw failure;
@@ -119,12 +122,12 @@ function openByChoice(kernel: Kernel, found: PciDevice): Opened {
 
 const withoutIommu = ' No IOMMU stands between the device and memory: it can read and overwrite all memory of the machine.';
 
-function open(kernel: Kernel, found: PciDevice, way: OpenWay, why: string): Opened {
+function open(kernel: Kernel, found: PciDevice, way: OpenWay, why: string, token: CdevOptions): Opened {
   const reason = found.noIommu ? why + withoutIommu : why;
   return together((undo) => {
     if (way === 'node') {
       const iommufd = undo(Iommufd.open(kernel));
-      const device = Cdev.open(iommufd, found);
+      const device = Cdev.open(iommufd, found, token);
       const space = iommufd.createIoas();
       device.attach(space);
       const dma = found.noIommu ? new PhysicalSpace(kernel, iommufd, space) : space;
@@ -136,6 +139,6 @@ function open(kernel: Kernel, found: PciDevice, way: OpenWay, why: string): Open
     const group = found.noIommu ? container.openNoIommuGroup(number) : container.openGroup(number);
     container.setIommu(found.noIommu ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU);
     const dma = found.noIommu ? new PhysicalSpace(kernel, container) : container;
-    return { way, reason, device: group.openDevice(found.address), dma, owner: container };
+    return { way, reason, device: group.openDevice(found.address, token), dma, owner: container };
   });
 }

@@ -30,6 +30,13 @@ describe('openDevice', () => {
     expect(() => openDevice(kernel, 'nonsense')).toThrow("Expected a PCI address like '0000:01:00.0' for address but received 'nonsense'");
   });
 
+  it('passes the token on that a virtual function asks for, which no other function takes', () => {
+    const { kernel } = machine();
+    expect(() => openDevice(kernel, address, { vfToken: 'secret' })).toThrow('vfToken');
+    const vfToken = 'bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3';
+    expect(() => openDevice(kernel, address, { by: 'group', vfToken })).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+  });
+
   it('a device in use is EBUSY with a hint, and the first user is not disturbed', () => {
     const { kernel } = machine();
     using first = openDevice(kernel, address);
