@@ -1,3 +1,5 @@
+import type { OpenFile } from './open-file.js';
+
 /** A node of the simulated machine's file tree. Everything is asked when it is looked at, so nothing can be stale. */
 export type FileNode =
   | { readonly kind: 'directory'; readonly entries: () => Readonly<Record<string, FileNode>> }
@@ -10,6 +12,8 @@ export type FileNode =
       readonly write?: (text: string) => number;
       /** Who may do what. Default: all may read, and its owner write, what can be. */
       readonly mode?: number;
+      /** What it is to a program that opens it, where that can do more. */
+      readonly open?: () => OpenFile;
     }
   | DeviceNode;
 

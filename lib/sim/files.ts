@@ -1,6 +1,7 @@
 import { errno } from '../abi/errno.js';
 import type { Files, FileStatus } from '../kernel/kernel.js';
 import { rootAccess, type Access, type FileNode } from './file-node.js';
+import type { OpenFile } from './open-file.js';
 import type { PlainFiles } from './plain-files.js';
 import type { Process } from './process.js';
 
@@ -84,6 +85,12 @@ export class FileTree implements Files {
     return this.#change(path, (_access, process) => process.user === 0, owner);
   }
 
+  /** The file of a node that is more than text, for a program that opens it. */
+  openFile(path: string): OpenFile | undefined {
+    const found = this.#find(path, true);
+    return typeof found !== 'number' && found.node.kind === 'file' ? found.node.open?.() : undefined;
+  }
+
   #change(path: string, may: (access: Access, process: Process) => boolean, change: Partial<Access>): number {
     const found = this.#find(path, true);
     if (typeof found === 'number') return found;
@@ -139,5 +146,5 @@ export class FileTree implements Files {
 function usualMode(node: Exclude<FileNode, { readonly kind: 'device' }>): number {
   if (node.kind === 'directory') return 0o755;
   if (node.kind === 'link') return 0o777;
-  return node.mode ?? (node.read === undefined ? 0 : 0o444) | (node.write === undefined ? 0 : 0o200);
+  return node.mode ?? (node.read === undefined ? 0 : 0o444) | (node.write === undefined && node.open === undefined ? 0 : 0o200);
 }

@@ -52,16 +52,21 @@ function wanted(flags: number): ('read' | 'write')[] {
   return way === O_RDWR ? ['read', 'write'] : [way === O_WRONLY ? 'write' : 'read'];
 }
 
+/** The machine's files: a `FileTree`. */
+interface MachineFiles extends Files {
+  openFile(path: string): OpenFile | undefined;
+}
+
 /** The system calls of a simulated machine: fds and dispatch; what a file is knows the file. */
 export class SimulatedKernel implements Kernel, FdTable {
-  readonly files: Files;
+  readonly files: MachineFiles;
   readonly #platform: Platform;
   readonly #groups: GroupTable;
   readonly #iommuDrivers: readonly IommuDriverKind[];
   readonly #iommufdOperations: readonly Operation[];
   readonly #open = new Map<number, OpenFile>();
 
-  constructor(platform: Platform, groups: GroupTable, files: Files, iommufdOperations: readonly Operation[]) {
+  constructor(platform: Platform, groups: GroupTable, files: MachineFiles, iommufdOperations: readonly Operation[]) {
     this.#platform = platform;
     this.#groups = groups;
     this.#iommuDrivers = [platform.iommu.kind === 'spapr' ? spaprKind(platform) : type1Kind(platform), noiommuKind(platform)];
@@ -90,7 +95,8 @@ export class SimulatedKernel implements Kernel, FdTable {
     const device = path.startsWith(deviceNodes) ? this.#groups.nodes.find(path.slice(deviceNodes.length)) : undefined;
     if (device !== undefined)
       return this.#forbids(device.group) ? -errno.EPERM : this.install(new CdevFile(device.vfio, device.group, this));
-    return -errno.EACCES;
+    const other = this.files.openFile(path);
+    return other === undefined ? -errno.EACCES : this.install(other);
   }
 
   /** iommufd counts locked memory as VFIO does when it stands in for it. */

@@ -9,19 +9,19 @@ import {
   PCI_EXP_LNKSTA,
   PCI_EXP_TYPE_RC_END,
   PCI_SRIOV_TOTAL_VF,
-  PCI_STD_HEADER_SIZEOF,
 } from '../../abi/pci.js';
 import { directory, line, link, text, type FileNode } from '../file-node.js';
 import type { Process } from '../process.js';
 import type { PciFunction } from '../pci/function.js';
 import type { PciSlot } from '../slot.js';
+import { configFile } from './config-file.js';
 
 const hex = (value: number | bigint, digits: number): string => value.toString(16).toUpperCase().padStart(digits, '0');
 
 export function pciAttributes(slot: PciSlot, slots: readonly PciSlot[], process: Process): Record<string, FileNode> {
   const { pciFunction } = slot;
   return {
-    config: { kind: 'file', mode: 0o644, read: () => configBytes(pciFunction, process) },
+    config: configFile(pciFunction, process),
     resource: text(() => resourceLines(pciFunction)),
     modalias: line(() => modalias(pciFunction)),
     enable: line(() => (slot.vfio?.isOpen === true || (slot.driver !== undefined && slot.vfio === undefined) ? '1' : '0')),
@@ -32,12 +32,6 @@ export function pciAttributes(slot: PciSlot, slots: readonly PciSlot[], process:
     ...virtualEntries(slot, slots),
     ...romEntries(pciFunction),
   };
-}
-
-/** Who is not root sees the header alone. */
-function configBytes(pciFunction: PciFunction, process: Process): Uint8Array {
-  const size = process.user === 0 ? pciFunction.configSize : PCI_STD_HEADER_SIZEOF;
-  return Uint8Array.from({ length: size }, (_, at) => pciFunction.readConfig(at, 1));
 }
 
 /** The kernel's flags, IORESOURCE_IO and so on. Those of a BAR have the low bits of its register, too. */

@@ -25,7 +25,6 @@ export function deviceDirectory(slot: PciSlot, slots: readonly PciSlot[], proces
     ),
     ...pciAttributes(slot, slots, process),
     ...(slot.vfioName !== undefined && nodeEntries(slot.vfioName, slot.node !== undefined)),
-    ...(slot.physical !== undefined && { physfn: link(() => `../${slot.physical?.address}`) }),
     ...(slot.group !== undefined && { iommu_group: link(() => `../../../kernel/iommu_groups/${slot.group?.number}`) }),
     ...(slot.driver !== undefined && { driver: link(() => `../../../bus/pci/drivers/${slot.driver}`) }),
   }));
