@@ -1,13 +1,23 @@
 import { CommanderError } from 'commander';
 import { runCommand, VfioCommand } from './command.js';
-import { doctorCommand } from './commands/doctor.js';
 import { listCommand } from './commands/list.js';
 import { showCommand } from './commands/show.js';
+import { doctorCommand } from './commands/doctor.js';
+import { readCommand } from './commands/read.js';
+import { writeCommand } from './commands/write.js';
+import { dumpCommand } from './commands/dump.js';
 import type { Terminal } from './context.js';
 import * as exit from './exit.js';
 
 /** In the order in which the help has them. */
-const commands = [listCommand, showCommand, doctorCommand];
+const commands = [
+  listCommand,
+  showCommand,
+  doctorCommand,
+  readCommand,
+  writeCommand,
+  dumpCommand,
+];
 
 /** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */
 export function makeProgram(version: string): VfioCommand {
