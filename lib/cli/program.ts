@@ -6,6 +6,8 @@ import { doctorCommand } from './commands/doctor.js';
 import { readCommand } from './commands/read.js';
 import { writeCommand } from './commands/write.js';
 import { dumpCommand } from './commands/dump.js';
+import { irqCommand } from './commands/irq.js';
+import { resetCommand } from './commands/reset.js';
 import type { Terminal } from './context.js';
 import * as exit from './exit.js';
 
@@ -17,6 +19,8 @@ const commands = [
   readCommand,
   writeCommand,
   dumpCommand,
+  irqCommand,
+  resetCommand,
 ];
 
 /** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */

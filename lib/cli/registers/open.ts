@@ -6,6 +6,7 @@ import { CodedError, KernelError } from '../../kernel/error.js';
 import type { Kernel, Mmio } from '../../kernel/kernel.js';
 import { together } from '../../kernel/resource.js';
 import { openDevice, type OpenDevice, type OpenWay } from '../../open.js';
+import type { WithFiles } from '../../pci/sysfs.js';
 import { devicesPath, findDevice, type PciDevice } from '../../pci/topology.js';
 import type { Device } from '../../vfio/device.js';
 import { FileMmio } from '../../vfio/mmio.js';
@@ -32,8 +33,19 @@ export interface OpenRegion {
 }
 
 /** Opens a device through VFIO, as the options say. */
-export function openVfio(kernel: Kernel, address: string, { by, unsafeNoIommu, vfToken }: OpeningOptions): OpenDevice {
+export function openVfio(kernel: Kernel, address: string, options: OpeningOptions): OpenDevice {
   const found = findDevice(kernel, address);
+  assertReady(kernel, found, options);
+  const { by, vfToken } = options;
+  return openDevice(kernel, found.address, {
+    ...(by !== undefined && { by }),
+    ...(vfToken !== undefined && { vfToken }),
+    unsafeNoIommu: options.unsafeNoIommu === true,
+  });
+}
+
+/** What VFIO would refuse too, but with the words of this command. */
+export function assertReady(kernel: Kernel, found: PciDevice, { unsafeNoIommu }: OpeningOptions): void {
   if (!hasVfio(kernel, found)) {
     const driver = found.driver === undefined ? 'has no driver' : `is with the driver ${found.driver}`;
     throw new CodedError('ERR_VFIO_NOT_BOUND', `Device ${found.address} ${driver}. Give it to VFIO first: vfio bind ${found.address}`);
@@ -44,15 +56,10 @@ export function openVfio(kernel: Kernel, address: string, { by, unsafeNoIommu, v
       `Device ${found.address} has no IOMMU, so it can read and overwrite all memory of the machine; if that is what you want, say so: --unsafe-no-iommu`,
     );
   }
-  return openDevice(kernel, found.address, {
-    ...(by !== undefined && { by }),
-    ...(vfToken !== undefined && { vfToken }),
-    unsafeNoIommu: unsafeNoIommu === true,
-  });
 }
 
 /** A driver of VFIO has it: vfio-pci, or one in its place, which since Linux 6.1 a folder tells. */
-function hasVfio(kernel: Kernel, { address, driver }: PciDevice): boolean {
+export function hasVfio(kernel: WithFiles, { address, driver }: PciDevice): boolean {
   return driver === 'vfio-pci' || kernel.files.access(`${devicesPath}/${address}/vfio-dev`) === 0;
 }
 
