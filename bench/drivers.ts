@@ -104,10 +104,14 @@ function fio(engine: string, workload: string): number | undefined {
 
 try {
   const lab = ['--kernel', values.kernel, '--variant', 'host-drivers', '--output', output, '--timeout', '1800'];
-  execFileSync('node', [join(root, 'dist/lab/main.js'), ...lab, ...devices.flatMap((device) => ['--device', device]), 'sh', '-c', script], {
-    stdio: 'inherit',
-    cwd: root,
-  });
+  execFileSync(
+    'node',
+    [join(root, 'dist/cli/main.js'), 'lab', ...lab, ...devices.flatMap((device) => ['--device', device]), 'sh', '-c', script],
+    {
+      stdio: 'inherit',
+      cwd: root,
+    },
+  );
   const where = `Linux ${values.kernel} on an emulated processor`;
   report({
     title: `A frame of 60 bytes through an 82574L, ${where}`,

@@ -22,7 +22,7 @@ const {
   values: { kernel },
 } = parseArgs({ options: { kernel: { type: 'string', default: '6.12' } } });
 const rounds = 3;
-const lab = [join(root, 'dist/lab/main.js'), '--kernel', kernel];
+const lab = [join(root, 'dist/cli/main.js'), 'lab', '--kernel', kernel];
 
 type Figures = ReadonlyMap<string, number>;
 

@@ -8,6 +8,7 @@ import { writeCommand } from './commands/write.js';
 import { dumpCommand } from './commands/dump.js';
 import { irqCommand } from './commands/irq.js';
 import { resetCommand } from './commands/reset.js';
+import { labCommand } from './commands/lab.js';
 import type { Terminal } from './context.js';
 import * as exit from './exit.js';
 
@@ -21,6 +22,7 @@ const commands = [
   dumpCommand,
   irqCommand,
   resetCommand,
+  labCommand,
 ];
 
 /** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */

@@ -1,8 +1,8 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { Archive } from './archive.js';
-import { configFragment, enabledOptions, optionsHash, variantsOf, type Variant } from './kernel-options.js';
+import { compareVersions, configFragment, enabledOptions, optionsHash, variantsOf, type Variant } from './kernel-options.js';
 import { requireToBuild } from './requirements.js';
 import { say, step } from './steps.js';
 import { withTemporaryFolder } from './temporary.js';
@@ -28,8 +28,22 @@ export async function prepareKernel(wanted: string, variant: Variant): Promise<B
   if (!variantsOf(version).includes(variant))
     throw new Error(`Of Linux ${version} there is no ${variant}, but ${variantsOf(version).join(', ')}`);
   await prepareMissing(version, [variant]);
+  return builtKernel(version, variant);
+}
+
+function builtKernel(version: string, variant: Variant): BuiltKernel {
   const folder = folderOf(version, variant);
   return { version, variant, image: join(folder, 'bzImage'), headers: join(folder, 'include') };
+}
+
+/** The kernels in the cache that are as this version of the lab builds them, in order. */
+export function builtKernels(): BuiltKernel[] {
+  const names = existsSync(cacheFolder) ? readdirSync(cacheFolder) : [];
+  const versions = new Set(names.flatMap((name) => /^\d+\.\d+(?=-)/.exec(name)?.[0] ?? []));
+  return [...versions]
+    .sort(compareVersions)
+    .flatMap((version) => variantsOf(version).map((variant) => builtKernel(version, variant)))
+    .filter(({ image }) => existsSync(image));
 }
 
 /** The same for all variants of it; built one after the other, each after the first takes a fraction of its time. */

@@ -8,6 +8,20 @@ export function say(text: string): void {
 
 const patience = 30_000;
 
+/** Says now and then that something goes on: on a terminal in one line, each second. Returns what ends that. */
+function remind(sentence: () => string): () => void {
+  if (!process.stderr.isTTY) {
+    const timer = setInterval(() => say(sentence()), patience);
+    return () => clearInterval(timer);
+  }
+  const clearLine = '\r\u001b[K';
+  const timer = setInterval(() => process.stderr.write(`${clearLine}lab: ${sentence()}`), 1000);
+  return () => {
+    clearInterval(timer);
+    process.stderr.write(clearLine);
+  };
+}
+
 /**
  * Runs a program with its output in a log file, saying now and then that it still does.
  * @throws Error with the end of the log when it fails.
@@ -22,7 +36,7 @@ export async function step(
   const elapsed = (): string => `${Math.round((performance.now() - started) / 1000)} s`;
   say(`${what} …`);
   const log = openSync(options.log, 'a');
-  const reminder = setInterval(() => say(`${what} … ${elapsed()} so far`), patience);
+  const endReminders = remind(() => `${what} … ${elapsed()} so far`);
   try {
     const child = spawn(program, args, { cwd: options.cwd, stdio: ['ignore', log, log], env: options.env ?? process.env });
     const stop = (): void => void child.kill();
@@ -38,11 +52,11 @@ export async function step(
         `${what} failed (${program}: ${status}). The end of ${options.log}:\n${lastLines(readFileSync(options.log, 'utf8'), 20)}`,
       );
     }
-    say(`${what}: done in ${elapsed()}`);
   } finally {
-    clearInterval(reminder);
+    endReminders();
     closeSync(log);
   }
+  say(`${what}: done in ${elapsed()}`);
 }
 
 export function lastLines(text: string, count: number): string {

@@ -97,7 +97,7 @@ function inLab(kernel: string, iommu: string, inGuest: readonly string[], { call
   ];
   const command = [...inGuest, '--calls', calls, '--seed', seed, '--most', most];
   const sequence = file === undefined ? [] : ['--case', resolve(file)];
-  const { status } = spawnSync('node', [join(root, 'dist/lab/main.js'), ...machine, '--', ...command, ...sequence], {
+  const { status } = spawnSync('node', [join(root, 'dist/cli/main.js'), 'lab', ...machine, '--', ...command, ...sequence], {
     cwd: root,
     stdio: 'inherit',
   });
