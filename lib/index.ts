@@ -33,6 +33,8 @@ export { fail, type Failure, type FailingCall } from './kernel/fail.js';
 export type { FdKind } from './kernel/file-kinds.js';
 export type { Files, Kernel, Mapping, Mmio, Poll, RegisterValues, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';
+export { record, type RecordOptions } from './kernel/recording/record.js';
+export { DepartedError, replay, type ReplayedKernel, type ReplayOptions } from './kernel/recording/replay.js';
 export { Resource } from './kernel/resource.js';
 export { trace, type TracedCall } from './kernel/trace.js';
 export type { WaitOptions } from './kernel/waiters.js';

@@ -31,6 +31,7 @@ it('vfio', () => {
     'ClosedError',
     'Container',
     'ContainerDirtyTracking',
+    'DepartedError',
     'Device',
     'DirtyBitmap',
     'DmaBuf',
@@ -80,6 +81,8 @@ it('vfio', () => {
     'openDevice',
     'parseAddress',
     'physicalAddress',
+    'record',
+    'replay',
     'trace',
   ]);
 });

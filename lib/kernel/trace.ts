@@ -10,6 +10,9 @@ export interface TracedCall extends KernelCall {
   readonly after?: Uint8Array;
   /** `>= 0`, or -errno. 0 for a mapping or a watch; for a file of sysfs how many bytes or names came. */
   readonly result: number;
+  /** When it began, by `performance.now()`, and how long it took; milliseconds. */
+  readonly began: number;
+  readonly milliseconds: number;
   /** All of it in one line, as strace(1) would say it: 'ioctl(5, VFIO_IOMMU_MAP_DMA, {argsz=32, flags=READ|WRITE, …}) = -1 EINVAL'. */
   readonly text: string;
 }
@@ -21,7 +24,9 @@ export interface TracedCall extends KernelCall {
 export function trace(kernel: Kernel, report: (call: TracedCall) => void = ({ text }) => console.error(text)): Kernel {
   return aroundKernel(kernel, (call) => {
     const before = typeof call.argument === 'object' ? { before: call.argument.slice() } : {};
+    const began = performance.now();
     return (answer) => {
+      const milliseconds = performance.now() - began;
       const result = size(answer);
       const after = moved(call, result);
       report({
@@ -29,6 +34,8 @@ export function trace(kernel: Kernel, report: (call: TracedCall) => void = ({ te
         ...before,
         ...(after && { after }),
         result,
+        began,
+        milliseconds,
         get text() {
           return describeCall(this);
         },

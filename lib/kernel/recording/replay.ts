@@ -1,0 +1,274 @@
+import { CodedError } from '../error.js';
+import type { FileKinds } from '../file-kinds.js';
+import type { Kernel } from '../kernel.js';
+import { samePacked, unpackBytes } from './bytes.js';
+import {
+  isCall,
+  parseRecording,
+  type Asked,
+  type CallEntry,
+  type Change,
+  type DoneEntry,
+  type Entry,
+  type Happening,
+  type Part,
+  type ReadyEntry,
+  type Told,
+} from './entries.js';
+import type { Act, Meeting } from './meeting.js';
+import { seam } from './seam.js';
+import { describeEntry, kindsAfter } from './text.js';
+import { Turns } from './turns.js';
+
+/** Where a program did not do what was recorded. `code` is 'ERR_VFIO_DEPARTED'. */
+export class DepartedError extends CodedError {
+  /** Which entry of the recording it was at, from 1. */
+  readonly entry: number;
+  /** The call that was recorded, in words; undefined at the recording's end. */
+  readonly recorded: string | undefined;
+  /** The call that came; undefined where none did. */
+  readonly came: string | undefined;
+
+  constructor(entry: number, recorded: string | undefined, came: string | undefined) {
+    const expectation = recorded === undefined ? 'the recording is at its end' : `recorded was ${recorded}`;
+    super('ERR_VFIO_DEPARTED', `The program departs from the recording at entry ${entry}: ${expectation}; ${came ?? 'the program ended'}`);
+    this.name = 'DepartedError';
+    this.entry = entry;
+    this.recorded = recorded;
+    this.came = came;
+  }
+}
+
+/** A kernel that answers from a recording. */
+export interface ReplayedKernel extends Kernel {
+  /** How many of the recorded calls have not been made. */
+  readonly left: number;
+  /** Where the program departed, if it did. */
+  readonly departure: DepartedError | undefined;
+  /** @throws DepartedError if the program departed, or calls are left. */
+  assertFinished(): void;
+}
+
+export interface ReplayOptions {
+  /** Which part of a recording of several threads. Default: 1. */
+  readonly part?: number;
+  /** Told at once where the program departs: it may swallow the error. */
+  readonly departed?: (departure: DepartedError) => void;
+}
+
+/**
+ * A kernel that answers as the recorded one did, without its hardware: the same fds, addresses, bytes, register values and
+ * interrupts, and in memory what devices wrote there. Calls have to come as they were recorded: another one, and every one after
+ * it, throws a DepartedError. `recording` is all of its lines.
+ * @throws SyntaxError for what is no recording; RangeError for a part that it lacks
+ */
+export function replay(recording: string, { part = 1, departed }: ReplayOptions = {}): ReplayedKernel {
+  const found = parseRecording(recording).get(part);
+  if (found === undefined) throw new RangeError(`The recording has no part ${part}`);
+  return replayPart(found, departed);
+}
+
+export function replayPart({ entries }: Part, departed: (departure: DepartedError) => void = () => {}): ReplayedKernel {
+  const player = new Player(entries, departed);
+  const absent = (): never => {
+    throw new CodedError('ERR_VFIO_DEPARTED', 'A recording has no kernel');
+  };
+  return Object.defineProperties(seam(absent, player), {
+    left: { get: () => player.left },
+    departure: { get: () => player.departure },
+    assertFinished: { value: () => player.assertFinished() },
+  }) as ReplayedKernel;
+}
+
+/** What was written while the program ran may be its own doing: it is given two more turns to do it. */
+const patience = 2;
+/** Milliseconds, for a program that has no turns because it waits for what comes next. */
+const longestPatience = 20;
+
+/** Deep enough a stack to reach the program through the layers between. */
+const depth = 40;
+
+class Player implements Meeting {
+  readonly #entries: readonly Entry[];
+  readonly #departed: (departure: DepartedError) => void;
+  readonly #memory = new Map<number, WeakRef<ArrayBuffer>>();
+  readonly #ready = new Map<number, (count: number) => void>();
+  readonly #under = new Map<number, (told: Told) => void>();
+  readonly #turns = new Turns(() => this.#turn());
+  /** Interrupts, and ends of calls on other threads, that the program was not yet told of. */
+  readonly #late: (ReadyEntry | DoneEntry)[] = [];
+  #next = 0;
+  #count = 0;
+  #delivery: NodeJS.Immediate | undefined;
+  #wait: NodeJS.Timeout | undefined;
+  departure: DepartedError | undefined;
+
+  constructor(entries: readonly Entry[], departed: (departure: DepartedError) => void) {
+    this.#entries = entries;
+    this.#departed = departed;
+  }
+
+  get left(): number {
+    return this.#entries.slice(this.#next).filter(isCall).length;
+  }
+
+  assertFinished(): void {
+    if (this.departure !== undefined) throw this.departure;
+    const index = this.#entries.findIndex((entry, place) => place >= this.#next && isCall(entry));
+    if (index >= 0) throw new DepartedError(index + 1, describeEntry(this.#entries[index] as CallEntry, this.#kinds(index)), undefined);
+  }
+
+  readonly meet = <T>(asked: Asked, { give }: Act<T>): T => {
+    const entry = this.#take(asked);
+    this.#write(entry.memory);
+    this.#proceed();
+    if (entry.error !== undefined) throw rebuilt(entry.error);
+    return give(entry);
+  };
+
+  async meetAsync(asked: Asked, { give }: Act<number, Promise<number>>): Promise<number> {
+    const { begun = 0 } = this.#take(asked);
+    const told = new Promise<Told>((resolve) => this.#under.set(begun, resolve));
+    this.#proceed();
+    const end = await told;
+    if (end.error !== undefined) throw rebuilt(end.error);
+    return give(end);
+  }
+
+  mapped(id: number, memory: ArrayBuffer): void {
+    this.#memory.set(id, new WeakRef(memory));
+  }
+
+  unmapped(id: number): void {
+    this.#memory.delete(id);
+  }
+
+  pointedTo(id: number, memory: ArrayBuffer): void {
+    this.#memory.set(id, new WeakRef(memory));
+  }
+
+  watched(id: number, ready: (count: number) => void): void {
+    this.#ready.set(id, ready);
+  }
+
+  came(_id: number, _count: number | undefined, go: () => void): void {
+    go();
+  }
+
+  /** The next recorded call, which has to be this one. */
+  #take(asked: Asked): CallEntry {
+    if (this.departure !== undefined) throw again(this.departure);
+    for (let entry = this.#entries[this.#next]; entry !== undefined && !isCall(entry); entry = this.#entries[this.#next]) this.#pass(entry);
+    const entry = this.#entries[this.#next] as CallEntry | undefined;
+    if (entry === undefined || !isSame(asked, entry)) throw this.#depart(entry, asked);
+    this.#next += 1;
+    this.#count = 0;
+    return entry;
+  }
+
+  #depart(entry: CallEntry | undefined, asked: Asked): DepartedError {
+    const kinds = this.#kinds(this.#next);
+    const recorded = entry && describeEntry(entry, kinds);
+    const usual = Error.stackTraceLimit;
+    Error.stackTraceLimit = depth;
+    this.departure = new DepartedError(this.#next + 1, recorded, `the program made ${describeEntry(asked, kinds)}`);
+    Error.stackTraceLimit = usual;
+    this.#rest();
+    this.#departed(this.departure);
+    return this.departure;
+  }
+
+  #kinds(index: number): FileKinds {
+    return kindsAfter(this.#entries.slice(0, index));
+  }
+
+  /** What was recorded before the next call has happened: in memory at once, for callbacks when their turn comes. */
+  #pass(entry: Happening): void {
+    this.#next += 1;
+    this.#count = 0;
+    if ('wrote' in entry) this.#write(entry.wrote);
+    else if ('found' in entry) this.#write(entry.found);
+    else this.#late.push(entry);
+  }
+
+  #write(changes: readonly Change[] = []): void {
+    for (const [id, offset, bytes] of changes) {
+      const memory = this.#memory.get(id)?.deref();
+      if (memory !== undefined && memory.byteLength > 0) new Uint8Array(memory).set(unpackBytes(bytes), offset);
+    }
+  }
+
+  /** Sees to it that what comes next, comes. */
+  #proceed(): void {
+    const entry = this.#entries[this.#next];
+    if (entry === undefined || isCall(entry)) this.#turns.running = false;
+    else if ('wrote' in entry || 'found' in entry) {
+      this.#turns.running = true;
+      this.#wait ??= this.#turns.own(setTimeout(() => this.#overdue(), longestPatience).unref());
+      this.#wait.refresh();
+    }
+    if (this.#late.length > 0 || (entry !== undefined && ('ready' in entry || 'done' in entry)))
+      this.#delivery ??= this.#turns.own(setImmediate(() => this.#deliver()));
+  }
+
+  #turn(): void {
+    const entry = this.#entries[this.#next];
+    this.#count += 1;
+    if (entry === undefined || isCall(entry)) return;
+    if ('wrote' in entry && this.#count >= entry.turns) this.#advance(entry);
+    else if ('found' in entry && this.#count >= entry.turns + patience) this.#advance(entry);
+  }
+
+  #overdue(): void {
+    const entry = this.#entries[this.#next];
+    if (this.departure === undefined && entry !== undefined && ('wrote' in entry || 'found' in entry)) this.#advance(entry);
+  }
+
+  #advance(entry: Happening): void {
+    this.#pass(entry);
+    this.#proceed();
+  }
+
+  #deliver(): void {
+    this.#delivery = undefined;
+    const entry = this.#entries[this.#next];
+    if (this.departure !== undefined) return;
+    if (this.#late.length === 0 && entry !== undefined && ('ready' in entry || 'done' in entry)) this.#pass(entry);
+    const event = this.#late.shift();
+    // Before the program is told: what it throws is its own.
+    this.#proceed();
+    if (event === undefined) return;
+    if ('ready' in event) this.#ready.get(event.ready)?.(event.count ?? 0);
+    else this.#end(event);
+  }
+
+  #end(event: DoneEntry): void {
+    this.#write(event.memory);
+    this.#under.get(event.done)?.(event);
+    this.#under.delete(event.done);
+  }
+
+  #rest(): void {
+    this.#turns.running = false;
+    clearTimeout(this.#wait);
+  }
+}
+
+/** Each call after the departure throws one of its own: who closes one thing after the other chains them. */
+function again({ entry, recorded, came }: DepartedError): DepartedError {
+  return new DepartedError(entry, recorded, came);
+}
+
+/** Whether this call was recorded there: everything that it is given is the same. */
+function isSame(asked: Asked, entry: CallEntry): boolean {
+  return Object.entries(asked).every(([field, value]) => {
+    const recorded = entry[field as keyof Asked];
+    if (typeof value === 'string' && typeof recorded === 'string') return samePacked(value, recorded);
+    return JSON.stringify(value) === JSON.stringify(recorded);
+  });
+}
+
+function rebuilt({ name, message, code }: NonNullable<Told['error']>): Error {
+  if (code !== undefined) return Object.assign(new CodedError(code, message), { name });
+  return name === 'RangeError' ? new RangeError(message) : name === 'TypeError' ? new TypeError(message) : new Error(message);
+}
