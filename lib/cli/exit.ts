@@ -7,6 +7,12 @@ export const misused = 2;
 /** It would hurt, and `--force` did not allow it: nothing was done. */
 export const refused = 3;
 
+/** A replayed program did not do what was recorded. */
+export const departed = 4;
+/** The program that was to be run is there, but is none; and it is not there. */
+export const notRunnable = 126;
+export const notFound = 127;
+
 /** It says itself what the command ends with: one file of the command may be there twice, in the bundle and by itself, and so its classes. */
 abstract class Ending extends Error {
   abstract readonly exitStatus: number;

@@ -8,6 +8,8 @@ import { writeCommand } from './commands/write.js';
 import { dumpCommand } from './commands/dump.js';
 import { irqCommand } from './commands/irq.js';
 import { resetCommand } from './commands/reset.js';
+import { traceCommand } from './commands/trace.js';
+import { replayCommand } from './commands/replay.js';
 import { labCommand } from './commands/lab.js';
 import type { Terminal } from './context.js';
 import * as exit from './exit.js';
@@ -22,6 +24,8 @@ const commands = [
   dumpCommand,
   irqCommand,
   resetCommand,
+  traceCommand,
+  replayCommand,
   labCommand,
 ];
 

@@ -1,0 +1,20 @@
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Takes a part of the recording for this thread; false if another process or thread has it. */
+export function takePart(folder: string, part: number): boolean {
+  try {
+    closeSync(openSync(join(folder, String(part)), 'wx'));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Takes the first that is free: which of the program's threads, in the order in which they asked for a kernel, this one is. */
+export function takeNextPart(folder: string): number {
+  let part = 1;
+  while (!takePart(folder, part)) part += 1;
+  return part;
+}
