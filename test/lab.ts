@@ -16,7 +16,7 @@ import { joinTranscripts } from './support/join-transcripts.js';
 import { goldenFolder, root } from './support/root.js';
 import { wiredCards } from './support/wired-cards.js';
 
-const lab = join(root, 'dist/lab/main.js');
+const lab = [join(root, 'dist/cli/vfio.cjs'), 'lab'];
 /** System calls that are made up and compared on each machine. */
 const generatedCalls = 3000;
 const {
@@ -167,9 +167,12 @@ try {
     );
   }
   // The variants of a kernel in one go, as the second then takes little.
-  for (const kernel of kernels) execFileSync('node', [lab, '--kernel', kernel, '--prepare'], { stdio: 'inherit' });
+  for (const kernel of kernels) execFileSync('node', [...lab, '--kernel', kernel, '--prepare'], { stdio: 'inherit' });
   const headers = kernels.map((kernel) =>
-    execFileSync('node', [lab, '--kernel', kernel, '--print-headers'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim(),
+    execFileSync('node', [...lab, '--kernel', kernel, '--print-headers'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    }).trim(),
   );
   const report = join(work, 'headers.json');
   const headerRun = spawnSync(
@@ -192,7 +195,7 @@ try {
       spawnSync(
         'node',
         [
-          lab,
+          ...lab,
           '--kernel',
           kernel,
           '--variant',
