@@ -2,7 +2,7 @@ import { CodedError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { matters } from '../kernel/matters.js';
 import { finishAll } from '../kernel/resource.js';
-import { readText, writeText } from './sysfs.js';
+import { readText, writeText, type WithFiles } from './sysfs.js';
 import { devicesPath, findDevice, type PciDevice } from './topology.js';
 
 const noIommuModePath = '/sys/module/vfio/parameters/enable_unsafe_noiommu_mode';
@@ -28,12 +28,12 @@ export interface Binding {
 export function bindDriver(kernel: Kernel, address: string, driver = 'vfio-pci'): Binding {
   const device = findDevice(kernel, address);
   const override = readOverride(kernel, device.address);
-  const restore = once(() => move(kernel, device.address, device.driver, override));
+  const restore = once(() => moveDevice(kernel, device.address, device.driver, override));
   const binding = { address: device.address, previous: device.driver, restore, [Symbol.dispose]: restore };
   if (device.driver === driver) return binding;
   assertPossible(kernel, device, driver);
   try {
-    move(kernel, device.address, driver, driver);
+    moveDevice(kernel, device.address, driver, driver);
   } catch (error) {
     finishAll([
       () => {
@@ -58,15 +58,16 @@ function assertPossible(kernel: Kernel, device: PciDevice, driver: string): void
     throw new CodedError('ERR_VFIO_NO_DRIVER', `There is no driver ${driver} (${path} is missing). Load it: modprobe ${driver}`);
 }
 
-/** Unbinds, sets the override, lets the bus look again, and looks what came of it. */
-function move(kernel: Kernel, address: string, driver: string | undefined, override: string | undefined): void {
+/**
+ * Unbinds, sets the override, lets the bus look again, and looks what came of it. `driver`: undefined for none.
+ * @throws KernelError, or an Error with code ERR_VFIO_NOT_BOUND when the driver did not take it.
+ */
+export function moveDevice(kernel: WithFiles, address: string, driver: string | undefined, override: string | undefined): void {
   const current = findDevice(kernel, address).driver;
-  if (current !== undefined && current !== driver) writeText(kernel, `/sys/bus/pci/drivers/${current}/unbind`, address);
-  // A newline clears the override; writing nothing would leave it.
-  writeText(kernel, `${devicesPath}/${address}/driver_override`, `${override ?? ''}\n`);
+  if (current !== driver) unbind(kernel, address, current);
+  writeOverride(kernel, address, override);
   if (driver === undefined || current === driver) return;
-  writeText(kernel, '/sys/bus/pci/drivers_probe', address);
-  const now = findDevice(kernel, address).driver;
+  const now = probe(kernel, address);
   if (now !== driver) {
     throw new CodedError(
       'ERR_VFIO_NOT_BOUND',
@@ -75,12 +76,34 @@ function move(kernel: Kernel, address: string, driver: string | undefined, overr
   }
 }
 
-function readOverride(kernel: Kernel, address: string): string | undefined {
-  const text = readText(kernel, `${devicesPath}/${address}/driver_override`);
-  return text === '(null)' ? undefined : text;
+/** Clears the override, and leaves to the bus which driver has the device now; gives that, if there is one. */
+export function giveToBus(kernel: WithFiles, address: string): string | undefined {
+  unbind(kernel, address, findDevice(kernel, address).driver);
+  writeOverride(kernel, address, undefined);
+  return probe(kernel, address);
 }
 
-function noIommuMode({ files }: Kernel): boolean {
+function unbind(kernel: WithFiles, address: string, driver: string | undefined): void {
+  if (driver !== undefined) writeText(kernel, `/sys/bus/pci/drivers/${driver}/unbind`, address);
+}
+
+/** A newline clears it; writing nothing would leave it. */
+function writeOverride(kernel: WithFiles, address: string, override: string | undefined): void {
+  writeText(kernel, `${devicesPath}/${address}/driver_override`, `${override ?? ''}\n`);
+}
+
+function probe(kernel: WithFiles, address: string): string | undefined {
+  writeText(kernel, '/sys/bus/pci/drivers_probe', address);
+  return findDevice(kernel, address).driver;
+}
+
+/** Which driver alone may have the device, if somebody said so. */
+export function readOverride(kernel: WithFiles, address: string): string | undefined {
+  const text = readText(kernel, `${devicesPath}/${address}/driver_override`);
+  return text === '(null)' || text === '' ? undefined : text;
+}
+
+export function noIommuMode({ files }: WithFiles): boolean {
   const text = files.readFile(noIommuModePath);
   return typeof text !== 'number' && new TextDecoder().decode(text).trim() === 'Y';
 }

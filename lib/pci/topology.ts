@@ -48,6 +48,11 @@ export function findDevice(kernel: WithFiles, address: string): PciDevice {
   };
 }
 
+/** The node of its group, '/dev/vfio/12', which is there while VFIO has a device of it. */
+export function groupNode({ group, noIommu }: PciDevice): string | undefined {
+  return group === undefined ? undefined : `/dev/vfio/${noIommu ? 'noiommu-' : ''}${group}`;
+}
+
 /** The node of the device in that folder. Without nodes of devices, the kernel lists the device and gives it no number. */
 export function findNode(kernel: WithFiles, path: string): string | undefined {
   const name = list(kernel, `${path}/vfio-dev`).find((each) => kernel.files.access(`${path}/vfio-dev/${each}/dev`) === 0);

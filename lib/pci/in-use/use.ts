@@ -1,0 +1,13 @@
+/** Where something was seen. */
+export interface Evidence {
+  readonly file: string;
+  readonly value: string;
+}
+
+/** Something that a device does for the machine, which would end with its driver. */
+export interface Use {
+  readonly kind: 'mounted' | 'swap' | 'holder' | 'route' | 'address' | 'member' | 'session' | 'console' | 'virtual-functions' | 'open';
+  /** A sentence without its full stop: '/dev/nvme0n1p1 is mounted on /home'. */
+  readonly says: string;
+  readonly evidence: readonly Evidence[];
+}
