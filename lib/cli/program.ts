@@ -2,6 +2,8 @@ import { CommanderError } from 'commander';
 import { runCommand, VfioCommand } from './command.js';
 import { listCommand } from './commands/list.js';
 import { showCommand } from './commands/show.js';
+import { bindCommand } from './commands/bind.js';
+import { unbindCommand } from './commands/unbind.js';
 import { doctorCommand } from './commands/doctor.js';
 import { readCommand } from './commands/read.js';
 import { writeCommand } from './commands/write.js';
@@ -18,6 +20,8 @@ import * as exit from './exit.js';
 const commands = [
   listCommand,
   showCommand,
+  bindCommand,
+  unbindCommand,
   doctorCommand,
   readCommand,
   writeCommand,
