@@ -17,6 +17,7 @@ const suites = {
   'no-iommu': 'conformance/no-iommu.test.ts',
   'unsafe-interrupts': 'conformance/unsafe-interrupts.test.ts',
   hardware: 'hardware/all.ts',
+  cli: 'cli-lab/all.ts',
 };
 const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', differential: 'test/differential/main.ts' };
 /** What the hardware suite's threads run. */

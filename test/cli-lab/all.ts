@@ -1,0 +1,2 @@
+/** The command on a real kernel. */
+import './bind.js';
