@@ -18,8 +18,9 @@ function groupsOfIommu(scene: Scene): string[] {
   return scene.names(groups).filter((group) => !scene.find(`${groups}/${group}/name`)?.startsWith('vfio-noiommu'));
 }
 
+/** It is there, and has made groups of what devices there are. */
 export function iommuAtWork(scene: Scene): boolean {
-  return unitsAtWork(scene).length > 0 && groupsOfIommu(scene).length > 0;
+  return unitsAtWork(scene).length > 0 && (groupsOfIommu(scene).length > 0 || scene.all.length === 0);
 }
 
 function inVirtualMachine(scene: Scene): boolean {
