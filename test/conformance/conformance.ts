@@ -43,6 +43,7 @@ import { mediated } from './mediated.js';
 import { migration } from './migration.js';
 import { pageTableApi } from './page-table-api.js';
 import { pageTables } from './page-tables.js';
+import { nodes } from './nodes.js';
 import { nvme } from './nvme.js';
 import { opening } from './opening.js';
 import { pasids } from './pasids.js';
@@ -85,6 +86,7 @@ export function conformance(version: KernelVersion): void {
 
   for (const variant of ofVersion(deviceVariants)) {
     describe(variant.name, () => {
+      nodes(variant);
       for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion })) describe(name, () => suite(variant));
       configurationSpace(variant, ['edu', 'express', 'nvme', 'lone']);
     });

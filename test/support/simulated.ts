@@ -65,6 +65,7 @@ export function simulate(
         lone,
         display,
         functions: () => ({ physical, virtual }),
+        as: (user, action) => asUser(machine, user, action),
         asleep: async () => {},
         unbind: (address) => machine.unbind(address),
       };
@@ -110,6 +111,7 @@ export function simulateNoIommu(version: KernelVersion, rawIo: boolean, test: Te
         functions: () => {
           throw new Error('This machine has no virtual functions');
         },
+        as: (user, action) => asUser(machine, user, action),
         asleep: async () => {},
         unbind: (address) => machine.unbind(address),
       };
@@ -120,4 +122,14 @@ export function simulateNoIommu(version: KernelVersion, rawIo: boolean, test: Te
 /** With the kernel's mock devices (test/support/mock). */
 export function simulateMocks(version: KernelVersion): Variant {
   return simulateNoIommu(version, true, mockKernel);
+}
+
+function asUser(machine: Machine, user: number, action: () => void): void {
+  const before = machine.user;
+  machine.user = user;
+  try {
+    action();
+  } finally {
+    machine.user = before;
+  }
 }

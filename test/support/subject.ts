@@ -42,6 +42,8 @@ export interface Subject {
   functions(): { readonly physical: Place; readonly virtual: Place };
   /** Resolves when a device that may sleep does. */
   asleep(address: string): Promise<void>;
+  /** Makes the calls of the action as another user, without root's capabilities. */
+  as(user: number, action: () => void): void;
   /** Takes a device from vfio-pci as another process would: resolves when whoever had it open let it go. */
   unbind(address: string): Promise<void>;
 }
@@ -129,6 +131,7 @@ function real(iommu: IommuKind, container: ContainerProvider): Variant {
           check(kernel.files.writeFile(method, new TextEncoder().encode('\n')), { syscall: 'write', path: method });
           return { physical, virtual };
         },
+        as: asUser,
         asleep: untilAsleep,
         unbind: (address) => unbindElsewhere(address),
       };
@@ -154,6 +157,18 @@ function withVirtualFunctions(kernel: Kernel, wanted: number): Place[] {
 async function untilAsleep(address: string): Promise<void> {
   const status = `/sys/bus/pci/devices/${address}/power/runtime_status`;
   for (let waited = 0; waited < 10_000 && readFileSync(status, 'utf8').trim() !== 'suspended'; waited += 20) await delay(20);
+}
+
+/** Its groups of files too: a node's group is root's. */
+function asUser(user: number, action: () => void): void {
+  process.setegid?.(user);
+  process.seteuid?.(user);
+  try {
+    action();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
 }
 
 /** The writer of `unbind` waits in the kernel until the device is let go, so it cannot be this process. */
