@@ -9,6 +9,11 @@ export type Example = readonly [line: string, meaning: string];
 export class VfioCommand extends Command {
   readonly examples: Example[] = [];
 
+  /** The whole of `vfio`, once this is a part of it. */
+  get root(): Command {
+    return rootOf(this);
+  }
+
   example(line: string, meaning: string): this {
     this.examples.push([line, meaning]);
     return this;

@@ -13,6 +13,8 @@ import { resetCommand } from './commands/reset.js';
 import { traceCommand } from './commands/trace.js';
 import { replayCommand } from './commands/replay.js';
 import { labCommand } from './commands/lab.js';
+import { completionCommand, completeCommand } from './commands/completion.js';
+import { manualCommand } from './commands/manual.js';
 import type { Terminal } from './context.js';
 import * as exit from './exit.js';
 
@@ -31,6 +33,8 @@ const commands = [
   traceCommand,
   replayCommand,
   labCommand,
+  completionCommand,
+  manualCommand,
 ];
 
 /** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */
@@ -43,6 +47,7 @@ export function makeProgram(version: string): VfioCommand {
     .enablePositionalOptions()
     .showHelpAfterError('(--help shows what there is)');
   for (const make of commands) program.addCommand(make());
+  program.addCommand(completeCommand(), { hidden: true });
   return program;
 }
 

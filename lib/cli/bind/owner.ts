@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { check, CodedError, KernelError } from '../../kernel/error.js';
 import type { Files, FileStatus } from '../../kernel/kernel.js';
-import { readTextIfThere } from '../../pci/sysfs.js';
+import { readTextIfAny } from '../../pci/sysfs.js';
 import { Misuse } from '../exit.js';
 import type { Undo } from './all-or-nothing.js';
 
@@ -39,7 +39,7 @@ export function parseOwner(files: Files, text: string): Owner {
 
 function numberOf(files: Files, kind: string, file: string, name: string): number {
   if (/^\d+$/.test(name)) return Number(name);
-  const rows = (readTextIfThere({ files }, file) ?? '').split('\n').map((line) => line.split(':'));
+  const rows = (readTextIfAny({ files }, file) ?? '').split('\n').map((line) => line.split(':'));
   const row = rows.find(([each]) => each === name);
   if (row === undefined) throw new Misuse(`Expected a ${kind} of ${file} or a number for --owner but received '${name}'`);
   return Number(row[2]);

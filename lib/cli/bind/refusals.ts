@@ -2,7 +2,7 @@ import { noIommuMode } from '../../pci/driver.js';
 import { hasVfioDriver, isBridge, isVfioDriver } from '../../pci/group.js';
 import type { Evidence, Use } from '../../pci/in-use/use.js';
 import { usesOf } from '../../pci/in-use/uses.js';
-import { readTextIfThere, type WithFiles } from '../../pci/sysfs.js';
+import { readTextIfAny, type WithFiles } from '../../pci/sysfs.js';
 import { devicesPath, type PciDevice } from '../../pci/topology.js';
 import { Refusal } from '../exit.js';
 import { nameOf, type Change } from './plan.js';
@@ -61,7 +61,7 @@ function impossible(kernel: WithFiles, { device, to }: Change): Reason[] {
       'is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one';
     reasons.push(reason(device, says, [{ file: `${path}/iommu_group`, value: 'not there' }], false));
   }
-  const allowed = readTextIfThere(kernel, denylistPath) === 'Y';
+  const allowed = readTextIfAny(kernel, denylistPath) === 'Y';
   if (driver === 'vfio-pci' && device.vendor === intel && denied.includes(device.device) && !allowed) {
     const says = 'it is on the denylist of vfio-pci, as with it an untrusted user can wedge the machine';
     reasons.push(reason(device, says, [{ file: denylistPath, value: 'N' }], true));

@@ -1,5 +1,5 @@
 import type { Files } from '../../kernel/kernel.js';
-import { readTextIfThere } from '../../pci/sysfs.js';
+import { readTextIfAny } from '../../pci/sysfs.js';
 import type { PciDevice } from '../../pci/topology.js';
 import type { Context } from '../context.js';
 import type { Change, Place } from './plan.js';
@@ -38,7 +38,7 @@ export class SavedBindings {
   /** @throws Error for a file that is not for this user, or is of no such contents. */
   constructor(files: Files, path: string) {
     this.#path = path;
-    this.#boot = readTextIfThere({ files }, '/proc/sys/kernel/random/boot_id') ?? 'unknown';
+    this.#boot = readTextIfAny({ files }, '/proc/sys/kernel/random/boot_id') ?? 'unknown';
     this.#devices = read(path, this.#boot);
   }
 

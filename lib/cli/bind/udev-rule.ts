@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { readTextIfThere, type WithFiles } from '../../pci/sysfs.js';
+import { readTextIfAny, type WithFiles } from '../../pci/sysfs.js';
 import type { PciDevice } from '../../pci/topology.js';
 import type { Context } from '../context.js';
 import { Misuse, Refusal } from '../exit.js';
@@ -89,7 +89,7 @@ export function bootNotes(kernel: WithFiles, device: PciDevice, driver: string):
 /** Modules that were loaded have a state. */
 function isBuiltIn(kernel: WithFiles, driver: string): boolean {
   const module = `/sys/bus/pci/drivers/${driver}/module`;
-  return kernel.files.access(module) === 0 && readTextIfThere(kernel, `${module}/initstate`) === undefined;
+  return kernel.files.access(module) === 0 && readTextIfAny(kernel, `${module}/initstate`) === undefined;
 }
 
 function hex(id: number): string {
