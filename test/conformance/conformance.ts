@@ -50,6 +50,7 @@ import { pasids } from './pasids.js';
 import { regions } from './regions.js';
 import { serial } from './serial.js';
 import { sizes } from './sizes.js';
+import { sysfs } from './sysfs.js';
 import { tokens } from './tokens.js';
 import { displayRegion } from './vga.js';
 import { virtualIommuHardware } from './virtual-iommu-hardware.js';
@@ -88,6 +89,8 @@ export function conformance(version: KernelVersion): void {
     describe(variant.name, () => {
       nodes(variant);
       for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion })) describe(name, () => suite(variant));
+      for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion, sysfs }))
+        describe(name, () => suite(variant));
       configurationSpace(variant, ['edu', 'express', 'nvme', 'lone']);
     });
   }
