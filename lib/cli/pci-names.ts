@@ -69,8 +69,9 @@ export class PciNames {
   #search(keys: readonly string[]): Section | undefined {
     const [key = ''] = keys.slice(-1);
     if (keys.length === 1) {
-      const at = this.#bytes.indexOf(`\n${key}  `);
-      return at < 0 ? undefined : section(this.#linesFrom(at + 1), key);
+      const first = this.#bytes.toString('latin1', 0, key.length + 2) === `${key}  `;
+      const newline = first ? -1 : this.#bytes.indexOf(`\n${key}  `);
+      return first || newline >= 0 ? section(this.#linesFrom(newline + 1), key) : undefined;
     }
     const depth = keys.length - 1;
     const above = this.#find(keys.slice(0, -1))?.below ?? '';
