@@ -1,22 +1,12 @@
 import { parseAddress } from '../pci/address.js';
-import { judgeReadiness, type Readiness } from '../pci/readiness.js';
-import { readTextIfAny, type WithFiles } from '../pci/sysfs.js';
-import { devicesPath, findDevice, findDevices, type PciDevice } from '../pci/topology.js';
+import { judgeReadiness } from '../pci/readiness.js';
+import { findDevice, findDevices } from '../pci/topology.js';
 import type { Context } from './context.js';
 import { selector, type Filters } from './list/filters.js';
 import { groupText } from './list/group-text.js';
+import { listed } from './list/listed-device.js';
 import { treeText } from './list/tree-text.js';
-import { loadNames, type PciNames } from './pci-names.js';
-
-/** A device as `vfio list` shows it. */
-export interface ListedDevice extends PciDevice {
-  readonly revision: number;
-  /** Where the database of ids knows them. */
-  readonly names: { readonly class?: string | undefined; readonly vendor?: string | undefined; readonly device?: string | undefined };
-  /** The NUMA node it is nearest to; undefined where the machine has one only, or does not know. */
-  readonly numaNode: number | undefined;
-  readonly readiness: Readiness;
-}
+import { loadNames } from './pci-names.js';
 
 export interface ListOptions extends Filters {
   readonly tree?: true;
@@ -34,17 +24,4 @@ export async function list(context: Context, options: ListOptions, addresses: re
   const devices = wanted.map((device) => listed(kernel, device, names, readiness.get(device.address)!));
   if (devices.length === 0) context.terminal.note('vfio: no such device\n');
   context.result(devices, () => (options.tree === true ? treeText(kernel, devices, context.paint) : groupText(devices, context.paint)));
-}
-
-function listed(kernel: WithFiles, device: PciDevice, names: PciNames, readiness: Readiness): ListedDevice {
-  const { address, vendor, device: id, classCode } = device;
-  const read = (file: string): number => Number(readTextIfAny(kernel, `${devicesPath}/${address}/${file}`) ?? -1);
-  const node = read('numa_node');
-  return {
-    ...device,
-    revision: read('revision'),
-    names: { class: names.className(classCode), vendor: names.vendor(vendor), device: names.device(vendor, id) },
-    numaNode: node < 0 ? undefined : node,
-    readiness,
-  };
 }

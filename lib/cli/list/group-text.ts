@@ -1,5 +1,5 @@
 import { columns } from '../columns.js';
-import type { ListedDevice } from '../list.js';
+import type { ListedDevice } from './listed-device.js';
 import type { Paint } from '../paint.js';
 import { classWords, deviceWords, readinessWords } from './words.js';
 

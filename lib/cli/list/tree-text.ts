@@ -2,7 +2,7 @@ import { physicalFunctionOf, placeOf } from '../../pci/place.js';
 import { readTextIfAny, type WithFiles } from '../../pci/sysfs.js';
 import { devicesPath } from '../../pci/topology.js';
 import { columns } from '../columns.js';
-import type { ListedDevice } from '../list.js';
+import type { ListedDevice } from './listed-device.js';
 import type { Paint } from '../paint.js';
 import { classWords, deviceWords, readinessWords } from './words.js';
 

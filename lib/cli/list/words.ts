@@ -1,6 +1,6 @@
 import type { Readiness } from '../../pci/readiness.js';
 import type { PciDevice } from '../../pci/topology.js';
-import type { ListedDevice } from '../list.js';
+import type { ListedDevice } from './listed-device.js';
 import type { Paint } from '../paint.js';
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
