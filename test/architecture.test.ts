@@ -38,7 +38,7 @@ const allowed: Record<string, readonly string[]> = {
   sim: [
     'abi',
     'registers',
-    ...['kernel', 'error', 'around', 'audit', 'call-text', 'counter', 'fail', 'stepwise-mmio'].map((file) => `kernel/${file}.ts`),
+    ...['kernel', 'error', 'around', 'audit', 'call-text', 'clock', 'counter', 'fail', 'stepwise-mmio'].map((file) => `kernel/${file}.ts`),
   ],
   pci: ['kernel', 'abi/pci.ts'],
   memory: ['abi', 'kernel'],

@@ -1,3 +1,4 @@
+import { now } from './clock.js';
 import type { Kernel, Mapping, Mmio } from './kernel.js';
 import { DescribedMmio, makeAccess, type RegisterAccess, type RegisterValue } from './register-access.js';
 
@@ -28,7 +29,7 @@ export function traceRegisters(kernel: Kernel, report: (access: TracedAccess) =>
       const start = offset % regionSize;
       const traced = (mmio: () => Mmio): Mmio =>
         new DescribedMmio((access) => {
-          const began = performance.now();
+          const began = now();
           let result: RegisterValue;
           let failure: unknown;
           try {
@@ -37,7 +38,7 @@ export function traceRegisters(kernel: Kernel, report: (access: TracedAccess) =>
             failure = error;
             throw error;
           } finally {
-            const milliseconds = performance.now() - began;
+            const milliseconds = now() - began;
             const text = describeAccess(access, { fd, region, start, result, failure });
             report({ ...access, fd, region, result, began, milliseconds, text });
           }

@@ -1,5 +1,6 @@
 import { aroundKernel, type Answer, type KernelCall } from './around.js';
 import { describeCall } from './call-text.js';
+import { now } from './clock.js';
 import type { Kernel } from './kernel.js';
 
 /** A call that was made, what it was given and what came back. */
@@ -24,9 +25,9 @@ export interface TracedCall extends KernelCall {
 export function trace(kernel: Kernel, report: (call: TracedCall) => void = ({ text }) => console.error(text)): Kernel {
   return aroundKernel(kernel, (call) => {
     const before = typeof call.argument === 'object' ? { before: call.argument.slice() } : {};
-    const began = performance.now();
+    const began = now();
     return (answer) => {
-      const milliseconds = performance.now() - began;
+      const milliseconds = now() - began;
       const result = size(answer);
       const after = moved(call, result);
       report({

@@ -1,3 +1,4 @@
+import { now } from '../kernel/clock.js';
 import { expected } from '../kernel/error.js';
 
 /** What time goes by in a machine: that of this process, or one that stands still until it is moved. */
@@ -73,7 +74,7 @@ export class Clock {
   }
 
   get #nanoseconds(): number {
-    return this.kind === 'virtual' ? this.#passed : Math.round(performance.now() * perMillisecond);
+    return this.kind === 'virtual' ? this.#passed : Math.round(now() * perMillisecond);
   }
 
   #moveTo(end: number): void {

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /** Takes a part of the recording for this thread; false if another process or thread has it. */
 export function takePart(folder: string, part: number): boolean {
@@ -17,4 +17,10 @@ export function takeNextPart(folder: string): number {
   let part = 1;
   while (!takePart(folder, part)) part += 1;
   return part;
+}
+
+/** What runs here, as a recording has it: the file's name, and the arguments. */
+export function programHere(): string[] {
+  const [, file = '', ...args] = process.argv;
+  return [basename(file), ...args];
 }

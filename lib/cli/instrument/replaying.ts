@@ -5,7 +5,7 @@ import type { Instrument } from '../../kernel/instrument.js';
 import type { Kernel } from '../../kernel/kernel.js';
 import { parseRecording, type Part } from '../../kernel/recording/entries.js';
 import { DepartedError, replayPart } from '../../kernel/recording/replay.js';
-import { takePart } from './parts.js';
+import { programHere, takePart } from './parts.js';
 import type { ReplayReport, ReplaySettings } from './settings.js';
 
 /** A kernel that answers from the recording, and reports how the program kept to it. */
@@ -23,7 +23,7 @@ function replayed({ folder, recording }: ReplaySettings): Kernel {
     throw departure;
   }
   const [number, part] = chosen;
-  const kernel = replayPart(part, (departure) => tell(number, { departed: told(departure) }));
+  const kernel = replayPart(part, { departed: (departure) => tell(number, { departed: told(departure) }), clocks: true });
   process.on('exit', () => {
     if (kernel.departure === undefined) tell(number, { left: kernel.left });
   });
@@ -36,7 +36,7 @@ function bySimilarity([, one]: [number, Part], [, other]: [number, Part]): numbe
 }
 
 function similarity({ beginning: { thread, program = [] } }: Part): number {
-  const same = program.slice(1).join('\0') === process.argv.slice(1).join('\0');
+  const same = program.slice(1).join('\0') === programHere().slice(1).join('\0');
   return (thread === threadId ? 2 : 0) + (same ? 1 : 0);
 }
 

@@ -5,7 +5,7 @@ import type { Files, Kernel } from '../../kernel/kernel.js';
 import { record } from '../../kernel/recording/record.js';
 import { trace, type TracedCall } from '../../kernel/trace.js';
 import { traceRegisters, type TracedAccess } from '../../kernel/trace-registers.js';
-import { takeNextPart } from './parts.js';
+import { programHere, takeNextPart } from './parts.js';
 import type { TraceSettings } from './settings.js';
 
 /** The kernel, or the simulated machine's, whose calls are shown and recorded. */
@@ -25,7 +25,7 @@ function recorded(kernel: Kernel, { out }: TraceSettings, part: number, files: F
   const file = openSync(out, 'a');
   // Each line is whole in the file before the program goes on: whatever ends it.
   const write = (line: string): void => void writeSync(file, part === 1 ? line : `{"by":${part},${line.slice(1)}`);
-  return record(kernel, write, { program: process.argv, thread: threadId, files });
+  return record(kernel, write, { program: programHere(), thread: threadId, files, clocks: true });
 }
 
 function shown(kernel: Kernel, settings: TraceSettings, part: number): Kernel {

@@ -106,13 +106,16 @@ export interface ReadyEntry {
   readonly count?: number;
 }
 
+/** What the program read from `performance.now()`, or from `Date.now()`, one after the other: milliseconds. */
+export type ClockEntry = { readonly now: readonly number[] } | { readonly date: readonly number[] };
+
 /** The end of a call on another thread. */
 export interface DoneEntry extends Told {
   readonly done: number;
 }
 
 /** What happened beside the program's calls. */
-export type Happening = WroteEntry | FoundEntry | ReadyEntry | DoneEntry;
+export type Happening = WroteEntry | FoundEntry | ReadyEntry | DoneEntry | ClockEntry;
 
 export type Entry = CallEntry | Happening;
 

@@ -1,5 +1,6 @@
 import { FileKinds } from '../file-kinds.js';
 import type { Files, Kernel } from '../kernel.js';
+import { replaceClocks, type ClockName } from './clocks.js';
 import { formatVersion, isCall, type Asked, type Beginning, type CallEntry, type Change, type Entry, type Told } from './entries.js';
 import type { Act, Meeting } from './meeting.js';
 import { seam } from './seam.js';
@@ -14,6 +15,8 @@ export interface RecordOptions {
   readonly thread?: number;
   /** Where the first line's facts about the machine are read. Default: `kernel.files`. */
   readonly files?: Files;
+  /** What the thread reads from `performance.now()` and `Date.now()` from now on is recorded, too. Default: false. */
+  readonly clocks?: boolean;
 }
 
 /**
@@ -26,7 +29,9 @@ export interface RecordOptions {
 export function record(kernel: Kernel, write: (line: string) => void, options: RecordOptions = {}): Kernel {
   const put = (value: Entry | Beginning): void => write(`${JSON.stringify(value)}\n`);
   put(beginning(options.files ?? kernel.files, options));
-  return seam(() => kernel, new Recorder(put));
+  const recorder = new Recorder(put);
+  if (options.clocks === true) replaceClocks(recorder.readClock);
+  return seam(() => kernel, recorder);
 }
 
 function beginning(files: Files, { program, thread }: RecordOptions): Beginning {
@@ -50,6 +55,10 @@ class Recorder implements Meeting {
   /** How many turns the program had since the last line. */
   #count = 0;
   readonly #kinds = new FileKinds();
+  /** What was read from a clock since the last line. */
+  #times: { readonly name: ClockName; readonly read: number[] } | undefined;
+  /** A call is being made: who reads a clock is not the program. */
+  #inside = false;
   #begun = 0;
 
   constructor(put: (entry: Entry) => void) {
@@ -60,6 +69,7 @@ class Recorder implements Meeting {
     this.#look();
     const pointed = asked.call.startsWith('ioctl') ? this.#snapshot() : undefined;
     let told: Told = {};
+    this.#inside = true;
     try {
       const answer = make();
       told = tell(answer);
@@ -68,9 +78,23 @@ class Recorder implements Meeting {
       told = thrown(error);
       throw error;
     } finally {
+      this.#inside = false;
       const memory = [...this.#memory.changes(), ...(pointed?.changes() ?? [])];
       this.#write({ ...asked, ...told, ...(memory.length > 0 && { memory }) });
     }
+  };
+
+  /** A loop that waits for memory without a call reads a clock: there, too, memory is looked at. */
+  readonly readClock = (name: ClockName, real: () => number): number => {
+    if (this.#inside) return real();
+    this.#look();
+    if (this.#times?.name !== name) this.#writeTimes();
+    this.#times ??= { name, read: [] };
+    // As many digits as are written down, so that the program has the same later.
+    const time = Math.round(real() * 1000) / 1000;
+    this.#times.read.push(time);
+    this.#count = 0;
+    return time;
   };
 
   async meetAsync(asked: Asked, { make, tell }: Act<number, Promise<number>>): Promise<number> {
@@ -143,8 +167,16 @@ class Recorder implements Meeting {
   }
 
   #write(entry: Entry): void {
+    this.#writeTimes();
     this.#count = 0;
     this.#put(isCall(entry) ? this.#named(entry) : entry);
+  }
+
+  #writeTimes(): void {
+    if (this.#times === undefined) return;
+    const { name, read } = this.#times;
+    this.#times = undefined;
+    this.#put(name === 'now' ? { now: read } : { date: read });
   }
 
   #named({ call, fd, ...rest }: CallEntry): CallEntry {

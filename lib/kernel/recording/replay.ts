@@ -7,6 +7,7 @@ import {
   parseRecording,
   type Asked,
   type CallEntry,
+  type ClockEntry,
   type Change,
   type DoneEntry,
   type Entry,
@@ -15,6 +16,7 @@ import {
   type ReadyEntry,
   type Told,
 } from './entries.js';
+import { replaceClocks, type ClockName } from './clocks.js';
 import type { Act, Meeting } from './meeting.js';
 import { seam } from './seam.js';
 import { describeEntry, kindsAfter } from './text.js';
@@ -54,6 +56,8 @@ export interface ReplayOptions {
   readonly part?: number;
   /** Told at once where the program departs: it may swallow the error. */
   readonly departed?: (departure: DepartedError) => void;
+  /** `performance.now()` and `Date.now()` of this thread are the recording's from now on, if it has them. Default: false. */
+  readonly clocks?: boolean;
 }
 
 /**
@@ -62,14 +66,16 @@ export interface ReplayOptions {
  * it, throws a DepartedError. `recording` is all of its lines.
  * @throws SyntaxError for what is no recording; RangeError for a part that it lacks
  */
-export function replay(recording: string, { part = 1, departed }: ReplayOptions = {}): ReplayedKernel {
+export function replay(recording: string, { part = 1, ...options }: ReplayOptions = {}): ReplayedKernel {
   const found = parseRecording(recording).get(part);
   if (found === undefined) throw new RangeError(`The recording has no part ${part}`);
-  return replayPart(found, departed);
+  return replayPart(found, options);
 }
 
-export function replayPart({ entries }: Part, departed: (departure: DepartedError) => void = () => {}): ReplayedKernel {
-  const player = new Player(entries, departed);
+/** The same for one of its parts. */
+export function replayPart({ entries }: Part, { departed = () => {}, clocks = false }: Omit<ReplayOptions, 'part'>): ReplayedKernel {
+  const player = new Player(entries, departed, clocks);
+  if (clocks) replaceClocks(player.readClock);
   const absent = (): never => {
     throw new CodedError('ERR_VFIO_DEPARTED', 'A recording has no kernel');
   };
@@ -80,10 +86,13 @@ export function replayPart({ entries }: Part, departed: (departure: DepartedErro
   }) as ReplayedKernel;
 }
 
-/** What was written while the program ran may be its own doing: it is given two more turns to do it. */
-const patience = 2;
-/** Milliseconds, for a program that has no turns because it waits for what comes next. */
-const longestPatience = 20;
+/** Milliseconds without a turn of the program, after which what a device wrote then is written all the same. */
+const patience = 20;
+/** The same for what was written while the program ran: it may be the program's own doing, and spoil what it has not read yet. */
+const longPatience = 1000;
+
+/** How often a register may be looked at that says nothing new, beside what was recorded: a loop that waits for news has to end. */
+const mostIdleLooks = 1000;
 
 /** Deep enough a stack to reach the program through the layers between. */
 const depth = 40;
@@ -97,14 +106,21 @@ class Player implements Meeting {
   readonly #turns = new Turns(() => this.#turn());
   /** Interrupts, and ends of calls on other threads, that the program was not yet told of. */
   readonly #late: (ReadyEntry | DoneEntry)[] = [];
+  /** What each register said last. */
+  readonly #seen = new Map<string, CallEntry>();
+  #idleLooks = 0;
   #next = 0;
+  /** How many of the next entry's times were read. */
+  #timesRead = 0;
+  /** The last time that was read of each clock, and the machine's own then. */
+  readonly #last: Partial<Record<ClockName, { readonly time: number; readonly real: number }>> = {};
   #count = 0;
   #delivery: NodeJS.Immediate | undefined;
   #wait: NodeJS.Timeout | undefined;
   departure: DepartedError | undefined;
 
-  constructor(entries: readonly Entry[], departed: (departure: DepartedError) => void) {
-    this.#entries = entries;
+  constructor(entries: readonly Entry[], departed: (departure: DepartedError) => void, clocks: boolean) {
+    this.#entries = clocks ? entries : entries.filter((entry) => !isTime(entry));
     this.#departed = departed;
   }
 
@@ -125,6 +141,30 @@ class Player implements Meeting {
     if (entry.error !== undefined) throw rebuilt(entry.error);
     return give(entry);
   };
+
+  readonly readClock = (name: ClockName, real: () => number): number => {
+    const last = this.#last[name];
+    // Who asks more often than was recorded, has time go on by itself.
+    const time = this.#nextTime(name) ?? (last === undefined ? real() : last.time + real() - last.real);
+    this.#last[name] = { time, real: real() };
+    return time;
+  };
+
+  /** The next time of that clock, if there is one before the next call. What was recorded before it has happened. */
+  #nextTime(name: ClockName): number | undefined {
+    let index = this.#next;
+    for (let entry = this.#entries[index]; entry !== undefined && !isCall(entry); entry = this.#entries[(index += 1)]) {
+      const times = timesOf(entry, name);
+      if (times === undefined || (index === this.#next && this.#timesRead >= times.length)) continue;
+      while (this.#next < index) this.#pass(this.#entries[this.#next]!);
+      this.#timesRead += 1;
+      this.#count = 0;
+      const time = times[this.#timesRead - 1];
+      if (this.#timesRead === times.length) this.#advance(entry);
+      return time;
+    }
+    return undefined;
+  }
 
   async meetAsync(asked: Asked, { give }: Act<number, Promise<number>>): Promise<number> {
     const { begun = 0 } = this.#take(asked);
@@ -155,18 +195,38 @@ class Player implements Meeting {
     go();
   }
 
-  /** The next recorded call, which has to be this one. */
+  /** The next recorded call, which has to be this one; or the last look at a register, for one more look. */
   #take(asked: Asked): CallEntry {
     if (this.departure !== undefined) throw again(this.departure);
-    for (let entry = this.#entries[this.#next]; entry !== undefined && !isCall(entry); entry = this.#entries[this.#next]) this.#pass(entry);
-    const entry = this.#entries[this.#next] as CallEntry | undefined;
-    if (entry === undefined || !isSame(asked, entry)) throw this.#depart(entry, asked);
-    this.#next += 1;
-    this.#count = 0;
+    const index = this.#find(asked);
+    if (index === undefined) {
+      const seen = this.#idleLooks < mostIdleLooks ? this.#seen.get(registerOf(asked)) : undefined;
+      if (seen === undefined) throw this.#depart(asked);
+      this.#idleLooks += 1;
+      return seen;
+    }
+    for (let entry = this.#entries[this.#next]!; this.#next < index; entry = this.#entries[this.#next]!) this.#pass(entry);
+    const entry = this.#entries[index] as CallEntry;
+    this.#step();
+    this.#idleLooks = 0;
+    if (entry.read !== undefined) this.#seen.set(registerOf(entry), { call: entry.call, read: entry.read });
     return entry;
   }
 
-  #depart(entry: CallEntry | undefined, asked: Asked): DepartedError {
+  /** Where the call is recorded, if it is what comes next: but for looks at registers that said what they had said before. */
+  #find(asked: Asked): number | undefined {
+    for (let index = this.#next; index < this.#entries.length; index += 1) {
+      const entry = this.#entries[index]!;
+      if (!isCall(entry)) continue;
+      if (isSame(asked, entry)) return index;
+      if (entry.read === undefined || entry.memory !== undefined || this.#seen.get(registerOf(entry))?.read !== entry.read) return undefined;
+    }
+    return undefined;
+  }
+
+  #depart(asked: Asked): DepartedError {
+    while (this.#next < this.#entries.length && !isCall(this.#entries[this.#next]!)) this.#pass(this.#entries[this.#next]!);
+    const entry = this.#entries[this.#next] as CallEntry | undefined;
     const kinds = this.#kinds(this.#next);
     const recorded = entry && describeEntry(entry, kinds);
     const usual = Error.stackTraceLimit;
@@ -183,12 +243,18 @@ class Player implements Meeting {
   }
 
   /** What was recorded before the next call has happened: in memory at once, for callbacks when their turn comes. */
-  #pass(entry: Happening): void {
-    this.#next += 1;
-    this.#count = 0;
+  #pass(entry: Entry): void {
+    this.#step();
+    if (isCall(entry) || isTime(entry)) return;
     if ('wrote' in entry) this.#write(entry.wrote);
     else if ('found' in entry) this.#write(entry.found);
     else this.#late.push(entry);
+  }
+
+  #step(): void {
+    this.#next += 1;
+    this.#count = 0;
+    this.#timesRead = 0;
   }
 
   #write(changes: readonly Change[] = []): void {
@@ -202,10 +268,10 @@ class Player implements Meeting {
   #proceed(): void {
     const entry = this.#entries[this.#next];
     if (entry === undefined || isCall(entry)) this.#turns.running = false;
-    else if ('wrote' in entry || 'found' in entry) {
+    else if ('wrote' in entry || 'found' in entry || isTime(entry)) {
       this.#turns.running = true;
-      this.#wait ??= this.#turns.own(setTimeout(() => this.#overdue(), longestPatience).unref());
-      this.#wait.refresh();
+      clearTimeout(this.#wait);
+      this.#wait = this.#turns.own(setTimeout(() => this.#overdue(), 'found' in entry ? longPatience : patience).unref());
     }
     if (this.#late.length > 0 || (entry !== undefined && ('ready' in entry || 'done' in entry)))
       this.#delivery ??= this.#turns.own(setImmediate(() => this.#deliver()));
@@ -216,12 +282,12 @@ class Player implements Meeting {
     this.#count += 1;
     if (entry === undefined || isCall(entry)) return;
     if ('wrote' in entry && this.#count >= entry.turns) this.#advance(entry);
-    else if ('found' in entry && this.#count >= entry.turns + patience) this.#advance(entry);
   }
 
   #overdue(): void {
     const entry = this.#entries[this.#next];
-    if (this.departure === undefined && entry !== undefined && ('wrote' in entry || 'found' in entry)) this.#advance(entry);
+    if (this.departure !== undefined || entry === undefined || isCall(entry)) return;
+    if ('wrote' in entry || 'found' in entry || isTime(entry)) this.#advance(entry);
   }
 
   #advance(entry: Happening): void {
@@ -252,6 +318,20 @@ class Player implements Meeting {
     this.#turns.running = false;
     clearTimeout(this.#wait);
   }
+}
+
+function isTime(entry: Entry): entry is ClockEntry {
+  return 'now' in entry || 'date' in entry;
+}
+
+function timesOf(entry: Happening, name: ClockName): readonly number[] | undefined {
+  if (name === 'now') return 'now' in entry ? entry.now : undefined;
+  return 'date' in entry ? entry.date : undefined;
+}
+
+/** What a read of a register, and one of the same register again, have in common. */
+function registerOf({ call, mapping, offset }: Asked): string {
+  return `${call} ${mapping} ${offset}`;
 }
 
 /** Each call after the departure throws one of its own: who closes one thing after the other chains them. */
