@@ -88,7 +88,6 @@ export function conformance(version: KernelVersion): void {
   for (const variant of ofVersion(deviceVariants)) {
     describe(variant.name, () => {
       nodes(variant);
-      for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion })) describe(name, () => suite(variant));
       for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion, sysfs }))
         describe(name, () => suite(variant));
       configurationSpace(variant, ['edu', 'express', 'nvme', 'lone']);
