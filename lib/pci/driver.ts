@@ -59,19 +59,23 @@ function assertPossible(kernel: Kernel, device: PciDevice, driver: string): void
 }
 
 /**
- * Unbinds, sets the override, lets the bus look again, and looks what came of it. `driver`: undefined for none.
+ * Unbinds, has the bus look again for that driver alone, looks what came of it, and leaves the override that is wanted: the
+ * driver need not be the one that the bus would pick. `driver`: undefined for none.
  * @throws KernelError, or an Error with code ERR_VFIO_NOT_BOUND when the driver did not take it.
  */
 export function moveDevice(kernel: WithFiles, address: string, driver: string | undefined, override: string | undefined): void {
   const current = findDevice(kernel, address).driver;
   if (current !== driver) unbind(kernel, address, current);
-  writeOverride(kernel, address, override);
-  if (driver === undefined || current === driver) return;
-  const now = probe(kernel, address);
+  if (driver !== undefined && current !== driver) {
+    writeOverride(kernel, address, driver);
+    probe(kernel, address);
+  }
+  if (override !== readOverride(kernel, address)) writeOverride(kernel, address, override);
+  const now = findDevice(kernel, address).driver;
   if (now !== driver) {
     throw new CodedError(
       'ERR_VFIO_NOT_BOUND',
-      `Device ${address} went to ${now ?? 'no driver'} instead of ${driver}. The kernel log says why: dmesg | grep ${address}`,
+      `Device ${address} went to ${now ?? 'no driver'} instead of ${driver ?? 'none'}. The kernel log says why: dmesg | grep ${address}`,
     );
   }
 }
