@@ -97,6 +97,7 @@ export function conformance(version: KernelVersion): void {
   for (const variant of ofVersion(olderVariants)) {
     describe(variant.name, () => {
       for (const [name, suite] of Object.entries(olderSuites)) describe(name, () => transcribed(variant, name, suite));
+      nodes(variant);
     });
   }
 
