@@ -49,7 +49,7 @@ export interface DiagnoseOptions {
  */
 export function diagnose(kernel: Looked, { address, checks: wanted }: DiagnoseOptions = {}): Diagnosis {
   const asked = address === undefined ? undefined : findDevice(kernel, parseAddress(address)).address;
-  const scene = new Scene(kernel, { asked, curious: asked !== undefined || wanted !== undefined });
+  const scene = new Scene(kernel, { asked, curious: wanted !== undefined });
   const checked: MatterId[] = [];
   const skipped: { check: MatterId; why: string }[] = [];
   const findings: Finding[] = [];

@@ -1,2 +1,3 @@
 /** The command on a real kernel. */
 import './bind.js';
+import './doctor.js';
