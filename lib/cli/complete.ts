@@ -1,4 +1,5 @@
 import type { Argument, Command, Option } from 'commander';
+import { matter } from '../kernel/matters.js';
 import { findDevices } from '../pci/topology.js';
 import { Context } from './context.js';
 import { regionNames } from './registers/place.js';
@@ -72,9 +73,9 @@ async function candidates(
   if (assignment !== null && !onlyArguments) {
     const [start, name] = assignment;
     const assigned = optionsOf(command).find(({ long }) => long === name);
-    return assigned === undefined ? [] : valuesOf(assigned, 0).map(([value, what]) => [start + value, what]);
+    return assigned === undefined ? [] : (await valuesOf(assigned, 0)).map(([value, what]) => [start + value, what]);
   }
-  if (option !== undefined && isValue(option, word)) return valuesOf(option.option, option.nth);
+  if (option !== undefined && isValue(option, word)) return await valuesOf(option.option, option.nth);
   if (!onlyArguments && word.startsWith('-'))
     return optionsOf(command).map(({ long, short, description }) => [long ?? short ?? '', description]);
   if (command.parent === null && position > 0) return [];
@@ -89,12 +90,19 @@ async function candidates(
 }
 
 /** Of an option that takes several words, `nth` is which of them. */
-function valuesOf({ argChoices, long }: Option, nth: number): readonly Candidate[] {
+async function valuesOf({ argChoices, long }: Option, nth: number): Promise<readonly Candidate[]> {
   if (argChoices !== undefined) return argChoices.map((value) => [value, '']);
+  if (long === '--check') return await checks();
   return long === '--write' && nth % 3 === 0 ? regions : [];
 }
 
 const regions: readonly Candidate[] = regionNames.map((name) => [name, '']);
+
+/** What `doctor` checks. */
+async function checks(): Promise<readonly Candidate[]> {
+  const { checkIds } = await import('../diagnosis/diagnose.js');
+  return checkIds.map((id) => [id, matter(id).finding]);
+}
 
 async function argumentValues(context: Context, argument: Argument, word: string): Promise<readonly Candidate[]> {
   if (argument.argChoices !== undefined) return argument.argChoices.map((value) => [value, '']);

@@ -55,7 +55,7 @@ describe('the manual page', () => {
   });
 
   it('tells of every command that is shown, with its options and examples', () => {
-    const plain = page.replaceAll('\\-', '-').replaceAll('\\(aq', "'").replaceAll('\\(ti', '~');
+    const plain = page.replaceAll('\\-', '-').replaceAll('\\(aq', "'").replaceAll('\\(ti', '~').replaceAll('\\e', '\\');
     for (const command of commands.filter((each) => each.name() !== 'complete')) {
       expect(plain).toContain(`\n.SS "${command.name()} `);
       for (const { flags } of command.options) expect(plain).toContain(`\\fB${flags}\\fR`);
