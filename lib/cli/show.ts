@@ -35,22 +35,26 @@ async function showFacts(context: Context, facts: Facts, open: boolean): Promise
   const names = await loadNames(context);
   if (config.size === 64) context.terminal.note('vfio: capabilities are missing, as the kernel shows them to root alone\n');
   const opened = open ? await tryOpening(context, address) : undefined;
-  const value = { ...facts, names: namesOf(facts, names), ...(opened !== undefined && { opened }) };
-  const { openedText } = await import('./show/opened.js');
-  context.result(value, () => [...factsText(facts, names, context.paint), ...(opened === undefined ? [] : openedText(opened))].join('\n'));
-  return opened !== undefined && 'problem' in opened ? failed : ok;
+  const value = { ...facts, names: namesOf(facts, names), ...(opened !== undefined && { opened: opened.said }) };
+  context.result(value, () => [...factsText(facts, names, context.paint), ...(opened?.lines ?? [])].join('\n'));
+  return opened !== undefined && 'problem' in opened.said ? failed : ok;
 }
 
-/** Why it does not open is an answer, too. */
-async function tryOpening(context: Context, address: string): Promise<OpenedFacts | { readonly problem: string }> {
-  const { readOpened } = await import('./show/opened.js');
+/** What VFIO says. Why it does not open is an answer, too. */
+async function tryOpening(context: Context, address: string): Promise<{ readonly said: OpenedFacts | Unopened; readonly lines: string[] }> {
+  const { openedText, readOpened } = await import('./show/opened.js');
   const kernel = await context.kernel();
   try {
-    return readOpened(kernel, address);
+    const said = readOpened(kernel, address);
+    return { said, lines: openedText(said) };
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error)) throw error;
-    return { problem: error.message };
+    return { said: { problem: error.message }, lines: [`  Through VFIO: it does not open: ${error.message}`] };
   }
+}
+
+interface Unopened {
+  readonly problem: string;
 }
 
 function namesOf(

@@ -92,12 +92,7 @@ const wordsOf = (named: Readonly<Record<string, boolean>>): string =>
     .filter((name) => named[name])
     .join(', ');
 
-/** What came of opening it, in lines. */
-export function openedText(opened: OpenedFacts | { readonly problem: string }): string[] {
-  return 'problem' in opened ? [`  Through VFIO: it does not open: ${opened.problem}`] : wordsOfAll(opened);
-}
-
-function wordsOfAll({ way, info, regions, interrupts, features, hotReset, iovaRanges, pageSizes }: OpenedFacts): string[] {
+export function openedText({ way, info, regions, interrupts, features, hotReset, iovaRanges, pageSizes }: OpenedFacts): string[] {
   return [
     `  Through VFIO, by its ${way}: ${info.resettable ? 'it can be reset' : 'it has no reset of its own'}`,
     ...regions.map((region) => `    Region ${region.index}, ${regionNames[region.index] ?? 'its own'}: ${regionWords(region)}`),
