@@ -117,6 +117,12 @@ export function sysfs(variant: Variant): void {
     expect(interrupts(nvme)).toEqual([]);
   });
 
+  it('the first device of a bus was found when it was alone there, and a reset of the bus is among its ways', () => {
+    expect(read(subject.shared, 'reset_method')).toBe('bus');
+    const second = { ...subject.shared, address: subject.shared.address.replace(':01.0', ':02.0') };
+    expect([read(second, 'vendor') === undefined, read(second, 'reset_method')]).toEqual([false, undefined]);
+  });
+
   it('a ROM cannot be read before it is turned on', () => {
     expect(subject.kernel.files.readFile(path(subject.express, 'rom'))).toBe(-errno.EINVAL);
     expect(subject.kernel.files.access(path(subject.edu, 'rom'))).toBe(-errno.ENOENT);

@@ -69,12 +69,17 @@ function powerState({ pciFunction, driver, vfio }: PciSlot): string {
   return ['D0', 'D1', 'D2', 'D3hot'][pciFunction.powerState] ?? 'unknown';
 }
 
-/** The ways to reset the function alone, in the order in which they are tried. There is no file where there is none. */
-function resetEntries({ pciFunction, bus, physical }: PciSlot): Record<string, FileNode> {
+/**
+ * The ways to reset the function alone, in the order in which they are tried. There is no file where there is none. Each was
+ * tried out when the function was found: the first of a bus was alone on it then, and keeps the bus's reset among its ways.
+ */
+function resetEntries({ address, pciFunction, bus, physical }: PciSlot): Record<string, FileNode> {
   const { functionReset, expressAt, config } = pciFunction;
   const byExpress = expressAt !== undefined && (config.getUint32(expressAt + PCI_EXP_DEVCAP, true) & PCI_EXP_DEVCAP_FLR) !== 0;
   const own = { bit: byExpress ? 'flr' : 'af_flr', power: 'pm', none: undefined }[functionReset ?? 'none'];
-  const methods = [own, bus?.length === 1 && physical === undefined ? 'bus' : undefined].filter((method) => method !== undefined);
+  const methods = [own, bus?.every((other) => other.address >= address) === true && physical === undefined ? 'bus' : undefined].filter(
+    (method) => method !== undefined,
+  );
   return methods.length === 0 ? {} : { reset_method: line(() => methods.join(' ')) };
 }
 
