@@ -50,7 +50,7 @@ import { pasids } from './pasids.js';
 import { regions } from './regions.js';
 import { serial } from './serial.js';
 import { sizes } from './sizes.js';
-import { sysfs } from './sysfs.js';
+import { sysfs, sysfsOfFunctions } from './sysfs.js';
 import { tokens } from './tokens.js';
 import { displayRegion } from './vga.js';
 import { virtualIommuHardware } from './virtual-iommu-hardware.js';
@@ -118,6 +118,7 @@ export function conformance(version: KernelVersion): void {
     describe(variant.name, () => {
       tokens(variant);
       hotResetOfFunctions(variant);
+      sysfsOfFunctions(variant);
     });
   }
 }
