@@ -88,7 +88,7 @@ export function replayPart({ entries }: Part, { departed = () => {}, clocks = fa
 
 /** Milliseconds without a turn of the program, after which what a device wrote then is written all the same. */
 const patience = 20;
-/** The same for what was written while the program ran: it may be the program's own doing, and spoil what it has not read yet. */
+/** The same for what was written while the program ran, which may be its own doing and spoil what it has not read yet; and for times. */
 const longPatience = 1000;
 
 /** How often a register may be looked at that says nothing new, beside what was recorded: a loop that waits for news has to end. */
@@ -271,7 +271,7 @@ class Player implements Meeting {
     else if ('wrote' in entry || 'found' in entry || isTime(entry)) {
       this.#turns.running = true;
       clearTimeout(this.#wait);
-      this.#wait = this.#turns.own(setTimeout(() => this.#overdue(), 'found' in entry ? longPatience : patience).unref());
+      this.#wait = this.#turns.own(setTimeout(() => this.#overdue(), 'wrote' in entry ? patience : longPatience).unref());
     }
     if (this.#late.length > 0 || (entry !== undefined && ('ready' in entry || 'done' in entry)))
       this.#delivery ??= this.#turns.own(setImmediate(() => this.#deliver()));
