@@ -153,7 +153,9 @@ class Player implements Meeting {
   /** The next time of that clock, if there is one before the next call. What was recorded before it has happened. */
   #nextTime(name: ClockName): number | undefined {
     let index = this.#next;
-    for (let entry = this.#entries[index]; entry !== undefined && !isCall(entry); entry = this.#entries[(index += 1)]) {
+    for (let entry = this.#entries[index]; entry !== undefined; entry = this.#entries[(index += 1)]) {
+      if (isCall(entry) && this.#saysNothingNew(entry)) continue;
+      if (isCall(entry)) return undefined;
       const times = timesOf(entry, name);
       if (times === undefined || (index === this.#next && this.#timesRead >= times.length)) continue;
       while (this.#next < index) this.#pass(this.#entries[this.#next]!);
@@ -219,9 +221,14 @@ class Player implements Meeting {
       const entry = this.#entries[index]!;
       if (!isCall(entry)) continue;
       if (isSame(asked, entry)) return index;
-      if (entry.read === undefined || entry.memory !== undefined || this.#seen.get(registerOf(entry))?.read !== entry.read) return undefined;
+      if (!this.#saysNothingNew(entry)) return undefined;
     }
     return undefined;
+  }
+
+  /** A look at a register that said what it had said before. */
+  #saysNothingNew(entry: CallEntry): boolean {
+    return entry.read !== undefined && entry.memory === undefined && this.#seen.get(registerOf(entry))?.read === entry.read;
   }
 
   #depart(asked: Asked): DepartedError {
