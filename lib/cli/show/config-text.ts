@@ -1,6 +1,8 @@
 import type { Capability, ConfigSpace } from '../../pci/index.js';
 import { headerText } from './header-text.js';
-import { hex } from './signs.js';
+import { extendedTexts } from './extended-text.js';
+import { hex, type CapabilityText } from './signs.js';
+import { standardTexts } from './standard-text.js';
 
 export { headerText };
 
@@ -10,15 +12,37 @@ export function configText(config: ConfigSpace): string[] {
 }
 
 /** The lines of the capabilities, and of what is wrong. */
-export function capabilityText({ size, header, capabilities, extendedCapabilities, problems }: ConfigSpace): string[] {
+export function capabilityText(config: ConfigSpace): string[] {
+  const { size, header, capabilities, extendedCapabilities, problems } = config;
+  const lines = (known: ReadonlyMap<number, CapabilityText>, capability: Capability, digits: number): string[] => {
+    const version = capability.version === undefined ? '' : ` v${capability.version}`;
+    const [title = '', ...rest] = titled(known.get(capability.id), capability, config);
+    return [`\tCapabilities: [${hex(capability.offset, digits)}${version}] ${title}`, ...rest.map((line) => `\t\t${line}`)];
+  };
   return [
     ...(size === 64 && header.status.capabilitiesList ? ['\tCapabilities: <access denied>'] : []),
-    ...capabilities.flatMap((capability) => textOf(capability, hex(capability.offset, 2))),
-    ...extendedCapabilities.flatMap((capability) => textOf(capability, `${hex(capability.offset, 3)} v${capability.version}`)),
+    ...capabilities.flatMap((capability) => lines(standard, capability, 2)),
+    ...extendedCapabilities.flatMap((capability) => lines(extended, capability, 3)),
     ...problems.map((problem) => `\t!!! ${problem}`),
   ];
 }
 
-function textOf(capability: Capability, place: string): string[] {
-  return [`\tCapabilities: [${place}] ${capability.name}`];
+const byId = (texts: readonly CapabilityText[]): ReadonlyMap<number, CapabilityText> =>
+  new Map(texts.map((each) => [each.declaration.id, each]));
+const standard = byId(standardTexts);
+const extended = byId(extendedTexts);
+
+/** Whole as they are: nothing is behind the name. */
+const complete = ['Null', 'Hot-plug capable'];
+
+function titled(known: CapabilityText | undefined, capability: Capability, config: ConfigSpace): readonly string[] {
+  if (known !== undefined) return known.lines(capability.registers as never, capability, config);
+  const { id, name, version, registers } = capability;
+  if (name === 'Unknown')
+    return [
+      version === undefined
+        ? `Capability ID 0x${hex(id, 2)} [${hex(Number(registers['flags']), 4)}]`
+        : `Extended Capability ID 0x${hex(id, 2)}`,
+    ];
+  return [complete.includes(name) ? name : `${name} <?>`];
 }

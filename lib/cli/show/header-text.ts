@@ -33,7 +33,7 @@ export function headerText({ header }: ConfigSpace): string[] {
       INTx: status.interrupt,
     })}`,
     ...(command.busMaster ? [latency(header)] : []),
-    ...(selfTest.running ? ['BIST is running'] : selfTest.capable ? [`BIST result: ${hex(selfTest.completionCode, 2)}`] : []),
+    ...(selfTest.capable ? [selfTest.running ? 'BIST is running' : `BIST result: ${hex(selfTest.completionCode, 2)}`] : []),
     ...(bridge === undefined ? [] : bridgeText(bridge)),
   ].map((line) => `\t${line}`);
 }

@@ -5,6 +5,7 @@ import {
   PCI_CFG_SPACE_EXP_SIZE,
   PCI_CFG_SPACE_SIZE,
   PCI_CLASS_REVISION,
+  PCI_DEVICE_ID,
   PCI_EXP_FLAGS,
   PCI_EXP_LNKCAP,
   PCI_HEADER_TYPE,
@@ -28,7 +29,7 @@ export interface Capability {
   readonly version?: number;
   /** Bytes; of one that nothing is known of as far as it can reach. */
   readonly length: number;
-  /** What its registers say, by name; none of one that nothing is known of. */
+  /** What its registers say, by name; of a standard one that nothing is known of the 16 bits of `flags` behind its id. */
   readonly registers: Readonly<Record<string, unknown>>;
 }
 
@@ -133,6 +134,7 @@ function factsOf(bytes: Uint8Array, chain: readonly Place[]): FunctionFacts {
     headerType: space.getUint8(PCI_HEADER_TYPE) & 0x7f,
     classCode: space.getUint32(PCI_CLASS_REVISION, true) >>> 8,
     vendor: space.getUint16(PCI_VENDOR_ID, true),
+    device: space.getUint16(PCI_DEVICE_ID, true),
     portType: express === undefined ? undefined : (space.getUint16(express + PCI_EXP_FLAGS, true) >>> 4) & 0xf,
     linkWidth: express === undefined ? 0 : (space.getUint32(express + PCI_EXP_LNKCAP, true) >>> 4) & 0x3f,
   };
@@ -146,13 +148,13 @@ function decodeCapability(
   { facts, problems }: { readonly facts: FunctionFacts; readonly problems: string[] },
 ): Capability {
   const view = new View(bytes, offset, facts);
-  const registers = declared?.registers.read(view, 0);
   const { name } = declared ?? { name: 'Unknown' };
+  const registers = declared?.registers.read(view, 0) ?? (version === undefined ? { flags: view.u16(2) } : {});
   if (view.cutOff) problems.push(`${name} at ${hexadecimal(offset)} reaches beyond the end`);
   return {
     ...{ id, name, offset },
     ...(version !== undefined && { version }),
     length: declared === undefined ? limit - offset : view.end,
-    registers: registers ?? {},
+    registers,
   };
 }

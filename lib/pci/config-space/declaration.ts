@@ -6,6 +6,7 @@ export interface FunctionFacts {
   readonly headerType: number;
   readonly classCode: number;
   readonly vendor: number;
+  readonly device: number;
   /** The PCI Express capability's device or port type; undefined where there is no such capability. */
   readonly portType: number | undefined;
   /** Lanes that the link has at most. */
