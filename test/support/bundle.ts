@@ -18,6 +18,7 @@ const suites = {
   'unsafe-interrupts': 'conformance/unsafe-interrupts.test.ts',
   hardware: 'hardware/all.ts',
   cli: 'cli-lab/all.ts',
+  lspci: 'lspci/all.ts',
 };
 const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', differential: 'test/differential/main.ts' };
 /** What the hardware suite's threads run. */

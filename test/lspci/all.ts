@@ -1,0 +1,16 @@
+/** For a machine with lspci and devices: what is said of each device's configuration space is what lspci says, field by field. */
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { countFields, differences } from './compare.js';
+
+const devices = '/sys/bus/pci/devices';
+const addresses = readdirSync(devices).sort();
+
+describe('what configuration space says is what lspci says', () => {
+  it.each(addresses)('of %s', (address) => {
+    const words = execFileSync('lspci', ['-vvv', '-nn', '-D', '-s', address], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    expect(differences(readFileSync(`${devices}/${address}/config`), words)).toEqual([]);
+    expect(countFields(words)).toBeGreaterThan(20);
+  });
+});
