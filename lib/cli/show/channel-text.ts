@@ -1,6 +1,6 @@
 import { eventCollector, rootComplexLink, virtualChannel, virtualChannel9 } from '../../pci/config-space/virtual-channel.js';
 import type { PartOf } from '../../pci/config-space/declaration.js';
-import { hex, sign, signs, text, type CapabilityText } from './signs.js';
+import { hex, linesIf, sign, signs, text, type CapabilityText } from './signs.js';
 
 type Channels = PartOf<typeof virtualChannel.registers>;
 
@@ -17,9 +17,10 @@ export const channelTexts: readonly CapabilityText[] = [
       `\tAddr:\t${type === 'memory' ? hex(address, 16) : functionText(address)}`,
     ]),
   ]),
-  text(eventCollector, ({ devices }) => [
+  text(eventCollector, ({ devices, buses }) => [
     'Root Complex Event Collector Endpoint Association',
-    `RCiEPBitmap: ${devices === 0 ? '00000000 [none]' : `RCiEP at Device(s): ${bitsOf(devices).join(' ')}`}`,
+    `RCiEPBitmap: ${devices === 0 ? '00000000 [none]' : `RCiEP at Device(s): ${ranges(devices)}`}`,
+    ...linesIf(buses, ({ first, last }) => [`AssociatedBusNumbers: ${hex(first, 2)}-${hex(last, 2)}`]),
   ]),
 ];
 
@@ -47,15 +48,22 @@ function arbitrations(supported: readonly string[], known: readonly string[]): s
   return signs(Object.fromEntries(all.map((name) => [name, supported.includes(name)])));
 }
 
-/** A function's place in the memory that configuration space is mapped at, and where that is. */
+/** A function's place in the memory that configuration space is mapped at, and its address there. */
 function functionText(address: bigint): string {
   const low = Number(address & 0xffff_ffffn);
   const buses = low & 7 || 8;
   const bus = (low >>> 20) & ((1 << buses) - 1);
-  const base = address & ~((1n << BigInt(buses + 20)) - 1n);
-  return `${hex(bus, 2)}:${hex((low >>> 15) & 0x1f, 2)}.${(low >>> 12) & 7}  CfgSpace=${hex(base, 16)}`;
+  return `${hex(bus, 2)}:${hex((low >>> 15) & 0x1f, 2)}.${(low >>> 12) & 7}  CfgSpace=${hex(address, 16)}`;
 }
 
-function bitsOf(word: number): number[] {
-  return Array.from({ length: 32 }, (_, bit) => bit).filter((bit) => (word >>> bit) & 1);
+/** The bits that are set: '0-2, 16'. */
+function ranges(word: number): string {
+  const set = Array.from({ length: 33 }, (_, bit) => bit < 32 && ((word >>> bit) & 1) === 1);
+  return set
+    .flatMap((here, bit) => {
+      if (!here || set[bit - 1] === true) return [];
+      const last = set.indexOf(false, bit) - 1;
+      return [last === bit ? `${bit}` : `${bit}-${last}`];
+    })
+    .join(', ');
 }

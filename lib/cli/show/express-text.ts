@@ -1,6 +1,6 @@
 import type { PartOf } from '../../pci/config-space/declaration.js';
 import { express } from '../../pci/config-space/express.js';
-import { PCI_BASE_ADDRESS_SPACE_IO } from '../../pci/index.js';
+import { PCI_BASE_ADDRESS_MEM_TYPE_64, PCI_BASE_ADDRESS_SPACE_IO, type Header } from '../../pci/index.js';
 import { hex, sign, signs, text, type CapabilityText } from './signs.js';
 
 type Express = PartOf<typeof express.registers>;
@@ -18,10 +18,7 @@ export const expressText: CapabilityText = text(express, (registers, _capability
   ...linkText(registers),
   ...slotText(registers),
   ...rootText(registers),
-  ...deviceText2(
-    registers,
-    header.bars.some((bar) => bar !== 0 && (bar & PCI_BASE_ADDRESS_SPACE_IO) === 0),
-  ),
+  ...deviceText2(registers, answersMemory(header)),
   ...linkText2(registers),
 ]);
 
@@ -192,9 +189,15 @@ function rootText({ rootCapabilities: can, rootControl: control, rootStatus: sta
   ];
 }
 
+/** A BAR of it is of memory; a wide one takes the next register, too. */
+function answersMemory({ bars }: Header): boolean {
+  const upper = (index: number): boolean => index > 0 && ((bars[index - 1] ?? 0) & 7) === PCI_BASE_ADDRESS_MEM_TYPE_64 && !upper(index - 1);
+  return bars.some((bar, index) => bar !== 0 && !upper(index) && (bar & PCI_BASE_ADDRESS_SPACE_IO) === 0);
+}
+
 function deviceText2(
   { capabilities: { portType }, deviceCapabilities2: can, deviceControl2: control }: Express,
-  answersMemory: boolean,
+  hasMemory: boolean,
 ): readonly string[] {
   if (can === undefined || control === undefined) return [];
   const forwards = portType === root || portType === downstream;
@@ -212,7 +215,7 @@ function deviceText2(
   ];
   const atomic = {
     ...(isPort && { Routing: can.atomicOperationRouting }),
-    ...((portType === root || answersMemory) && {
+    ...((portType === root || hasMemory) && {
       '32bit': can.atomicOperation32Bit,
       '64bit': can.atomicOperation64Bit,
       '128bitCAS': can.compareAndSwap128Bit,

@@ -3,7 +3,6 @@ import { l1Substates, latencyTolerance } from '../../pci/config-space/power.js';
 import * as services from '../../pci/config-space/services.js';
 import { designatedVendorSpecific, vendorSpecificExtended } from '../../pci/config-space/vendor.js';
 import { channelTexts } from './channel-text.js';
-import { sizeText } from './header-text.js';
 import { hex, linesIf, sign, signs, text, type CapabilityText } from './signs.js';
 
 export const extendedTexts: readonly CapabilityText[] = [
@@ -119,7 +118,11 @@ export const extendedTexts: readonly CapabilityText[] = [
   }),
   text(services.multicast, (registers) => [
     'Multicast',
-    `McastCap: MaxGroups ${registers.capability.maxGroups}, WindowSz ${registers.capability.windowSize} (${2 ** registers.capability.windowSize} bytes)`,
+    `McastCap: MaxGroups ${registers.capability.maxGroups}, ${
+      registers.overlay === undefined
+        ? `WindowSz ${registers.capability.windowSize} (${2 ** registers.capability.windowSize} bytes)`
+        : sign('ECRCRegen', registers.capability.checkRegeneration)
+    }`,
     `McastCtl: NumGroups ${registers.control.groups}, ${sign('Enable', registers.control.enable)}`,
     `McastBAR: IndexPos ${registers.indexPosition}, BaseAddr ${hex(registers.base, 16)}`,
     `McastReceiveVec:      ${hex(registers.receive, 16)}`,
@@ -172,7 +175,9 @@ export const extendedTexts: readonly CapabilityText[] = [
     `PTMEffectiveGranularity: ${granularity(control.effectiveGranularity, 'Unknown')}`,
   ]),
   text(secondaryExpress, ({ linkControl3, laneErrors, equalization }) => {
-    const lanes = Array.from({ length: equalization.length || 16 }, (_, lane) => lane).filter((lane) => (laneErrors >>> lane) & 1);
+    const lanes = Array.from({ length: Math.min(equalization.length || 16, 16) }, (_, lane) => lane).filter(
+      (lane) => (laneErrors >>> lane) & 1,
+    );
     return [
       'Secondary PCI Express',
       `LnkCtl3: ${signs({ LnkEquIntrruptEn: linkControl3.equalizationInterrupt, PerformEqu: linkControl3.performEqualization })}`,
@@ -246,21 +251,22 @@ function barTexts(bars: readonly number[]): string[] {
 }
 
 interface Resizable {
-  readonly sizes: number;
+  readonly sizes: readonly number[];
   readonly control: { readonly bar: number; readonly size: number };
 }
 
 function resizableText(count: number, bars: readonly Resizable[]): string[] {
   if (count === 0 || count > 6) return [`<error in resizable BAR: num_bars=${count} is out of specification>`];
   return bars.map(({ sizes, control }) => {
-    const supported = Array.from({ length: 28 }, (_, bit) => bit).filter((bit) => (sizes >>> (bit + 4)) & 1);
-    return `BAR ${control.bar}: current size: ${sizeOf(control.size)}${supported.length === 0 ? '' : `, supported: ${supported.map(sizeOf).join(' ')}`}`;
+    const supported = sizes.length === 0 ? '' : `, supported: ${sizes.map(sizeOf).join(' ')}`;
+    return `BAR ${control.bar}: current size: ${sizeOf(control.size)}${supported}`;
   });
 }
 
 /** A size by the power of two that it is of a megabyte. */
 function sizeOf(power: number): string {
-  return `${sizeText(1n << BigInt(power + 20))}B`;
+  const unit = ['MB', 'GB', 'TB', 'PB', 'EB'][Math.floor(power / 10)];
+  return power > 43 ? '<unknown>' : `${1 << (power % 10)}${unit}`;
 }
 
 function microseconds(time: number | 'reserved'): string {

@@ -98,10 +98,14 @@ export const multicast = capability(0x12, 'Multicast', {
 
 const barCount = (view: View, at: number): number => (view.u32(at + 8) >>> 5) & 7;
 
-/** A BAR and the sizes it can have. Bits of a size are those from a megabyte on; it has 1 MB at 0. */
 const resizableBar = block({
-  sizes: reg32(0x04),
-  control: reg32(0x08, { bar: bits(0, 3), size: bits(8, 5) }),
+  /** Sizes that it can have, as powers of two of a megabyte: the larger ones are told beside its own. */
+  sizes: computed((view, at) =>
+    Array.from({ length: 44 }, (_, power) => power).filter(
+      (power) => (power < 28 ? view.u32(at + 4) >>> (power + 4) : view.u32(at + 8) >>> (power - 12)) & 1,
+    ),
+  ),
+  control: reg32(0x08, { bar: bits(0, 3), size: bits(8, 6) }),
 });
 /** More of them than six are none. */
 const bars = list((view, at) => (barCount(view, at) <= 6 ? barCount(view, at) : 0), 0, 8, resizableBar);
