@@ -90,7 +90,7 @@ function window(range: BridgeWindow | 'unknown'): string {
 }
 
 /** In the largest unit that says it without a fraction: '4K', '4100M'. */
-function sizeText(bytes: bigint): string {
+export function sizeText(bytes: bigint): string {
   const units = ['', 'K', 'M', 'G', 'T'];
   let unit = 0;
   let size = bytes;
