@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { countFields, differences } from './compare.js';
+import { headers } from './header.js';
 
 const devices = '/sys/bus/pci/devices';
 const addresses = readdirSync(devices).sort();
@@ -14,3 +15,5 @@ describe('what configuration space says is what lspci says', () => {
     expect(countFields(words)).toBeGreaterThan(20);
   });
 });
+
+headers();

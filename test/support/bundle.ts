@@ -17,9 +17,12 @@ const suites = {
   'no-iommu': 'conformance/no-iommu.test.ts',
   'unsafe-interrupts': 'conformance/unsafe-interrupts.test.ts',
   hardware: 'hardware/all.ts',
-  cli: 'cli-lab/all.ts',
+  bind: 'command-lab/bind.ts',
+  doctor: 'command-lab/doctor.ts',
+  registers: 'command-lab/registers.ts',
   lspci: 'lspci/all.ts',
 };
+export type Suite = keyof typeof suites;
 const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', differential: 'test/differential/main.ts' };
 /** What the hardware suite's threads run. */
 const threads = { 'queue-worker': 'examples/e1000e/tools/queue-worker.ts' };
@@ -69,6 +72,6 @@ export function bundledProgram(name: keyof typeof programs): string {
 }
 
 /** How a guest runs a suite with vitest. */
-export function bundledSuite(name: string): string {
+export function bundledSuite(name: Suite): string {
   return `node_modules/.bin/vitest run ${folder}/${name}.mjs --configLoader=native --config=test/guest.config.mjs`;
 }
