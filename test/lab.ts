@@ -134,7 +134,7 @@ try {
     const script = [
       // First, as the registers of a device that nobody used are what both kernels begin with.
       machine.compares ? `${bundledProgram('differential')} --calls ${generatedCalls} --report ${output}/differential.json; ` : '',
-      reserveHugePages,
+      machine.hugePages ? reserveHugePages : '',
       ...machine.examples.map((each) => `${command(each)} --real > ${output}/${fileOf(each)}; `),
       machine.traces ? `node ${vfio} trace --quiet --out ${output}/edu.ndjson -- ${tracedExample}; ` : '',
       ...runs.map(suite),

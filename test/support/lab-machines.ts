@@ -22,6 +22,8 @@ export interface LabMachine {
   /** Of `vfio lab`. */
   readonly options: readonly string[];
   readonly examples: readonly string[];
+  /** Huge pages are reserved on it. */
+  readonly hugePages: boolean;
   /** Generated calls are made on it, and compared with the simulated kernel's answers. */
   readonly compares: boolean;
   /** An example is recorded on it, and replayed on the host. */
@@ -117,6 +119,7 @@ function ordinary(kernel: string, iommu: string): LabMachine {
     ...{ kernel, iommu, variant: 'default', part: 'default', title: `Linux ${kernel}, ${iommu}` },
     devices: devicesOf(iommu),
     options: [],
+    hugePages: true,
     examples: examplesOn(kernel, iommu),
     compares: kernel !== withoutIommufd,
     traces: kernel === '6.12' && iommu === 'intel',
@@ -124,7 +127,7 @@ function ordinary(kernel: string, iommu: string): LabMachine {
   };
 }
 
-const nothingElse = { options: [], examples: [], compares: false, traces: false } as const;
+const nothingElse = { options: [], hugePages: true, examples: [], compares: false, traces: false } as const;
 
 /** A kernel that was built without VFIO's own container: what reaches devices through one runs on iommufd's. */
 function byIommufd(kernel: string): LabMachine {
@@ -154,6 +157,7 @@ function forDoctor(kernel: string): LabMachine[] {
     ...{ ...nothingElse, kernel, iommu, variant: 'default', part: 'doctor', title: `Linux ${kernel}, ${iommu}, ${what}` },
     devices,
     options,
+    hugePages: false,
     runs: [{ suite: 'doctor' }],
   });
   if (kernel === withoutIommufd) return [machine('intel', 'doctor, before iommufd', ['edu'])];
