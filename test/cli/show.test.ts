@@ -188,6 +188,16 @@ describe('vfio show --open', () => {
       expect(out.split('\n')).toContain(line);
   });
 
+  it('leaves out what a conventional device does not have', async () => {
+    const { status, out } = await vfio(['show', '00:03.0', '--open'], { machine: { kernel: '6.12', devices: [{ model: 'edu' }] } });
+    expect(status).toBe(0);
+    expect(out.match(/^ {4}Interrupt .*$/gm)).toEqual([
+      '    Interrupt 0, INTx: 1, eventfd, maskable, automasked',
+      '    Interrupt 1, MSI: 1, eventfd, fixed count',
+      '    Interrupt 4, requests: 1, eventfd, fixed count',
+    ]);
+  });
+
   it('has it for programs', async () => {
     const { json } = await vfio(['show', '00:03.0', '--open', '--json'], { machine });
     expect(json).toMatchObject({

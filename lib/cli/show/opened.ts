@@ -51,7 +51,7 @@ export function readOpened(kernel: Kernel, address: string): OpenedFacts {
       way,
       info,
       regions: Array.from({ length: info.regions }, (_, index) => regionOf(device, index)).filter((region) => region !== undefined),
-      interrupts: Array.from({ length: info.interrupts }, (_, index) => device.interrupt(index).info).filter(({ count }) => count > 0),
+      interrupts: Array.from({ length: info.interrupts }, (_, index) => interruptOf(device, index)).filter((one) => one !== undefined),
       features: featuresOf(device),
       hotReset: ifAny(() => device.hotResetInfo()),
       iovaRanges: dma.ranges(),
@@ -69,7 +69,12 @@ function regionOf(device: Device, index: number): Omit<RegionInfo, 'capabilities
   return info;
 }
 
-/** What the kernel says is not there: a VGA region of what is no display, a reset of a bus that cannot be reset. */
+function interruptOf(device: Device, index: number): InterruptInfo | undefined {
+  const interrupt = ifAny(() => device.interrupt(index).info);
+  return interrupt === undefined || interrupt.count === 0 ? undefined : interrupt;
+}
+
+/** What the kernel says is not there: errors of a conventional device before Linux 7.3, a VGA region of what is no display, a reset of a bus that cannot be reset. */
 function ifAny<T>(ask: () => T): T | undefined {
   try {
     return ask();
