@@ -23,7 +23,8 @@ beforeAll(() => {
   const installed = join(folder, 'node_modules/vfio');
   mkdirSync(installed, { recursive: true });
   execFileSync('tar', ['-xzf', join(folder, packed!.filename), '-C', installed, '--strip-components=1']);
-  for (const name of ['node-gyp-build', 'sorted-btree']) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+  for (const name of ['node-gyp-build', 'sorted-btree', 'commander', 'cli-progress'])
+    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name));
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -49,7 +50,9 @@ describe('the package', () => {
     expect(
       files.filter(
         (path) =>
-          !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp|native\/[\w.-]+|dist\/.+\.(js|d\.ts|js\.map))$/.test(path),
+          !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp|native\/[\w.-]+|man\/vfio\.1|dist\/.+\.(js|d\.ts|js\.map)|dist\/cli\/vfio\.cjs)$/.test(
+            path,
+          ),
       ),
     ).toEqual([]);
     expect(files.filter((path) => /^dist\/docs-test\//.test(path))).toEqual([]);
@@ -68,6 +71,15 @@ describe('the package', () => {
       console.log(opened.device.region(0).mmio.read32(0), VFIO_SET_IOMMU.number, VFIO_IOMMU_BIND.number, IOMMU_VFIO_IOAS.number);
       opened.close();`;
     expect(run(code)).toBe('16777453 15206 15227 15238\n');
+  });
+
+  it('has the command, which needs no addon for a simulated machine', () => {
+    writeFileSync(join(folder, 'machine.json'), '{"devices": [{"model": "edu"}]}');
+    const vfio = (...args: string[]): string =>
+      execFileSync(process.execPath, ['node_modules/vfio/dist/cli/vfio.cjs', ...args], { cwd: folder, encoding: 'utf8' });
+    expect(vfio('--sim', 'machine.json', 'list')).toContain('0000:00:03.0');
+    expect(vfio('--sim', 'machine.json', 'read', '00:03.0', 'bar0', '0')).toContain('010000ed');
+    expect(vfio('lab', '--help')).toContain('vfio lab -- ');
   });
 
   it('asked for the real kernel without an addon, says what to type', () => {

@@ -64,7 +64,8 @@ export function manualPage(program: Command): string {
 }
 
 function section(command: Command, options: readonly Option[]): string[] {
-  const examples = command instanceof VfioCommand ? command.examples : [];
+  // Not by its class, of which there are two where one is in the bundle.
+  const examples = 'examples' in command ? (command as VfioCommand).examples : [];
   return [
     `.SS ${quoted(`${command.name()} ${command.usage()}`)}`,
     ...paragraphsOf(command.description()),
