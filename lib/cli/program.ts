@@ -18,42 +18,53 @@ import { manualCommand } from './commands/manual.js';
 import type { Terminal } from './context.js';
 import * as exit from './exit.js';
 
-/** In the order in which the help has them. */
-const commands = [
-  listCommand,
-  showCommand,
-  bindCommand,
-  unbindCommand,
-  doctorCommand,
-  readCommand,
-  writeCommand,
-  dumpCommand,
-  irqCommand,
-  resetCommand,
-  traceCommand,
-  replayCommand,
-  labCommand,
-  completionCommand,
-  manualCommand,
-];
+/** By their names, in the order in which the help has them. */
+const commands: Readonly<Record<string, () => VfioCommand>> = {
+  list: listCommand,
+  show: showCommand,
+  bind: bindCommand,
+  unbind: unbindCommand,
+  doctor: doctorCommand,
+  read: readCommand,
+  write: writeCommand,
+  dump: dumpCommand,
+  irq: irqCommand,
+  reset: resetCommand,
+  trace: traceCommand,
+  replay: replayCommand,
+  lab: labCommand,
+  completion: completionCommand,
+};
 
-/** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */
-export function makeProgram(version: string): VfioCommand {
-  const program = new VfioCommand('vfio')
+/** `vfio` without its commands. */
+function makeRoot(version: string): VfioCommand {
+  return new VfioCommand('vfio')
     .description('Finds, shows, binds and tries devices for userspace drivers, and watches those drivers at work.')
     .version(version, '-V, --version', 'print the version')
     .option('--json', 'print the result for programs')
     .option('--sim <file>', 'work on the simulated machine that the file describes')
     .enablePositionalOptions()
     .showHelpAfterError('(--help shows what there is)');
-  for (const make of commands) program.addCommand(make());
+}
+
+/** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */
+export function makeProgram(version: string): VfioCommand {
+  const program = makeRoot(version);
+  // The last two look at all of the others.
+  for (const make of [...Object.values(commands), manualCommand]) program.addCommand(make());
   program.addCommand(completeCommand(), { hidden: true });
   return program;
 }
 
+/** As much of it as the arguments need: to make all commands takes longer than to list devices. */
+function programFor([name = '']: readonly string[], version: string): VfioCommand {
+  const make = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  return make === undefined ? makeProgram(version) : makeRoot(version).addCommand(make());
+}
+
 /** Runs one command line of `vfio`; gives the status that the process is to end with. Never throws. */
 export async function run(args: readonly string[], version: string, terminal: Terminal): Promise<number> {
-  const program = makeProgram(version);
+  const program = programFor(args, version);
   for (const command of [program, ...program.commands])
     command.exitOverride().configureOutput({ writeOut: terminal.write, writeErr: terminal.note });
   try {

@@ -1,5 +1,6 @@
 /** What is common to all commands: help, misuse, the machine they work on. */
 import { describe, expect, it } from 'vitest';
+import { makeProgram } from '../../lib/cli/program.js';
 import { vfio } from './support.js';
 
 describe('vfio', () => {
@@ -22,6 +23,19 @@ describe('vfio', () => {
     const { status, out, err } = await vfio(args);
     expect([status, out]).toEqual([2, '']);
     expect(err).toContain(words);
+  });
+
+  it.each(makeProgram('').commands.map((command) => command.name()))('%s is found by its name, with a help of its own', async (name) => {
+    const { status, out } = await vfio([name, '--help']);
+    expect(status).toBe(0);
+    expect(out).toMatch(new RegExp(`^Usage: vfio ${name} `));
+  });
+
+  it.each([
+    [['lst'], 'Did you mean list?'],
+    [['constructor'], "unknown command 'constructor'"],
+  ])('%s is no command', async (args, words) => {
+    expect((await vfio(args)).err).toContain(words);
   });
 
   it('takes its common options before the command and after it', async () => {
