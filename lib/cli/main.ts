@@ -1,22 +1,24 @@
 #!/usr/bin/env node
-import { constants } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { run } from './program.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
+/** Their numbers, the same on every Linux: node:os has them too, and takes a while to load. */
+const signals = { SIGHUP: 1, SIGINT: 2, SIGPIPE: 13, SIGTERM: 15 };
+
 const interruption = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   // The first lets a command put things back; whoever sends a second does not want to wait for that.
   process.on(signal, () => {
-    if (interruption.signal.aborted) process.exit(128 + constants.signals[signal]);
-    process.exitCode = 128 + constants.signals[signal];
+    if (interruption.signal.aborted) process.exit(128 + signals[signal]);
+    process.exitCode = 128 + signals[signal];
     interruption.abort();
   });
 }
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(128 + constants.signals.SIGPIPE);
+  process.exit(128 + signals.SIGPIPE);
 });
 
 void run(process.argv.slice(2), version, {
