@@ -21,6 +21,16 @@ const onDemand = {
     });
   },
 };
+/** What commander loads for sub-commands that are programs of their own, and takes a while to load: `vfio` has no such commands. */
+const noPrograms = {
+  name: 'no programs',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
+      /\/node_modules\/commander\//.test(importer) ? { path: 'empty', namespace: 'empty' } : undefined,
+    );
+    onLoad({ filter: /^empty$/, namespace: 'empty' }, () => ({ contents: '' }));
+  },
+};
 
 await build({
   entryPoints: ['dist/cli/main.js'],
@@ -29,11 +39,10 @@ await build({
   platform: 'node',
   format: 'cjs',
   target: 'node20',
-  minifySyntax: true,
-  minifyWhitespace: true,
+  minify: true,
   define: { 'import.meta.url': 'moduleUrl' },
   banner: { js: "const moduleUrl=require('node:url').pathToFileURL(__filename).href;" },
-  plugins: [onDemand],
+  plugins: [onDemand, noPrograms],
   logLevel: 'warning',
 });
 chmodSync(outfile, 0o755);
