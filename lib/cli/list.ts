@@ -18,7 +18,7 @@ export async function list(context: Context, options: ListOptions, addresses: re
     addresses.length === 0
       ? findDevices(kernel)
       : [...new Set(addresses.map(parseAddress))].sort().map((address) => findDevice(kernel, address));
-  const names = await loadNames(context);
+  using names = await loadNames(context);
   const wanted = found.filter(selector(options, names));
   const readiness = judgeReadiness(kernel, wanted);
   const devices = wanted.map((device) => listed(kernel, device, names, readiness.get(device.address)!));

@@ -32,7 +32,7 @@ export async function show(context: Context, options: ShowOptions, wanted: strin
 
 async function showFacts(context: Context, facts: Facts, open: boolean): Promise<number> {
   const { address, config } = facts;
-  const names = await loadNames(context);
+  using names = await loadNames(context);
   if (config.size === 64) context.terminal.note('vfio: capabilities are missing, as the kernel shows them to root alone\n');
   const opened = open ? await tryOpening(context, address) : undefined;
   const value = { ...facts, names: namesOf(facts, names), ...(opened !== undefined && { opened: opened.said }) };
