@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { run } from './program.js';
+import { isTerminal, print } from './standard-output.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
 /** Their numbers, the same on every Linux: node:os has them too, and takes a while to load. */
-const signals = { SIGHUP: 1, SIGINT: 2, SIGPIPE: 13, SIGTERM: 15 };
+const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
 
 const interruption = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -16,14 +17,10 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     interruption.abort();
   });
 }
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(128 + signals.SIGPIPE);
-});
 
 void run(process.argv.slice(2), version, {
-  write: (text) => void process.stdout.write(text),
+  write: print,
   note: (text) => void process.stderr.write(text),
-  interactive: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb',
+  interactive: isTerminal() && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb',
   signal: interruption.signal,
 }).then((status) => (process.exitCode ??= status));
