@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isInstrumented } from '../kernel/instrument.js';
 import type { Files, Kernel } from '../kernel/kernel.js';
 import { realFiles } from '../kernel/real-files.js';
 import { Misuse } from './exit.js';
@@ -45,7 +46,7 @@ export class Context {
 
   /** The files of the machine. On this one they take no addon, which takes longer to load than a list to be printed. */
   async files(): Promise<Files> {
-    return this.simulated === undefined ? realFiles : (await this.kernel()).files;
+    return this.simulated === undefined && !isInstrumented() ? realFiles : (await this.kernel()).files;
   }
 
   /** The kernel of the machine. @throws Error where the addon is not built; Misuse for a description that is none. */

@@ -80,6 +80,16 @@ describe('vfio trace', { timeout: 60_000 }, () => {
     expect(replay(readFileSync(out, 'utf8')).left).toBeGreaterThan(50);
   });
 
+  it('takes in what a command of vfio reads, without a machine of its own', async () => {
+    const out = file('list.ndjson');
+    const list = [process.execPath, 'dist/cli/vfio.cjs', 'list', '--json'];
+    const traced = await typed([...sim, 'trace', '--only', 'readlink', '--out', out, '--', ...list]);
+    const devices = JSON.parse(traced.out) as { vendor: number }[];
+    expect([traced.status, devices.map(({ vendor }) => vendor)]).toEqual([0, [0x1234]]);
+    expect(traced.err).toMatch(/readlink\("\/sys\/bus\/pci\/devices\/\S+\/driver"\)/);
+    expect(await typed(['replay', out, '--', ...list])).toEqual({ status: 0, out: traced.out, err: '' });
+  });
+
   it('tells threads and processes apart, and replays each', async () => {
     const out = file('threads.ndjson');
     const traced = await typed([...sim, 'trace', '--only', 'access', '--out', out, '--', ...program('threads')]);
