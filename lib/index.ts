@@ -1,7 +1,8 @@
 /** `vfio`: userspace device drivers in Node.js. */
 export { BadAnswerError, type Capability } from './abi/chain.js';
 export { explain } from './diagnosis/explain.js';
-export type { Evidence, Finding, Severity } from './diagnosis/finding.js';
+export type { Finding, Severity } from './diagnosis/finding.js';
+export type { Evidence } from './pci/evidence.js';
 export { FaultQueue, type PageAccess, type PageRequest, type PageRequestGroup, type PageResponse } from './iommufd/fault-queue.js';
 export type { DriverData } from './iommufd/driver-data.js';
 export type { AmdGuestTable, GuestTable, OtherGuestTable, SmmuGuestTable, VtdGuestTable, VtdInvalidation } from './iommufd/guest-tables.js';

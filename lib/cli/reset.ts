@@ -1,13 +1,16 @@
 import { PCI_CLASS_REVISION, PCI_VENDOR_ID } from '../abi/pci.js';
 import { VFIO_NOIOMMU_IOMMU, VFIO_TYPE1v2_IOMMU } from '../abi/vfio/container.js';
-import { KernelError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
-import { devicesPath, findDevice, findDevices, type PciDevice } from '../pci/topology.js';
+import { readConfigFile } from '../pci/config-file.js';
+import { hasVfioDriver } from '../pci/group.js';
+import { placeOf } from '../pci/place.js';
+import { resetMethods } from '../pci/reset-methods.js';
+import { findDevice, findDevices, type PciDevice } from '../pci/topology.js';
 import { Container } from '../vfio/container.js';
 import { columns } from './columns.js';
 import type { Context } from './context.js';
 import { failed, Misuse, ok, Refusal } from './exit.js';
-import { assertReady, hasVfio, openVfio, type OpeningOptions } from './registers/open.js';
+import { assertReady, openVfio, type OpeningOptions } from './registers/open.js';
 
 export interface ResetOptions extends OpeningOptions {
   readonly bus?: true;
@@ -45,7 +48,7 @@ function resetBus(context: Context, kernel: Kernel, found: PciDevice, options: R
     throw new Misuse('A bus is reset by the groups of what is on it: --bus goes with --by group and compatibility');
   const devices = devicesOfBus(kernel, found.address);
   const bus = busOf(found.address);
-  const foreign = devices.filter((device) => !hasVfio(kernel, device));
+  const foreign = devices.filter((device) => !hasVfioDriver(kernel, device));
   const print = (done: boolean): void =>
     context.result(
       { address: found.address, bus, devices: devices.map(({ address, group, driver }) => ({ address, group, driver })), done },
@@ -92,26 +95,9 @@ function busOf(address: string): string {
   return address.slice(0, address.lastIndexOf(':'));
 }
 
-/** The bridges that it is behind, and itself, as sysfs has its folder. */
-function placeOf({ files }: Kernel, address: string): string[] {
-  const path = `${devicesPath}/${address}`;
-  const target = files.readlink(path);
-  if (typeof target === 'number') throw new KernelError(target, { syscall: 'readlink', path });
-  return target.split('/');
-}
-
-/** How the kernel can reset the device alone, the first being what it tries first. Linux 5.15. */
-function resetMethods({ files }: Kernel, address: string): string[] {
-  const bytes = files.readFile(`${devicesPath}/${address}/reset_method`);
-  if (typeof bytes === 'number') return [];
-  return new TextDecoder().decode(bytes).split(/\s+/).filter(Boolean);
-}
-
 /** What the device says of itself on the bus, past VFIO, which has ids of its own to show. */
-function identityOf({ files }: Kernel, address: string): string {
-  const path = `${devicesPath}/${address}/config`;
-  const bytes = files.readFile(path);
-  if (typeof bytes === 'number') throw new KernelError(bytes, { syscall: 'read', path });
+function identityOf(kernel: Kernel, address: string): string {
+  const bytes = readConfigFile(kernel, address);
   const config = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return [PCI_VENDOR_ID, PCI_CLASS_REVISION].map((at) => config.getUint32(at, true).toString(16).padStart(8, '0')).join(' ');
 }

@@ -1,36 +1,47 @@
 /** Devices: their groups and drivers, and the state that they are in. */
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../abi/pci.js';
+import { isAddress } from '../pci/address.js';
+import { groupMembers, isBridge, type GroupMember } from '../pci/group.js';
 import type { PciDevice } from '../pci/topology.js';
 import type { Checks } from './check.js';
 import type { Found } from './finding.js';
 import { holdersOf } from './holders.js';
-import { folderOf, isBridge, isVfio, line, type Scene } from './scene.js';
+import { folderOf, line, type Scene } from './scene.js';
 
 const members = (scene: Scene, group: number | undefined): PciDevice[] =>
   group === undefined ? [] : scene.all.filter((device) => device.group === group);
 
-/** Drivers that take nothing over: VFIO lets the group go with them. */
-const harmless = ['pci-stub', 'pcieport'];
-
 function* viable(scene: Scene): Iterable<Found> {
-  for (const group of new Set(scene.devices.map((device) => device.group))) {
-    const all = members(scene, group);
-    const inTheWay = all.filter(
-      (device) => device.driver !== undefined && !harmless.includes(device.driver) && !isBridge(device) && !isVfio(scene, device),
-    );
+  for (const group of new Set(scene.devices.flatMap((device) => device.group ?? []))) {
+    const devices = members(scene, group);
+    const all = groupMembers(scene.kernel, group);
+    const inTheWay = all.filter(({ harmless }) => !harmless);
     // A group that VFIO has nothing of is simply the host's.
-    if (inTheWay.length === 0 || !all.some((device) => isVfio(scene, device))) continue;
+    if (inTheWay.length === 0 || !devices.some((device) => scene.isVfio(device))) continue;
+    const bridges = devices.filter(isBridge).map(({ address }) => address);
     yield {
       severity: 'failure',
       ...(scene.asked !== undefined && { device: scene.asked }),
-      evidence: all.map((device) => line(`${folderOf(device.address)}/driver`, `${device.driver ?? '(none)'}${verdict(inTheWay, device)}`)),
-      fix: [`npx vfio bind ${inTheWay.map(({ address }) => address).join(' ')}`],
+      evidence: all.map(({ name, driver = '(none)', harmless }) =>
+        line(`${memberFolder(group, name)}/driver`, `${driver}${harmless ? (bridges.includes(name) ? ', a bridge' : '') : ', in the way'}`),
+      ),
+      fix: fixesFor(group, inTheWay),
     };
   }
 }
 
-function verdict(inTheWay: readonly PciDevice[], device: PciDevice): string {
-  return inTheWay.includes(device) ? ', in the way' : isBridge(device) ? ', a bridge' : '';
+function fixesFor(group: number, inTheWay: readonly GroupMember[]): string[] {
+  const names = inTheWay.map(({ name }) => name);
+  const [devices, others] = [names.filter(isAddress), names.filter((name) => !isAddress(name))];
+  return [
+    ...(devices.length === 0 ? [] : [`npx vfio bind ${devices.join(' ')}`]),
+    ...others.map((name) => `echo ${name} | sudo tee ${memberFolder(group, name)}/driver/unbind`),
+  ];
+}
+
+/** Devices of other buses than PCI have theirs elsewhere. */
+function memberFolder(group: number, name: string): string {
+  return isAddress(name) ? folderOf(name) : `/sys/kernel/iommu_groups/${group}/devices/${name}`;
 }
 
 /** All functions of one device go together anyhow. */
@@ -65,7 +76,7 @@ function* overrides(scene: Scene): Iterable<Found> {
 function* notBound(scene: Scene): Iterable<Found> {
   if (scene.asked === undefined) return;
   for (const device of scene.devices)
-    if (!isVfio(scene, device) && !isBridge(device))
+    if (!scene.isVfio(device) && !isBridge(device))
       yield {
         severity: 'failure',
         device: device.address,
@@ -158,7 +169,7 @@ function* tokens(scene: Scene): Iterable<Found> {
   for (const { address } of scene.asked === undefined ? [] : scene.vfioDevices) {
     const physical = scene.linkName(`${folderOf(address)}/physfn`);
     const parent = scene.all.find((device) => device.address === physical);
-    if (parent !== undefined && isVfio(scene, parent))
+    if (parent !== undefined && scene.isVfio(parent))
       yield {
         severity: 'note',
         device: address,

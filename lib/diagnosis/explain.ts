@@ -1,9 +1,8 @@
 import { KernelError } from '../kernel/error.js';
 import type { MatterId } from '../kernel/matters.js';
-import { findDevices } from '../pci/topology.js';
+import { findDevices, nodesOf } from '../pci/topology.js';
 import { diagnose } from './diagnose.js';
 import type { Finding } from './finding.js';
-import { groupNode } from './nodes.js';
 import type { Looked } from './scene.js';
 
 /**
@@ -14,6 +13,6 @@ import type { Looked } from './scene.js';
 export function explain(kernel: Looked, error: unknown): readonly Finding[] {
   if (!(error instanceof KernelError) || error.checks.length === 0) return [];
   const { path } = error;
-  const device = findDevices(kernel).find((each) => path !== undefined && [each.address, each.node, groupNode(each)].includes(path));
+  const device = findDevices(kernel).find((each) => path !== undefined && [each.address, ...nodesOf(each)].includes(path));
   return diagnose(kernel, { address: device?.address, checks: error.checks as readonly MatterId[] }).findings;
 }

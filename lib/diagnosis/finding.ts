@@ -1,13 +1,8 @@
 import { matter, type MatterId } from '../kernel/matters.js';
+import type { Evidence } from '../pci/evidence.js';
 
 /** failure: VFIO, or the device, cannot be used so. warning: it may not, or not safely. note: good to know. */
 export type Severity = 'failure' | 'warning' | 'note';
-
-/** A file, and what stands in it. */
-export interface Evidence {
-  readonly file: string;
-  readonly value: string;
-}
 
 /** Something that was found wrong. */
 export interface Finding {

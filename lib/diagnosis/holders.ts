@@ -1,58 +1,25 @@
 /** Which processes have nodes of VFIO open. */
+import { openNodes, openNodesOf, processes, type OpenNode, type OpenNodes } from '../pci/open-nodes.js';
 import type { PciDevice } from '../pci/topology.js';
 import type { Checks } from './check.js';
 import { CannotLook, type Found } from './finding.js';
-import { groupNode } from './nodes.js';
 import { line, type Scene } from './scene.js';
 
-interface Holder {
-  readonly process: string;
-  readonly node: string;
-  /** The link in procfs that says so. */
-  readonly file: string;
-}
+const looked = new WeakMap<Scene, OpenNodes>();
 
-interface Open {
-  readonly holders: readonly Holder[];
-  /** The files of some processes may not be looked at. */
-  readonly partial: boolean;
-}
-
-const looked = new WeakMap<Scene, Open>();
-
-/** All that processes have open of VFIO, this one too: what it forgot is in its own way. */
-function openNodes(scene: Scene): Open {
+/** All that processes have open, this one too: what it forgot is in its own way. */
+function allOpen(scene: Scene): OpenNodes {
   const known = looked.get(scene);
   if (known !== undefined) return known;
-  const holders: Holder[] = [];
-  let partial = false;
-  for (const process of processes(scene)) {
-    const folder = `/proc/${process}/fd`;
-    const files = scene.kernel.files.readdir(folder);
-    if (typeof files === 'number') {
-      // Those that ended meanwhile have nothing open.
-      partial ||= scene.exists(`/proc/${process}`);
-      continue;
-    }
-    for (const fd of files) {
-      const node = scene.kernel.files.readlink(`${folder}/${fd}`);
-      if (typeof node === 'string' && node.startsWith('/dev/vfio/')) holders.push({ process, node, file: `${folder}/${fd}` });
-    }
-  }
-  const open = { holders, partial };
+  const all = processes(scene.kernel);
+  // `self` is a link to one of the others; where it is none, nothing more is known of the process.
+  const open = openNodes(scene.kernel, scene.linkName('/proc/self') === undefined ? [...all, 'self'] : all);
   looked.set(scene, open);
   return open;
 }
 
-/** `self` is a link to one of the others; where it is none, nothing more is known of the process. */
-function processes(scene: Scene): string[] {
-  const all = scene.names('/proc').filter((name) => /^\d+$/.test(name));
-  return scene.linkName('/proc/self') === undefined ? [...all, 'self'] : all;
-}
-
-export function holdersOf(scene: Scene, device: PciDevice): readonly Holder[] {
-  const nodes = [groupNode(device), device.node];
-  return openNodes(scene).holders.filter(({ node }) => nodes.includes(node));
+export function holdersOf(scene: Scene, device: PciDevice): readonly OpenNode[] {
+  return openNodesOf(allOpen(scene), device);
 }
 
 function* holders(scene: Scene): Iterable<Found> {
@@ -63,13 +30,13 @@ function* holders(scene: Scene): Iterable<Found> {
       yield {
         severity: 'warning',
         device: device.address,
-        evidence: found.flatMap(({ process, node, file }) => [
-          line(file, node),
+        evidence: found.flatMap(({ process, node, descriptor }) => [
+          line(descriptor, node),
           line(`/proc/${process}/cmdline`, commandOf(scene, process)),
         ]),
         fix: [...new Set(found.map(({ process }) => fixOf(scene, process)))],
       };
-    else if (openNodes(scene).partial) throw new CannotLook("needs root to look at other users' processes in /proc");
+    else if (allOpen(scene).partial) throw new CannotLook("needs root to look at other users' processes in /proc");
   }
 }
 

@@ -1,4 +1,6 @@
 /** What of VFIO the kernel has, and how it is set. */
+import { denylistPath, isDenied } from '../pci/denylist.js';
+import { noIommuModePath } from '../pci/driver.js';
 import type { Checks } from './check.js';
 import type { Found } from './finding.js';
 import { iommuAtWork } from './iommu.js';
@@ -58,33 +60,30 @@ function* lineMasking(scene: Scene): Iterable<Found> {
   if (scene.find(file) === 'Y') yield { severity: 'warning', evidence: [line(file, 'Y')], fix: [`echo N | sudo tee ${file}`] };
 }
 
-/** Accelerators of Intel whose users can wedge the machine, as the kernel lists them. */
-const refusedDevices = [0x0435, 0x0443, 0x19e2, 0x19e3, 0x37c8, 0x37c9];
-
 function* denied(scene: Scene): Iterable<Found> {
-  const file = '/sys/module/vfio_pci/parameters/disable_denylist';
-  for (const { address, vendor, device } of scene.devices)
-    if (vendor === 0x8086 && refusedDevices.includes(device) && scene.find(file) !== 'Y')
+  for (const found of scene.devices)
+    if (isDenied(scene.kernel, found))
       yield {
         severity: 'failure',
-        device: address,
-        evidence: [line(`${folderOf(address)}/device`, `0x${device.toString(16).padStart(4, '0')}`), line(file, scene.find(file))],
+        device: found.address,
+        evidence: [
+          line(`${folderOf(found.address)}/device`, `0x${found.device.toString(16).padStart(4, '0')}`),
+          line(denylistPath, scene.find(denylistPath)),
+        ],
         fix: ['# Leave it to its own driver. Where all its users are trusted as root is, vfio-pci can be loaded with disable_denylist=1'],
       };
 }
 
-const noIommuMode = '/sys/module/vfio/parameters/enable_unsafe_noiommu_mode';
-
 function* withoutIommu(scene: Scene): Iterable<Found> {
-  const mode = scene.find(noIommuMode);
+  const mode = scene.find(noIommuModePath);
   const devices = scene.devices.filter(({ noIommu }) => noIommu);
   if (mode !== 'Y' && devices.length === 0) return;
   yield {
     severity: 'warning',
-    evidence: [line(noIommuMode, mode), ...devices.map(({ address, group }) => line(`${folderOf(address)}/iommu_group`, group))],
+    evidence: [line(noIommuModePath, mode), ...devices.map(({ address, group }) => line(`${folderOf(address)}/iommu_group`, group))],
     fix: [
       ...devices.map(({ address }) => `echo ${address} | sudo tee ${vfioPci}/unbind`),
-      `echo N | sudo tee ${noIommuMode}`,
+      `echo N | sudo tee ${noIommuModePath}`,
       ...(iommuAtWork(scene) ? [] : ['# and turn the IOMMU on: vfio doctor --check iommu-active']),
     ],
   };

@@ -1,6 +1,6 @@
 /** The nodes in /dev: whether they are there, are the right ones, and whose they are. */
 import { errno } from '../abi/errno.js';
-import type { PciDevice } from '../pci/topology.js';
+import { groupNode, type PciDevice } from '../pci/topology.js';
 import type { Checks } from './check.js';
 import type { Found } from './finding.js';
 import { folderOf, line, reason, type Scene } from './scene.js';
@@ -13,10 +13,6 @@ const shared = [
   { node: container, numbers: '/sys/class/misc/vfio/dev' },
   { node: iommu, numbers: '/sys/class/misc/iommu/dev' },
 ];
-
-export function groupNode({ group, noIommu }: PciDevice): string | undefined {
-  return group === undefined ? undefined : `/dev/vfio/${noIommu ? 'noiommu-' : ''}${group}`;
-}
 
 interface Node {
   readonly node: string;

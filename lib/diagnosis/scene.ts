@@ -1,7 +1,11 @@
 import { describeErrno, errno } from '../abi/errno.js';
 import type { FileStatus, Kernel } from '../kernel/kernel.js';
-import { findDevices, type PciDevice } from '../pci/topology.js';
-import { CannotLook, type Evidence } from './finding.js';
+import { readOverride } from '../pci/driver.js';
+import { hasVfioDriver } from '../pci/group.js';
+import { list, readLinkName } from '../pci/sysfs.js';
+import { devicesPath, findDevices, type PciDevice } from '../pci/topology.js';
+import type { Evidence } from '../pci/evidence.js';
+import { CannotLook } from './finding.js';
 import { Process } from './process.js';
 
 /** What checks look at: the files of a machine, and where there is more than files, what its kernel logged. */
@@ -45,8 +49,7 @@ export class Scene {
 
   /** The names in a folder; none where there is no folder. */
   names(path: string): string[] {
-    const names = this.kernel.files.readdir(path);
-    return typeof names === 'number' ? [] : names;
+    return list(this.kernel, path);
   }
 
   exists(path: string): boolean {
@@ -60,8 +63,7 @@ export class Scene {
 
   /** The last part of a link's target. */
   linkName(path: string): string | undefined {
-    const target = this.kernel.files.readlink(path);
-    return typeof target === 'number' ? undefined : target.split('/').at(-1);
+    return readLinkName(this.kernel, path);
   }
 
   /** @throws CannotLook where there is no procfs. */
@@ -76,32 +78,27 @@ export class Scene {
   /** The devices to look at: the one asked about, or those that VFIO has or is to have. */
   get devices(): readonly PciDevice[] {
     if (this.asked !== undefined) return this.all.filter(({ address }) => address === this.asked);
-    return this.all.filter((device) => isVfio(this, device) || this.override(device) === 'vfio-pci');
+    return this.all.filter((device) => this.isVfio(device) || this.override(device) === 'vfio-pci');
   }
 
   /** Those of them that VFIO has. */
   get vfioDevices(): readonly PciDevice[] {
-    return this.devices.filter((device) => isVfio(this, device));
+    return this.devices.filter((device) => this.isVfio(device));
   }
 
+  /** A driver of VFIO has it. */
+  isVfio(device: PciDevice): boolean {
+    return hasVfioDriver(this.kernel, device);
+  }
+
+  /** Which driver alone may have it. */
   override({ address }: PciDevice): string | undefined {
-    const text = this.find(`${folderOf(address)}/driver_override`);
-    return text === '(null)' || text === '' ? undefined : text;
+    return readOverride(this.kernel, address);
   }
 }
 
 export function folderOf(address: string): string {
-  return `/sys/bus/pci/devices/${address}`;
-}
-
-/** A driver of VFIO has it: vfio-pci, or one for certain devices, which has another name and a node all the same. */
-export function isVfio(scene: Scene, { address, driver }: PciDevice): boolean {
-  return driver === 'vfio-pci' || (driver !== undefined && scene.exists(`${folderOf(address)}/vfio-dev`));
-}
-
-/** PCI-to-PCI bridges: the kernel's own, and never in the way. */
-export function isBridge({ classCode }: PciDevice): boolean {
-  return classCode >>> 8 === 0x0604;
+  return `${devicesPath}/${address}`;
 }
 
 /** What stands in that file. */

@@ -2,10 +2,10 @@ import { CodedError } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { matters } from '../kernel/matters.js';
 import { finishAll } from '../kernel/resource.js';
-import { readText, writeText, type WithFiles } from './sysfs.js';
+import { readTextIfAny, writeText, type WithFiles } from './sysfs.js';
 import { devicesPath, findDevice, type PciDevice } from './topology.js';
 
-const noIommuModePath = '/sys/module/vfio/parameters/enable_unsafe_noiommu_mode';
+export const noIommuModePath = '/sys/module/vfio/parameters/enable_unsafe_noiommu_mode';
 
 /** What a device was before `bindDriver`, and the way back. */
 export interface Binding {
@@ -103,13 +103,12 @@ function probe(kernel: WithFiles, address: string): string | undefined {
 
 /** Which driver alone may have the device, if somebody said so. */
 export function readOverride(kernel: WithFiles, address: string): string | undefined {
-  const text = readText(kernel, `${devicesPath}/${address}/driver_override`);
+  const text = readTextIfAny(kernel, `${devicesPath}/${address}/driver_override`);
   return text === '(null)' || text === '' ? undefined : text;
 }
 
-export function noIommuMode({ files }: WithFiles): boolean {
-  const text = files.readFile(noIommuModePath);
-  return typeof text !== 'number' && new TextDecoder().decode(text).trim() === 'Y';
+export function noIommuMode(kernel: WithFiles): boolean {
+  return readTextIfAny(kernel, noIommuModePath) === 'Y';
 }
 
 function once(action: () => void): () => void {

@@ -1,4 +1,5 @@
-import { groupMembers, type GroupMember } from './group-members.js';
+import { isAddress } from './address.js';
+import { groupMembers, type GroupMember } from './group.js';
 import { leaks, readIsolation, type Isolation } from './isolation.js';
 import { placeOf } from './place.js';
 import type { WithFiles } from './sysfs.js';
@@ -35,7 +36,6 @@ export function groupMates(kernel: WithFiles, address: string, group: number): G
     .map((member) => ({ ...member, ...(isAddress(member.name) ? reasonOf(own, way(member.name)) : { reason: 'unknown' as const }) }));
 }
 
-const isAddress = (name: string): boolean => /^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(name);
 const deviceOf = (address: string): string => address.slice(0, address.lastIndexOf('.'));
 
 function reasonOf(one: readonly Step[], other: readonly Step[]): Pick<GroupMate, 'reason' | 'by'> {

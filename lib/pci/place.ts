@@ -1,3 +1,4 @@
+import { isAddress } from './address.js';
 import { readLinkName, type WithFiles } from './sysfs.js';
 import { devicesPath } from './topology.js';
 
@@ -8,7 +9,7 @@ import { devicesPath } from './topology.js';
 export function placeOf(kernel: WithFiles, address: string): readonly string[] {
   const target = kernel.files.readlink(`${devicesPath}/${address}`);
   const parts = typeof target === 'number' ? [] : target.split('/');
-  const place = parts.filter((part) => /^(pci[0-9a-f]{4,}:[0-9a-f]{2}|[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])$/.test(part));
+  const place = parts.filter((part) => isAddress(part) || /^pci[0-9a-f]{4,}:[0-9a-f]{2}$/.test(part));
   return place.length === 0 ? [address] : place;
 }
 

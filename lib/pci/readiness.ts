@@ -1,7 +1,16 @@
-import { groupMembers, isBridgeClass, isVfioDriver, type GroupMember } from './group-members.js';
-import { findHolders, type Holder } from './holders.js';
+import { groupBlockers, hasVfioDriver, isBridge, type GroupMember } from './group.js';
+import { openNodes, openNodesOf, processName, type OpenNodes } from './open-nodes.js';
 import type { WithFiles } from './sysfs.js';
-import { devicesPath, type PciDevice } from './topology.js';
+import type { PciDevice } from './topology.js';
+
+/** A process that has a device open, or its group. */
+export interface Holder {
+  readonly pid: number;
+  /** What the kernel calls it, 'qemu-system-x86', or '?' for one that ended meanwhile. */
+  readonly name: string;
+  /** By which node: '/dev/vfio/12'; the device's address, where it is by the group and the kernel says so. Linux 6.18. */
+  readonly path: string;
+}
 
 /** Whether VFIO can have a device now, and if not, why. */
 export interface Readiness {
@@ -18,39 +27,35 @@ export interface Readiness {
 
 /** The readiness of each of those devices, by its address. */
 export function judgeReadiness(kernel: WithFiles, devices: readonly PciDevice[]): Map<string, Readiness> {
-  const vfio = devices.filter(({ address, driver }) => isVfioDriver(kernel, `${devicesPath}/${address}`, driver));
+  const vfio = devices.filter((device) => hasVfioDriver(kernel, device));
   // To look into all processes takes a while, and is for nothing where VFIO has no device.
-  const holders = findHolders(kernel, [...new Set(vfio.flatMap(nodes))]);
+  const open = vfio.length === 0 ? undefined : openNodes(kernel);
   const groups = new Map<number, GroupMember[]>();
-  const members = (group: number): GroupMember[] => {
-    const known = groups.get(group) ?? groupMembers(kernel, group);
+  const blockersOf = (group: number): GroupMember[] => {
+    const known = groups.get(group) ?? groupBlockers(kernel, group);
     groups.set(group, known);
     return known;
   };
   return new Map(
     devices.map((device) => {
       const { address, group } = device;
-      const blockers = group === undefined ? [] : members(group).filter(({ name, harmless }) => !harmless && name !== address);
-      const own = holders.filter(({ path }) => nodes(device).includes(path));
-      return [address, { state: state(device, vfio.includes(device), blockers, own), blockers, holders: own }];
+      const blockers = group === undefined ? [] : blockersOf(group).filter(({ name }) => name !== address);
+      const holders = open === undefined ? [] : holdersIn(kernel, open, device);
+      return [address, { state: state(device, vfio.includes(device), blockers, holders), blockers, holders }];
     }),
   );
 }
 
-function state(
-  { classCode, group }: PciDevice,
-  isVfio: boolean,
-  blockers: readonly GroupMember[],
-  holders: readonly Holder[],
-): Readiness['state'] {
-  if (isBridgeClass(classCode)) return 'bridge';
-  if (group === undefined) return 'no-group';
+function state(device: PciDevice, isVfio: boolean, blockers: readonly GroupMember[], holders: readonly Holder[]): Readiness['state'] {
+  if (isBridge(device)) return 'bridge';
+  if (device.group === undefined) return 'no-group';
   if (!isVfio) return 'needs-driver';
   if (blockers.length > 0) return 'group-not-viable';
   return holders.length > 0 ? 'in-use' : 'ready';
 }
 
-/** The files through which VFIO gives a device to programs. */
-export function nodes({ group, node, noIommu }: PciDevice): string[] {
-  return [...(group === undefined ? [] : [`/dev/vfio/${noIommu ? 'noiommu-' : ''}${group}`]), ...(node === undefined ? [] : [node])];
+/** One for each of its nodes that a process has open, however often. */
+function holdersIn(kernel: WithFiles, open: OpenNodes, device: PciDevice): Holder[] {
+  const byNode = new Map(openNodesOf(open, device).map(({ process, node }) => [`${process} ${node}`, { process, node }]));
+  return [...byNode.values()].map(({ process, node }) => ({ pid: Number(process), name: processName(kernel, process), path: node }));
 }

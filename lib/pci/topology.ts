@@ -1,5 +1,5 @@
-import { parseAddress } from './address.js';
-import { list, readLinkName, readText, type WithFiles } from './sysfs.js';
+import { isAddress, parseAddress } from './address.js';
+import { list, readLinkName, readText, readTextIfAny, type WithFiles } from './sysfs.js';
 import { check, KernelError } from '../kernel/error.js';
 
 /** Where sysfs lists PCI devices. */
@@ -53,6 +53,11 @@ export function groupNode({ group, noIommu }: PciDevice): string | undefined {
   return group === undefined ? undefined : `/dev/vfio/${noIommu ? 'noiommu-' : ''}${group}`;
 }
 
+/** The nodes through which VFIO gives a device to programs: its group's, and its own. */
+export function nodesOf(device: PciDevice): string[] {
+  return [groupNode(device), device.node].filter((node) => node !== undefined);
+}
+
 /** The node of the device in that folder. Without nodes of devices, the kernel lists the device and gives it no number. */
 export function findNode(kernel: WithFiles, path: string): string | undefined {
   const name = list(kernel, `${path}/vfio-dev`).find((each) => kernel.files.access(`${path}/vfio-dev/${each}/dev`) === 0);
@@ -60,9 +65,8 @@ export function findNode(kernel: WithFiles, path: string): string | undefined {
 }
 
 /** The kernel names the groups that vfio makes by itself; those of an IOMMU have no name. */
-function isNoIommu({ files }: WithFiles, group: string): boolean {
-  const name = files.readFile(`/sys/kernel/iommu_groups/${group}/name`);
-  return typeof name !== 'number' && new TextDecoder().decode(name).trim() === 'vfio-noiommu';
+function isNoIommu(kernel: WithFiles, group: string): boolean {
+  return readTextIfAny(kernel, `/sys/kernel/iommu_groups/${group}/name`) === 'vfio-noiommu';
 }
 
 /** All PCI devices, or those whose ids are the given ones, in address order. */
@@ -81,9 +85,10 @@ export function findDevices(kernel: WithFiles, ids: { vendor?: number; device?: 
     .filter(({ vendor, device }) => (ids.vendor ?? vendor) === vendor && (ids.device ?? device) === device);
 }
 
-/** The devices of an IOMMU group, in address order. */
+/** The PCI devices of an IOMMU group, in address order. */
 export function groupDevices(kernel: WithFiles, group: number): PciDevice[] {
   return list(kernel, `/sys/kernel/iommu_groups/${group}/devices`)
+    .filter(isAddress)
     .sort()
     .map((address) => findDevice(kernel, address));
 }

@@ -196,6 +196,20 @@ const faults: Readonly<Record<string, Fault>> = {
       '$ npx vfio bind 0000:00:04.0',
     ],
   },
+  'a group with a device of another bus': {
+    machine: {
+      devices: [{ model: 'edu', group: 1 }],
+      files: {
+        '/sys/kernel/iommu_groups/1/devices/serial8250': { link: '../../../../devices/platform/serial8250' },
+        '/sys/devices/platform/serial8250/driver': { link: '../../../bus/platform/drivers/serial8250' },
+      },
+    },
+    found: ['failure group-viable'],
+    says: [
+      '/sys/kernel/iommu_groups/1/devices/serial8250/driver = serial8250, in the way',
+      '$ echo serial8250 | sudo tee /sys/kernel/iommu_groups/1/devices/serial8250/driver/unbind',
+    ],
+  },
   'a group of several slots, of one of which is asked': {
     machine: {
       devices: [

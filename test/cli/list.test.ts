@@ -74,9 +74,12 @@ group 5
       '/proc/77/comm': 'qemu-system-x86\n',
       '/proc/8/fd/12': { link: '/dev/vfio/devices/vfio0' },
       '/proc/9/fd/1': { link: '/dev/null' },
+      // What a device was opened by, its group, need not be open any more. Linux 6.18.
+      '/proc/10/fd/5': { link: 'anon_inode:[vfio-device]' },
+      '/proc/10/fdinfo/5': 'vfio-device-syspath: /sys/devices/pci0000:00/0000:00:03.0\n',
     };
     const { out } = await vfio(['list', '0000:00:03.0'], { machine: { ...machine, files: { ...files, ...holders } } });
-    expect(out).toContain('vfio-pci  in use by 8 (?), 77 (qemu-system-x86)\n');
+    expect(out).toContain('vfio-pci  in use by 8 (?), 10 (?), 77 (qemu-system-x86)\n');
   });
 
   it('says that a device has no group, and that one has no IOMMU over it', async () => {

@@ -29,6 +29,12 @@ describe('discovery', () => {
     expect(groupDevices(kernel, 1).map((device) => device.driver)).toEqual(['edu', undefined]);
   });
 
+  it('of a group are those of PCI', () => {
+    const files = { '/sys/kernel/iommu_groups/1/devices/serial8250': { link: '../../../../devices/platform/serial8250' } };
+    const { kernel } = new Machine({ devices: [{ model: new Edu(), group: 1 }], files });
+    expect(groupDevices(kernel, 1).map((device) => device.address)).toEqual([address]);
+  });
+
   it('a device that is not there is ENOENT', () => {
     expect(() => findDevice(machine().kernel, '0000:05:00.0')).toThrow(expect.objectContaining({ code: 'ENOENT' }));
   });

@@ -1,7 +1,7 @@
 import { giveToBus, moveDevice, readOverride } from '../../pci/driver.js';
 import { groupBlockers, isVfioDriver } from '../../pci/group.js';
 import type { WithFiles } from '../../pci/sysfs.js';
-import { findDevice, groupNode, type PciDevice } from '../../pci/topology.js';
+import { findDevice, nodesOf, type PciDevice } from '../../pci/topology.js';
 import type { Files } from '../../kernel/kernel.js';
 import type { Context } from '../context.js';
 import { Misuse } from '../exit.js';
@@ -86,7 +86,7 @@ async function act(context: Context, files: Files, { changes, owner, files: toWr
     if (change.to === 'bus') giveToBus(kernel, change.device.address);
     else moveDevice(kernel, change.device.address, change.to.driver, change.to.override);
   }
-  const nodes = owner === undefined ? [] : await giveNodes(files, nodesOf(kernel, changes), owner, undo, context.signal);
+  const nodes = owner === undefined ? [] : await giveNodes(files, allNodes(kernel, changes), owner, undo, context.signal);
   for (const { path, text } of toWrite) undo.add(replaceFile(path, text));
   return nodes;
 }
@@ -107,9 +107,8 @@ function putBack(kernel: WithFiles, { device, override }: Change): void {
     moveDevice(kernel, device.address, device.driver, override);
 }
 
-function nodesOf(kernel: WithFiles, changes: readonly Change[]): string[] {
-  const devices = changes.map(({ device }) => findDevice(kernel, device.address));
-  return [...new Set(devices.flatMap((device) => [groupNode(device) ?? [], device.node ?? []].flat()))];
+function allNodes(kernel: WithFiles, changes: readonly Change[]): string[] {
+  return [...new Set(changes.flatMap(({ device }) => nodesOf(findDevice(kernel, device.address))))];
 }
 
 function planText({ changes, files }: Plan): string {
@@ -159,8 +158,8 @@ function unfinishedGroups(kernel: WithFiles, changes: readonly Change[]): Unfini
   const groups = new Map(toVfio.flatMap(({ device }) => (device.group === undefined ? [] : [[device.group, device.address] as const])));
   return [...groups].flatMap(([group, address]) => {
     const blockers = groupBlockers(kernel, group)
-      .filter((mate) => !going.has(mate.address))
-      .map((mate) => ({ address: mate.address, driver: mate.driver }));
+      .filter(({ name }) => !going.has(name))
+      .map(({ name, driver }) => ({ address: name, driver }));
     return blockers.length === 0 ? [] : [{ group, blockers, command: `vfio bind --group ${address}` }];
   });
 }

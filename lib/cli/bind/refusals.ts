@@ -1,8 +1,10 @@
+import { denylistPath, isDenied } from '../../pci/denylist.js';
 import { noIommuMode } from '../../pci/driver.js';
 import { hasVfioDriver, isBridge, isVfioDriver } from '../../pci/group.js';
-import type { Evidence, Use } from '../../pci/in-use/use.js';
+import type { Evidence } from '../../pci/evidence.js';
+import type { Use } from '../../pci/in-use/use.js';
 import { usesOf } from '../../pci/in-use/uses.js';
-import { readTextIfAny, type WithFiles } from '../../pci/sysfs.js';
+import type { WithFiles } from '../../pci/sysfs.js';
 import { devicesPath, type PciDevice } from '../../pci/topology.js';
 import { Refusal } from '../exit.js';
 import { nameOf, type Change } from './plan.js';
@@ -15,11 +17,6 @@ export interface Reason {
   /** `--force` does away with it. */
   readonly forceable: boolean;
 }
-
-const intel = 0x8086;
-/** Of Intel, which vfio-pci does not take by itself: with them, an untrusted user can wedge the machine. */
-const denied = [0x0435, 0x0443, 0x0b25, 0x0cfe, 0x19e2, 0x19e3, 0x37c8, 0x37c9];
-const denylistPath = '/sys/module/vfio_pci/parameters/disable_denylist';
 
 /** All that is against the changes, but for what is forced. */
 export function reasonsAgainst(
@@ -61,8 +58,7 @@ function impossible(kernel: WithFiles, { device, to }: Change): Reason[] {
       'is the IOMMU on in the firmware and the kernel, or in a virtual machine, does it have one';
     reasons.push(reason(device, says, [{ file: `${path}/iommu_group`, value: 'not there' }], false));
   }
-  const allowed = readTextIfAny(kernel, denylistPath) === 'Y';
-  if (driver === 'vfio-pci' && device.vendor === intel && denied.includes(device.device) && !allowed) {
+  if (driver === 'vfio-pci' && isDenied(kernel, device)) {
     const says = 'it is on the denylist of vfio-pci, as with it an untrusted user can wedge the machine';
     reasons.push(reason(device, says, [{ file: denylistPath, value: 'N' }], true));
   }

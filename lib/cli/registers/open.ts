@@ -6,7 +6,8 @@ import { CodedError, KernelError } from '../../kernel/error.js';
 import type { Kernel, Mmio } from '../../kernel/kernel.js';
 import { together } from '../../kernel/resource.js';
 import { openDevice, type OpenDevice, type OpenWay } from '../../open.js';
-import type { WithFiles } from '../../pci/sysfs.js';
+import { readConfigFile } from '../../pci/config-file.js';
+import { hasVfioDriver } from '../../pci/group.js';
 import { devicesPath, findDevice, type PciDevice } from '../../pci/topology.js';
 import type { Device } from '../../vfio/device.js';
 import { FileMmio } from '../../vfio/mmio.js';
@@ -46,7 +47,7 @@ export function openVfio(kernel: Kernel, address: string, options: OpeningOption
 
 /** What VFIO would refuse too, but with the words of this command. */
 export function assertReady(kernel: Kernel, found: PciDevice, { unsafeNoIommu }: OpeningOptions): void {
-  if (!hasVfio(kernel, found)) {
+  if (!hasVfioDriver(kernel, found)) {
     const driver = found.driver === undefined ? 'has no driver' : `is with the driver ${found.driver}`;
     throw new CodedError('ERR_VFIO_NOT_BOUND', `Device ${found.address} ${driver}. Give it to VFIO first: vfio bind ${found.address}`);
   }
@@ -56,11 +57,6 @@ export function assertReady(kernel: Kernel, found: PciDevice, { unsafeNoIommu }:
       `Device ${found.address} has no IOMMU, so it can read and overwrite all memory of the machine; if that is what you want, say so: --unsafe-no-iommu`,
     );
   }
-}
-
-/** A driver of VFIO has it: vfio-pci, or one in its place, which since Linux 6.1 a folder tells. */
-export function hasVfio(kernel: WithFiles, { address, driver }: PciDevice): boolean {
-  return driver === 'vfio-pci' || kernel.files.access(`${devicesPath}/${address}/vfio-dev`) === 0;
 }
 
 /**
@@ -76,7 +72,7 @@ export async function openRegion(
   if (sysfs && index !== VFIO_PCI_CONFIG_REGION_INDEX)
     throw new Misuse(`Only config is reached by --sysfs, and ${regionName(index)} by VFIO alone`);
   const kernel = await context.kernel();
-  if (sysfs || (!write && index === VFIO_PCI_CONFIG_REGION_INDEX && !hasVfio(kernel, findDevice(kernel, address))))
+  if (sysfs || (!write && index === VFIO_PCI_CONFIG_REGION_INDEX && !hasVfioDriver(kernel, findDevice(kernel, address))))
     return openConfigFile(kernel, findDevice(kernel, address).address, write);
   const opened = openVfio(kernel, address, options);
   return together((undo) => {
@@ -90,11 +86,8 @@ export async function openRegion(
 }
 
 function openConfigFile(kernel: Kernel, address: string, write: boolean): OpenRegion {
-  const path = `${devicesPath}/${address}/config`;
-  const content = kernel.files.readFile(path);
-  if (typeof content === 'number') throw new KernelError(content, { syscall: 'read', path });
-  const descriptor = Descriptor.open(kernel, path, write ? O_RDWR : O_RDONLY);
-  const size = content.byteLength;
+  const size = readConfigFile(kernel, address).byteLength;
+  const descriptor = Descriptor.open(kernel, `${devicesPath}/${address}/config`, write ? O_RDWR : O_RDONLY);
   return { address, name: 'config', way: 'sysfs', size, mmio: new FileMmio(descriptor, 0, size), close: () => descriptor.close() };
 }
 

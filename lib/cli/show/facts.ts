@@ -1,8 +1,10 @@
 import { decodeConfigSpace, type ConfigSpace } from '../../pci/config-space/config-space.js';
 import { readConfigFile } from '../../pci/config-file.js';
+import { readOverride } from '../../pci/driver.js';
 import { groupMates, type GroupMate } from '../../pci/group-reasons.js';
 import { physicalFunctionOf, placeOf } from '../../pci/place.js';
 import { judgeReadiness, type Readiness } from '../../pci/readiness.js';
+import { resetMethods } from '../../pci/reset-methods.js';
 import { readResources, type PciResource } from '../../pci/resources.js';
 import { list, readLinkName, readText, readTextIfAny, type WithFiles } from '../../pci/sysfs.js';
 import { devicesPath, findDevice, type PciDevice } from '../../pci/topology.js';
@@ -58,7 +60,6 @@ export function readFacts(kernel: WithFiles, wanted: string): Facts {
   const { address, group } = device;
   const folder = `${devicesPath}/${address}`;
   const text = (file: string): string | undefined => readTextIfAny(kernel, `${folder}/${file}`);
-  const override = text('driver_override');
   const node = Number(text('numa_node') ?? -1);
   return {
     ...device,
@@ -66,13 +67,13 @@ export function readFacts(kernel: WithFiles, wanted: string): Facts {
     subsystemVendor: Number(text('subsystem_vendor') ?? 0),
     subsystemDevice: Number(text('subsystem_device') ?? 0),
     readiness: judgeReadiness(kernel, [device]).get(address)!,
-    override: override === '(null)' ? undefined : override,
+    override: readOverride(kernel, address),
     modules: modulesFor(kernel, text('modalias') ?? ''),
     numaNode: node < 0 ? undefined : node,
     place: placeOf(kernel, address),
     groupMates: group === undefined ? [] : groupMates(kernel, address, group),
     powerState: text('power_state'),
-    resetMethods: text('reset_method')?.split(' ').filter(Boolean) ?? [],
+    resetMethods: resetMethods(kernel, address),
     link: linkOf(text),
     virtualFunctions: virtualFunctionsOf(kernel, folder),
     physicalFunction: physicalFunctionOf(kernel, address),

@@ -1,3 +1,4 @@
+import { isAddress } from '../address.js';
 import { list, readLinkName, readTextIfAny, type WithFiles } from '../sysfs.js';
 import { devicesPath } from '../topology.js';
 
@@ -14,7 +15,6 @@ export interface Part {
   readonly node: string | undefined;
 }
 
-const otherDevice = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 /** Links make no circles here, as none is followed; this is for files that somebody invented. */
 const deepest = 16;
 
@@ -29,7 +29,8 @@ function below(kernel: WithFiles, folder: string, depth: number): Part[] {
   if (depth === 0) return [];
   return list(kernel, folder).flatMap((name) => {
     const path = `${folder}/${name}`;
-    if (otherDevice.test(name) || typeof kernel.files.readlink(path) === 'string') return [];
+    // An address is that of a device behind this one.
+    if (isAddress(name) || typeof kernel.files.readlink(path) === 'string') return [];
     return [...partAt(kernel, path, name), ...below(kernel, path, depth - 1)];
   });
 }

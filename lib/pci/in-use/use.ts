@@ -1,8 +1,4 @@
-/** Where something was seen. */
-export interface Evidence {
-  readonly file: string;
-  readonly value: string;
-}
+import type { Evidence } from '../evidence.js';
 
 /** Something that a device does for the machine, which would end with its driver. */
 export interface Use {

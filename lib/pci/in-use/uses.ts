@@ -1,9 +1,9 @@
 /** What devices do for the machine. `vfio bind` refuses to end it, and `vfio doctor` names it. */
 import { hasVfioDriver } from '../group.js';
+import { openNodes, processName, type OpenNode } from '../open-nodes.js';
 import { list, readTextIfAny, type WithFiles } from '../sysfs.js';
 import { devicesPath, groupDevices, groupNode, type PciDevice } from '../topology.js';
 import { NetworkUses } from './network.js';
-import { openNodes } from './open-files.js';
 import { partsOf } from './parts.js';
 import { StorageUses } from './storage.js';
 import type { Use } from './use.js';
@@ -12,7 +12,7 @@ import type { Use } from './use.js';
 export function usesOf(kernel: WithFiles, devices: readonly PciDevice[], session?: string): Map<string, Use[]> {
   const storage = new StorageUses(kernel);
   const network = new NetworkUses(kernel, session);
-  const open = openNodes(kernel);
+  const open = openNodes(kernel).nodes;
   return new Map(
     devices.map((device) => {
       const parts = partsOf(kernel, device.address);
@@ -21,7 +21,7 @@ export function usesOf(kernel: WithFiles, devices: readonly PciDevice[], session
         ...parts.flatMap((part) => [...storage.of(part), ...network.of(part)]),
         ...consoleUse(kernel, device),
         ...virtualFunctionsUse(kernel, device),
-        ...[...nodes].flatMap((node) => (open.get(node) ?? []).map((holder) => openUse(node, holder))),
+        ...[...nodes].flatMap((node) => open.filter((each) => each.node === node).map((each) => openUse(kernel, each))),
       ];
       return [device.address, uses];
     }),
@@ -49,6 +49,10 @@ function virtualFunctionsUse(kernel: WithFiles, { address }: PciDevice): Use[] {
   return [{ kind: 'virtual-functions', says, evidence: [{ file, value: count }] }];
 }
 
-function openUse(node: string, { pid, name, descriptor }: { pid: number; name: string; descriptor: string }): Use {
-  return { kind: 'open', says: `process ${pid} (${name}) has ${node} open`, evidence: [{ file: descriptor, value: node }] };
+function openUse(kernel: WithFiles, { process, node, descriptor }: OpenNode): Use {
+  return {
+    kind: 'open',
+    says: `process ${process} (${processName(kernel, process)}) has ${node} open`,
+    evidence: [{ file: descriptor, value: node }],
+  };
 }
