@@ -1,5 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
-import { parseAddress } from '../pci/address.js';
+import { Command } from 'commander';
 import { Context, type CommonOptions, type Terminal } from './context.js';
 
 /** A line to type, and what it does. */
@@ -65,29 +64,4 @@ export function command(name: string, summary: string): VfioCommand {
 function exampleText(examples: readonly Example[]): string {
   if (examples.length === 0) return '';
   return `\nExamples:\n${examples.map(([line, meaning]) => `  ${line}\n      ${meaning}`).join('\n')}`;
-}
-
-/** For commander: a PCI address in full. */
-export function address(text: string): string {
-  return misuseOf(() => parseAddress(text));
-}
-
-/** The same for several. */
-export function addresses(text: string, before: readonly string[] = []): readonly string[] {
-  return [...before, address(text)];
-}
-
-/** For commander: a number that is not negative, decimal or hexadecimal. */
-export function number(text: string): number {
-  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError(`Expected a number like 4096 or 0x1000 but received '${text}'.`);
-  return value;
-}
-
-function misuseOf<T>(parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
-  }
 }

@@ -2,6 +2,7 @@ import type { Argument, Command, Option } from 'commander';
 import { matter } from '../kernel/matters.js';
 import { findDevices } from '../pci/topology.js';
 import { Context } from './context.js';
+import { idsText } from './hex.js';
 import { regionNames } from './registers/place.js';
 
 /** What a word can be, and what that is. */
@@ -112,10 +113,9 @@ async function argumentValues(context: Context, argument: Argument, word: string
 
 /** The devices by their addresses, in the form that the word begins in. */
 async function devices(context: Context, word: string): Promise<readonly Candidate[]> {
-  const hex = (value: number): string => value.toString(16).padStart(4, '0');
   const found = findDevices({ files: await context.files() }).map(({ address, vendor, device, driver }): Candidate => [
     address,
-    `${hex(vendor)}:${hex(device)}, ${driver ?? 'no driver'}`,
+    `${idsText({ vendor, device })}, ${driver ?? 'no driver'}`,
   ]);
   if (found.some(([address]) => address.startsWith(word))) return found;
   return found.map(([address, what]) => [address.replace(/^0000:/, ''), what]);

@@ -3,6 +3,7 @@ import { isInstrumented } from '../kernel/instrument.js';
 import type { Files, Kernel } from '../kernel/kernel.js';
 import { realFiles } from '../kernel/real-files.js';
 import { Misuse } from './exit.js';
+import { messageOf } from './message.js';
 import { painter, type Paint } from './paint.js';
 
 /** Where a command's words go, and what tells it to stop. */
@@ -67,7 +68,7 @@ async function simulate(file: string): Promise<Kernel> {
   try {
     return parseMachine(readFileSync(file, 'utf8')).kernel;
   } catch (error) {
-    throw new Misuse(`--sim ${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Misuse(`--sim ${file}: ${messageOf(error)}`);
   }
 }
 

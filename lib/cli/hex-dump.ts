@@ -1,3 +1,5 @@
+import { hex, hexBytes } from './hex.js';
+
 const lineBytes = 16;
 
 /** Lines of 16 bytes: offset, bytes, and the characters among them; lines like the one before are a `*`, as in hexdump(1). */
@@ -8,7 +10,7 @@ export function hexDump(bytes: Uint8Array, start: number, end: number): string {
   for (let at = 0; at < bytes.byteLength; at += lineBytes) {
     const line = textOf(bytes.subarray(at, at + lineBytes));
     const last = at + lineBytes >= bytes.byteLength;
-    if (line !== previous || last) lines.push(`${(start + at).toString(16).padStart(digits, '0')}: ${line}`);
+    if (line !== previous || last) lines.push(`${hex(start + at, digits)}: ${line}`);
     else if (lines.at(-1) !== '*') lines.push('*');
     previous = line;
   }
@@ -16,7 +18,6 @@ export function hexDump(bytes: Uint8Array, start: number, end: number): string {
 }
 
 function textOf(bytes: Uint8Array): string {
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
   const characters = [...bytes].map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('');
-  return `${hex.padEnd(3 * lineBytes - 1)}  ${characters}`;
+  return `${hexBytes(bytes).padEnd(3 * lineBytes - 1)}  ${characters}`;
 }

@@ -1,10 +1,11 @@
 import { columns } from './columns.js';
 import type { Context } from './context.js';
 import { Misuse } from './exit.js';
+import { hexValue } from './hex.js';
 import { pause } from './pause.js';
 import { cells, checkInside, checkWidth, describe, readRegister, registerNames } from './registers/access.js';
 import { openRegion, type OpeningOptions, type OpenRegion } from './registers/open.js';
-import { checkAligned, hex, parseRegion, parseSpan, type Width } from './registers/place.js';
+import { checkAligned, parseRegion, parseSpan, type Width } from './registers/place.js';
 
 export interface ReadOptions extends OpeningOptions {
   readonly width: Width;
@@ -47,7 +48,7 @@ function printAll(context: Context, region: OpenRegion, offsets: readonly number
     {
       ...describe(region),
       width,
-      values: values.map(({ offset, value, name }) => ({ offset, value: hex(value, width), ...(name !== '' && { name }) })),
+      values: values.map(({ offset, value, name }) => ({ offset, value: hexValue(value, width), ...(name !== '' && { name }) })),
     },
     () =>
       columns(
@@ -96,13 +97,13 @@ interface Change {
 
 function printChange(context: Context, region: OpenRegion, { offset, width, value, was, name, seconds }: Change): void {
   if (context.json) {
-    const before = was !== undefined && { before: hex(was, width) };
-    context.terminal.write(`${JSON.stringify({ seconds: rounded(seconds), offset, ...before, value: hex(value, width) })}\n`);
+    const before = was !== undefined && { before: hexValue(was, width) };
+    context.terminal.write(`${JSON.stringify({ seconds: rounded(seconds), offset, ...before, value: hexValue(value, width) })}\n`);
     return;
   }
   const { paint } = context;
   const [at, now] = cells(region, offset, width, value);
-  const change = was === undefined ? now : `${hex(was, width)} -> ${paint('strong', now)}`;
+  const change = was === undefined ? now : `${hexValue(was, width)} -> ${paint('strong', now)}`;
   const cellsOfLine = [paint('faint', `${seconds.toFixed(3).padStart(9)} s`), paint('faint', at), change, paint('name', name)];
   context.terminal.write(`${cellsOfLine.join('  ').trimEnd()}\n`);
 }

@@ -4,6 +4,7 @@ import { isCall, parseRecording, type Part } from '../kernel/recording/entries.j
 import type { Context } from './context.js';
 import * as exit from './exit.js';
 import { Misuse } from './exit.js';
+import { messageOf } from './message.js';
 import type { ReplayReport } from './instrument/settings.js';
 import { launch, withFolder } from './launch.js';
 
@@ -25,7 +26,7 @@ function read(file: string): ReadonlyMap<number, Part> {
   try {
     return parseRecording(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new Misuse(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Misuse(`${file}: ${messageOf(error)}`);
   }
 }
 

@@ -10,6 +10,7 @@ import { Container } from '../vfio/container.js';
 import { columns } from './columns.js';
 import type { Context } from './context.js';
 import { failed, Misuse, ok, Refusal } from './exit.js';
+import { hex } from './hex.js';
 import { assertReady, openVfio, type OpeningOptions } from './registers/open.js';
 
 export interface ResetOptions extends OpeningOptions {
@@ -99,7 +100,7 @@ function busOf(address: string): string {
 function identityOf(kernel: Kernel, address: string): string {
   const bytes = readConfigFile(kernel, address);
   const config = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return [PCI_VENDOR_ID, PCI_CLASS_REVISION].map((at) => config.getUint32(at, true).toString(16).padStart(8, '0')).join(' ');
+  return [PCI_VENDOR_ID, PCI_CLASS_REVISION].map((at) => hex(config.getUint32(at, true), 8)).join(' ');
 }
 
 function assertAnswers(kernel: Kernel, address: string, before: string): void {

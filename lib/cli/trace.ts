@@ -5,6 +5,7 @@ import type { KernelCall } from '../kernel/around.js';
 import type { Mmio } from '../kernel/kernel.js';
 import type { CommonOptions, Context } from './context.js';
 import { Misuse } from './exit.js';
+import { messageOf } from './message.js';
 import { launch, withFolder } from './launch.js';
 
 export interface TraceOptions extends CommonOptions {
@@ -51,6 +52,6 @@ function begin(out: string): void {
   try {
     writeFileSync(out, '');
   } catch (error) {
-    throw new Misuse(`--out ${out}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Misuse(`--out ${out}: ${messageOf(error)}`);
   }
 }

@@ -1,9 +1,10 @@
 import { columns } from './columns.js';
 import type { Context } from './context.js';
 import { failed, Misuse, ok } from './exit.js';
+import { hexValue } from './hex.js';
 import { cells, checkInside, checkWidth, describe, readRegister, writeRegister } from './registers/access.js';
 import { openRegion, type OpeningOptions, type OpenRegion } from './registers/open.js';
-import { checkAligned, hex, parseNumber, parseRegion, parseWide, type Width } from './registers/place.js';
+import { checkAligned, parseNumber, parseRegion, parseWide, type Width } from './registers/place.js';
 
 export interface WriteOptions extends OpeningOptions {
   readonly width: Width;
@@ -29,7 +30,7 @@ export async function write(context: Context, options: WriteOptions, [address = 
   const mask = options.mask === undefined ? undefined : checkedValue('--mask', options.mask, width);
   const values = texts.map((text) => checkedValue('VALUE', text, width));
   const outside = mask === undefined ? undefined : values.find((value) => (value & ~mask) !== 0n);
-  if (outside !== undefined) throw new Misuse(`Expected no bits of VALUE outside the mask but received ${hex(outside, width)}`);
+  if (outside !== undefined) throw new Misuse(`Expected no bits of VALUE outside the mask but received ${hexValue(outside, width)}`);
   checkAligned({ start, size: undefined }, width);
   checkWidth(width, index);
   const region = await openRegion(context, address, index, { ...options, sysfs: options.sysfs === true, write: true });
@@ -40,7 +41,9 @@ export async function write(context: Context, options: WriteOptions, [address = 
     print(context, region, written, width);
     for (const { offset, value, after = 0n } of wrong) {
       const [at] = cells(region, offset, width, value);
-      context.terminal.note(`vfio: ${at} of ${region.name} was written as ${hex(value, width)} and reads as ${hex(after, width)}\n`);
+      context.terminal.note(
+        `vfio: ${at} of ${region.name} was written as ${hexValue(value, width)} and reads as ${hexValue(after, width)}\n`,
+      );
     }
     return wrong.length > 0 ? failed : ok;
   } finally {
@@ -61,7 +64,7 @@ function writeOne(
 }
 
 function print(context: Context, region: OpenRegion, written: readonly Written[], width: Width): void {
-  const optional = (name: string, value: bigint | undefined): object => (value === undefined ? {} : { [name]: hex(value, width) });
+  const optional = (name: string, value: bigint | undefined): object => (value === undefined ? {} : { [name]: hexValue(value, width) });
   context.result(
     {
       ...describe(region),
@@ -69,7 +72,7 @@ function print(context: Context, region: OpenRegion, written: readonly Written[]
       written: written.map(({ offset, before, value, after }) => ({
         offset,
         ...optional('before', before),
-        value: hex(value, width),
+        value: hexValue(value, width),
         ...optional('after', after),
       })),
     },
@@ -77,7 +80,7 @@ function print(context: Context, region: OpenRegion, written: readonly Written[]
       columns(
         written.map(({ offset, before, value }) => {
           const [at, now] = cells(region, offset, width, value);
-          return [context.paint('faint', at), before === undefined ? now : `${hex(before, width)} -> ${now}`];
+          return [context.paint('faint', at), before === undefined ? now : `${hexValue(before, width)} -> ${now}`];
         }),
       ),
   );

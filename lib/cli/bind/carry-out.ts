@@ -5,6 +5,7 @@ import { findDevice, nodesOf, type PciDevice } from '../../pci/topology.js';
 import type { Files } from '../../kernel/kernel.js';
 import type { Context } from '../context.js';
 import { Misuse } from '../exit.js';
+import { messageOf } from '../message.js';
 import { allOrNothing, type Undo } from './all-or-nothing.js';
 import { giveNodes, type Owned, type Owner } from './owner.js';
 import { changeText, type Change } from './plan.js';
@@ -95,7 +96,7 @@ function trySave(context: Context, save: Plan['save'], undo: Undo): void {
   try {
     undo.add(save() ?? (() => {}));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     context.terminal.note(`What the devices were cannot be remembered for 'vfio unbind': ${why}\n`);
   }
 }

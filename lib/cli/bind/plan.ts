@@ -1,11 +1,11 @@
-import { CodedError } from '../../kernel/error.js';
+import { CodedError, KernelError } from '../../kernel/error.js';
+import { parseAddress } from '../../pci/address.js';
 import { readOverride } from '../../pci/driver.js';
 import { hasVfioDriver, isBridge } from '../../pci/group.js';
 import type { WithFiles } from '../../pci/sysfs.js';
 import { findDevice, groupDevices, type PciDevice } from '../../pci/topology.js';
-import { parseAddress } from '../../pci/address.js';
-import { KernelError } from '../../kernel/error.js';
 import { Misuse } from '../exit.js';
+import { idsText } from '../hex.js';
 
 /** Where a device goes: to a driver, to none (undefined), or to the one that the bus picks when nothing overrides. */
 export type Place = 'bus' | { readonly driver: string | undefined; readonly override: string | undefined };
@@ -67,8 +67,8 @@ export function toItsOwn(kernel: WithFiles, device: PciDevice): Place {
 }
 
 /** '0000:01:00.0 (8086:10d3)' */
-export function nameOf({ address, vendor, device }: PciDevice): string {
-  return `${address} (${hex(vendor)}:${hex(device)})`;
+export function nameOf(device: PciDevice): string {
+  return `${device.address} (${idsText(device)})`;
 }
 
 /** '0000:01:00.0 (8086:10d3): e1000e -> vfio-pci' */
@@ -76,8 +76,4 @@ export function changeText({ device, to, moves }: Change): string {
   const old = device.driver ?? 'no driver';
   if (!moves) return `${nameOf(device)}: stays with ${old}`;
   return `${nameOf(device)}: ${old} -> ${to === 'bus' ? 'the one the kernel picks' : (to.driver ?? 'no driver')}`;
-}
-
-function hex(id: number): string {
-  return id.toString(16).padStart(4, '0');
 }

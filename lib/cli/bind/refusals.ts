@@ -7,6 +7,7 @@ import { usesOf } from '../../pci/in-use/uses.js';
 import type { WithFiles } from '../../pci/sysfs.js';
 import { devicesPath, type PciDevice } from '../../pci/topology.js';
 import { Refusal } from '../exit.js';
+import { hexValue } from '../hex.js';
 import { nameOf, type Change } from './plan.js';
 
 /** Why a device should stay where it is. */
@@ -49,7 +50,7 @@ function impossible(kernel: WithFiles, { device, to }: Change): Reason[] {
   const reasons: Reason[] = [];
   if (isBridge(device)) {
     const says = 'it is a bridge, which leads to other devices: no group needs it moved, and VFIO does not take it';
-    reasons.push(reason(device, says, [{ file: `${path}/class`, value: `0x${device.classCode.toString(16).padStart(6, '0')}` }], false));
+    reasons.push(reason(device, says, [{ file: `${path}/class`, value: hexValue(device.classCode, 24) }], false));
   }
   if (driver === undefined || !isVfioDriver(driver)) return reasons;
   if (device.group === undefined && !noIommuMode(kernel)) {

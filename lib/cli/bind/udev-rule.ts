@@ -4,6 +4,7 @@ import { readTextIfAny, type WithFiles } from '../../pci/sysfs.js';
 import type { PciDevice } from '../../pci/topology.js';
 import type { Context } from '../context.js';
 import { Misuse, Refusal } from '../exit.js';
+import { hexValue, idsText } from '../hex.js';
 import { modeFor, type Owner } from './owner.js';
 import { textOf } from './text-file.js';
 
@@ -21,7 +22,7 @@ export function ruleFor(device: PciDevice, driver: string, owner: Owner | undefi
   const lines = [
     `# ${address} for ${driver}, by 'vfio bind --persistent'; 'vfio unbind --persistent ${address}' removes it.`,
     [
-      `ACTION=="add", SUBSYSTEM=="pci", KERNEL=="${address}", ATTR{vendor}=="${hex(device.vendor)}", ATTR{device}=="${hex(device.device)}"`,
+      `ACTION=="add", SUBSYSTEM=="pci", KERNEL=="${address}", ATTR{vendor}=="${hexValue(device.vendor, 16)}", ATTR{device}=="${hexValue(device.device, 16)}"`,
       `ATTR{driver_override}="${driver}"`,
       `RUN{builtin}+="kmod load ${driver}"`,
       `RUN+="/bin/sh -c 'echo ${address} > /sys/bus/pci/drivers_probe'"`,
@@ -69,8 +70,7 @@ export function persistentRoot(context: Context, { persistent, root }: { persist
 
 /** What may keep the rule from having its way at boot, and what to do then. */
 export function bootNotes(kernel: WithFiles, device: PciDevice, driver: string): string[] {
-  const ids = `${hex(device.vendor).slice(2)}:${hex(device.device).slice(2)}`;
-  const all = `vfio-pci.ids=${ids} on the kernel command line, which is for every device with these ids`;
+  const all = `vfio-pci.ids=${idsText(device)} on the kernel command line, which is for every device with these ids`;
   const own = device.driver;
   const notes: string[] = [];
   if (driver === 'vfio-pci' && isBuiltIn(kernel, driver))
@@ -90,8 +90,4 @@ export function bootNotes(kernel: WithFiles, device: PciDevice, driver: string):
 function isBuiltIn(kernel: WithFiles, driver: string): boolean {
   const module = `/sys/bus/pci/drivers/${driver}/module`;
   return kernel.files.access(module) === 0 && readTextIfAny(kernel, `${module}/initstate`) === undefined;
-}
-
-function hex(id: number): string {
-  return `0x${id.toString(16).padStart(4, '0')}`;
 }

@@ -2,6 +2,7 @@ import { hasVfioDriver } from '../../pci/group.js';
 import type { PciDevice } from '../../pci/topology.js';
 import type { Context } from '../context.js';
 import { Misuse } from '../exit.js';
+import { messageOf } from '../message.js';
 import { carryOut } from './carry-out.js';
 import { loadedDriver, namedDevices, toItsOwn, toPlace, withGroups, type Change, type Place } from './plan.js';
 import { savedBindings, type SavedBindings } from './saved-bindings.js';
@@ -61,7 +62,7 @@ function rememberedBindings(context: Context, read: () => SavedBindings | undefi
   try {
     return read();
   } catch (error) {
-    context.terminal.note(`What 'vfio bind' remembered is of no use: ${error instanceof Error ? error.message : String(error)}\n`);
+    context.terminal.note(`What 'vfio bind' remembered is of no use: ${messageOf(error)}\n`);
     return undefined;
   }
 }

@@ -1,6 +1,7 @@
 import type { BindOptions } from '../bind/bind.js';
-import { addresses, command, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { CommonOptions } from '../context.js';
+import { addresses } from '../values.js';
 
 export function bindCommand(): VfioCommand {
   return command('bind', 'give devices to vfio-pci, all or none of them')

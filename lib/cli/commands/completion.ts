@@ -1,6 +1,6 @@
 import { Argument } from 'commander';
 import { command, type VfioCommand } from '../command.js';
-import { paragraphs } from './paragraphs.js';
+import { paragraphs } from '../paragraphs.js';
 
 export function completionCommand(): VfioCommand {
   return command('completion', 'print a script by which a shell completes command lines')

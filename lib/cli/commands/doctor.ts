@@ -1,5 +1,6 @@
-import { address, command, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { CommonOptions } from '../context.js';
+import { address } from '../values.js';
 
 export interface DoctorOptions extends CommonOptions {
   readonly check?: readonly string[];

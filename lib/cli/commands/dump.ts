@@ -1,9 +1,8 @@
-import { address, command, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { DumpOptions } from '../dump.js';
-import { paragraphs } from './paragraphs.js';
-import { opening, opensDevice } from './opening.js';
-import { regionHelp } from './read.js';
-import { widthOption } from './values.js';
+import { paragraphs } from '../paragraphs.js';
+import { opening, opensDevice, regionHelp, widthOption } from '../registers/options.js';
+import { address } from '../values.js';
 
 export function dumpCommand(): VfioCommand {
   return opening(command('dump', 'print or save a region of a device'))

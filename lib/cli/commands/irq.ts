@@ -1,9 +1,9 @@
 import { Option } from 'commander';
-import { address, command, number, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { InterruptOptions } from '../irq.js';
-import { opening, opensDevice } from './opening.js';
-import { paragraphs } from './paragraphs.js';
-import { seconds } from './values.js';
+import { paragraphs } from '../paragraphs.js';
+import { opening, opensDevice } from '../registers/options.js';
+import { address, number, seconds } from '../values.js';
 
 export function irqCommand(): VfioCommand {
   return opening(command('irq', 'wait for interrupts of a device and count them'))

@@ -3,7 +3,7 @@ import { variants } from '../../lab/kernel-options.js';
 import { iommuNames } from '../../lab/machines.js';
 import { command, type VfioCommand } from '../command.js';
 import type { LabOptions } from '../lab.js';
-import { paragraphs } from './paragraphs.js';
+import { paragraphs } from '../paragraphs.js';
 
 const collect = (value: string, list: readonly string[]): string[] => [...list, value];
 

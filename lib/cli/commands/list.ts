@@ -1,6 +1,7 @@
-import { addresses, command, number, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { CommonOptions } from '../context.js';
 import type { ListOptions } from '../list.js';
+import { addresses, number } from '../values.js';
 
 export function listCommand(): VfioCommand {
   return command('list', 'list PCI devices by IOMMU group')

@@ -1,10 +1,8 @@
-import { address, command, number, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { ReadOptions } from '../read.js';
-import { paragraphs } from './paragraphs.js';
-import { opening, opensDevice } from './opening.js';
-import { seconds, widthOption } from './values.js';
-
-export const regionHelp = 'config, bar0 to bar5, rom, vga, or the number of a region';
+import { paragraphs } from '../paragraphs.js';
+import { opening, opensDevice, regionHelp, widthOption } from '../registers/options.js';
+import { address, number, seconds } from '../values.js';
 
 export function readCommand(): VfioCommand {
   return opening(command('read', 'read registers of a device'))

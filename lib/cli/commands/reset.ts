@@ -1,7 +1,8 @@
-import { address, command, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { ResetOptions } from '../reset.js';
-import { opening, opensDevice } from './opening.js';
-import { paragraphs } from './paragraphs.js';
+import { paragraphs } from '../paragraphs.js';
+import { opening, opensDevice } from '../registers/options.js';
+import { address } from '../values.js';
 
 export function resetCommand(): VfioCommand {
   return opening(command('reset', 'reset a device, or its bus'))

@@ -1,6 +1,7 @@
-import { address, command, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { CommonOptions } from '../context.js';
 import type { ShowOptions } from '../show.js';
+import { address } from '../values.js';
 
 export function showCommand(): VfioCommand {
   return command('show', 'show everything about a device')

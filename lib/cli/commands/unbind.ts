@@ -1,6 +1,7 @@
 import type { UnbindOptions } from '../bind/unbind.js';
-import { addresses, command, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { CommonOptions } from '../context.js';
+import { addresses } from '../values.js';
 
 export function unbindCommand(): VfioCommand {
   return command('unbind', 'give devices back to the drivers they had, all or none of them')

@@ -1,9 +1,8 @@
-import { address, command, type VfioCommand } from '../command.js';
+import { command, type VfioCommand } from '../command.js';
 import type { WriteOptions } from '../write.js';
-import { paragraphs } from './paragraphs.js';
-import { opening, opensDevice } from './opening.js';
-import { regionHelp } from './read.js';
-import { widthOption } from './values.js';
+import { paragraphs } from '../paragraphs.js';
+import { opening, opensDevice, regionHelp, widthOption } from '../registers/options.js';
+import { address } from '../values.js';
 
 export function writeCommand(): VfioCommand {
   return opening(command('write', 'write registers of a device'))

@@ -1,5 +1,6 @@
 import type { PciDevice } from '../../pci/topology.js';
 import { Misuse } from '../exit.js';
+import { hex } from '../hex.js';
 import type { PciNames } from '../pci-names.js';
 
 /** What `vfio list` is asked for; all of it has to be so. */
@@ -39,7 +40,7 @@ export function selector({ class: wantedClass, vendor, device, driver, group }: 
 /** By a number of one, two or three bytes, or a part of a name. */
 function classSelector(wanted: string, names: PciNames): (classCode: number) => boolean {
   const number = classes[wanted.toLowerCase()] ?? /^0x((?:[0-9a-f]{2}){1,3})$/i.exec(wanted)?.[1];
-  if (number !== undefined) return (classCode) => classCode.toString(16).padStart(6, '0').startsWith(number.toLowerCase());
+  if (number !== undefined) return (classCode) => hex(classCode, 6).startsWith(number.toLowerCase());
   if (/^(0x|\d)/i.test(wanted)) throw new Misuse(`Expected a class like nvme, network, 0x01, 0x0108 or 0x010802 but received '${wanted}'`);
   return (classCode) => holds(names.className(classCode), wanted) || holds(names.baseClassName(classCode), wanted);
 }

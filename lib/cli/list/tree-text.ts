@@ -2,6 +2,7 @@ import { physicalFunctionOf, placeOf } from '../../pci/place.js';
 import { readTextIfAny, type WithFiles } from '../../pci/sysfs.js';
 import { devicesPath } from '../../pci/topology.js';
 import { columns } from '../columns.js';
+import { hex } from '../hex.js';
 import type { ListedDevice } from './listed-device.js';
 import type { Paint } from '../paint.js';
 import { classWords, deviceWords, readinessWords } from './words.js';
@@ -54,7 +55,7 @@ function way(kernel: WithFiles, address: string): readonly string[] {
 function busWords(kernel: WithFiles, name: string): string {
   const [first, last] = ['secondary', 'subordinate'].map((which) => {
     const number = readTextIfAny(kernel, `${devicesPath}/${name}/${which}_bus_number`);
-    return number === undefined ? undefined : Number(number).toString(16).padStart(2, '0');
+    return number === undefined ? undefined : hex(Number(number), 2);
   });
   if (first === undefined || last === undefined) return '';
   return first === last ? ` [${first}]` : ` [${first}-${last}]`;

@@ -1,14 +1,13 @@
 import type { Readiness } from '../../pci/readiness.js';
 import type { PciDevice } from '../../pci/topology.js';
+import { hex, idsText } from '../hex.js';
 import type { ListedDevice } from './listed-device.js';
 import type { Paint } from '../paint.js';
-
-const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
 
 /** 'Intel Corporation 82574L Gigabit Network Connection [8086:10d3]', as lspci has it. */
 export function deviceWords({ vendor, device, names }: Pick<ListedDevice, 'vendor' | 'device' | 'names'>): string {
   const named = names.device ?? 'Device';
-  return `${names.vendor === undefined ? named : `${names.vendor} ${named}`} [${hex(vendor, 4)}:${hex(device, 4)}]`;
+  return `${names.vendor === undefined ? named : `${names.vendor} ${named}`} [${idsText({ vendor, device })}]`;
 }
 
 /** 'Ethernet controller', or the number of what has no name. */

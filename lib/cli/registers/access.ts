@@ -2,9 +2,10 @@ import { PCI_HEADER_TYPE } from '../../abi/pci.js';
 import { VFIO_PCI_CONFIG_REGION_INDEX } from '../../abi/vfio/region.js';
 import type { Mmio } from '../../kernel/kernel.js';
 import { Misuse } from '../exit.js';
+import { hexValue } from '../hex.js';
 import { configName } from './config-names.js';
 import type { OpenRegion } from './open.js';
-import { hex, hexOffset, type Width } from './place.js';
+import { hexOffset, type Width } from './place.js';
 
 /** One access of exactly that width. */
 export function readRegister(mmio: Mmio, offset: number, width: Width): bigint {
@@ -29,7 +30,7 @@ export function checkWidth(width: Width, index: number): void {
 /** @throws Misuse for what is not inside the region as a whole */
 export function checkInside({ name, size }: OpenRegion, start: number, bytes: number): void {
   if (start + bytes > size)
-    throw new Misuse(`Expected an offset with ${bytes} bytes inside the ${size} of ${name} but received ${hex(start, 8)}`);
+    throw new Misuse(`Expected an offset with ${bytes} bytes inside the ${size} of ${name} but received ${hexValue(start, 8)}`);
 }
 
 /** What a register of the region is called, where that is known. */
@@ -41,7 +42,7 @@ export function registerNames({ name, mmio }: OpenRegion): (offset: number, widt
 
 /** A register's value as a line's cells. */
 export function cells({ size }: OpenRegion, offset: number, width: Width, value: bigint): [offset: string, value: string] {
-  return [hexOffset(offset, size), hex(value, width)];
+  return [hexOffset(offset, size), hexValue(value, width)];
 }
 
 /** Which region it is and how it was reached, for programs. */

@@ -1,12 +1,12 @@
-import { parseAddress } from '../../pci/address.js';
+import { hexValue } from '../hex.js';
+import { isNumber } from '../values.js';
 import { Misuse } from '../exit.js';
 
 /** Of a PCI device, by their indices in VFIO. */
 export const regionNames = ['bar0', 'bar1', 'bar2', 'bar3', 'bar4', 'bar5', 'rom', 'config', 'vga'] as const;
 
-export const widths = [8, 16, 32, 64] as const;
 /** Bits of one access. */
-export type Width = (typeof widths)[number];
+export type Width = 8 | 16 | 32 | 64;
 
 /** A part of a region, in bytes. */
 export interface Span {
@@ -27,14 +27,6 @@ export function regionName(index: number): string {
   return regionNames[index] ?? `region ${index}`;
 }
 
-export function checkAddress(text: string): string {
-  try {
-    return parseAddress(text);
-  } catch (error) {
-    throw new Misuse(error instanceof Error ? error.message : String(error));
-  }
-}
-
 /** A number that is not negative, decimal or hexadecimal. @throws Misuse that names `what` */
 export function parseNumber(what: string, text: string): number {
   const value = Number(parseWide(what, text));
@@ -44,7 +36,7 @@ export function parseNumber(what: string, text: string): number {
 
 /** The same of up to 64 bits. */
 export function parseWide(what: string, text: string): bigint {
-  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) throw new Misuse(`Expected a number like 64 or 0x40 for ${what} but received '${text}'`);
+  if (!isNumber(text)) throw new Misuse(`Expected a number like 64 or 0x40 for ${what} but received '${text}'`);
   return BigInt(text);
 }
 
@@ -66,12 +58,7 @@ export function checkAligned({ start, size = 0 }: Span, width: Width): void {
       throw new Misuse(`Expected a multiple of ${bytes} as ${what} of accesses of ${width} bits but received ${value}`);
 }
 
-/** '0x0000beef': all digits that a value of the width has. */
-export function hex(value: bigint | number, width: number): string {
-  return `0x${value.toString(16).padStart(width / 4, '0')}`;
-}
-
 /** Offsets in a region of that size, all as long as the longest. */
 export function hexOffset(offset: number, size: number): string {
-  return hex(offset, 4 * Math.max(2, (size - 1).toString(16).length));
+  return hexValue(offset, 4 * Math.max(2, (size - 1).toString(16).length));
 }

@@ -1,6 +1,7 @@
 import { eventCollector, rootComplexLink, virtualChannel, virtualChannel9 } from '../../pci/config-space/virtual-channel.js';
 import type { PartOf } from '../../pci/config-space/declaration.js';
-import { hex, linesIf, sign, signs, text, type CapabilityText } from './signs.js';
+import { hex } from '../hex.js';
+import { linesIf, sign, signs, text, type CapabilityText } from './signs.js';
 
 type Channels = PartOf<typeof virtualChannel.registers>;
 

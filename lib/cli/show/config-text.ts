@@ -1,7 +1,8 @@
 import type { Capability, ConfigSpace } from '../../pci/index.js';
+import { hex } from '../hex.js';
 import { headerText } from './header-text.js';
 import { extendedTexts } from './extended-text.js';
-import { hex, type CapabilityText } from './signs.js';
+import { type CapabilityText } from './signs.js';
 import { standardTexts } from './standard-text.js';
 
 export { headerText };

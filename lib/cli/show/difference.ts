@@ -1,4 +1,5 @@
 import { decodeConfigSpace, type ConfigSpace } from '../../pci/config-space/config-space.js';
+import { hex } from '../hex.js';
 
 /** What two configuration spaces have otherwise, in as many bytes as both have. */
 export interface Difference {
@@ -46,8 +47,6 @@ export function differenceText({ fields, bytes, compared }: Difference): string 
   };
   return [
     ...fields.map(({ name, before, now }) => `${name}: ${words(before)} -> ${words(now)}`),
-    ...bytes.map(({ offset, before, now }) => `${byte(offset, 3)}: ${byte(before, 2)} -> ${byte(now, 2)}`),
+    ...bytes.map(({ offset, before, now }) => `${hex(offset, 3)}: ${hex(before, 2)} -> ${hex(now, 2)}`),
   ].join('\n');
 }
-
-const byte = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');

@@ -1,15 +1,15 @@
 /** Bytes of configuration space as text, in the form that `lspci -xxxx` prints and `lspci -F` reads. */
 import { parseAddress } from '../../pci/address.js';
 import { Misuse } from '../exit.js';
+import { hexBytes, hex } from '../hex.js';
 
-const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
 const sizes: readonly number[] = [64, 256, 4096];
 
 /** Lines of 16 bytes, each with its offset. */
 export function dumpLines(bytes: Uint8Array): string[] {
   return Array.from({ length: bytes.byteLength / 16 }, (_, row) => {
-    const line = [...bytes.subarray(row * 16, row * 16 + 16)].map((byte) => hex(byte, 2)).join(' ');
-    return `${hex(row * 16, 2)}: ${line}`;
+    const start = row * 16;
+    return `${hex(start, 2)}: ${hexBytes(bytes.subarray(start, start + 16))}`;
   });
 }
 

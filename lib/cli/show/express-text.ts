@@ -1,7 +1,8 @@
 import type { PartOf } from '../../pci/config-space/declaration.js';
 import { express } from '../../pci/config-space/express.js';
 import { PCI_BASE_ADDRESS_MEM_TYPE_64, PCI_BASE_ADDRESS_SPACE_IO, type Header } from '../../pci/index.js';
-import { hex, sign, signs, text, type CapabilityText } from './signs.js';
+import { hex } from '../hex.js';
+import { sign, signs, text, type CapabilityText } from './signs.js';
 
 type Express = PartOf<typeof express.registers>;
 

@@ -2,8 +2,9 @@ import { advancedErrors, dataObjectExchange, portContainment, precisionTime, sec
 import { l1Substates, latencyTolerance } from '../../pci/config-space/power.js';
 import * as services from '../../pci/config-space/services.js';
 import { designatedVendorSpecific, vendorSpecificExtended } from '../../pci/config-space/vendor.js';
+import { hex } from '../hex.js';
 import { channelTexts } from './channel-text.js';
-import { hex, linesIf, sign, signs, text, type CapabilityText } from './signs.js';
+import { linesIf, sign, signs, text, type CapabilityText } from './signs.js';
 
 export const extendedTexts: readonly CapabilityText[] = [
   ...channelTexts,

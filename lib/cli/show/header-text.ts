@@ -1,5 +1,6 @@
 import type { BridgeWindow, ConfigSpace, Header } from '../../pci/index.js';
-import { hex, signs } from './signs.js';
+import { hex } from '../hex.js';
+import { signs } from './signs.js';
 
 /** The lines of the header, of those that need nothing but configuration space. */
 export function headerText({ header }: ConfigSpace): string[] {

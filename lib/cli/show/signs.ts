@@ -14,11 +14,6 @@ export function signs(named: Readonly<Record<string, boolean>>): string {
     .join(' ');
 }
 
-/** Hexadecimal, with zeros before it. */
-export function hex(value: number | bigint, digits: number): string {
-  return value.toString(16).padStart(digits, '0');
-}
-
 /** How the lines of a kind of capability are made of its registers: what follows its place, and the lines below. */
 export interface CapabilityText {
   readonly declaration: Declaration;

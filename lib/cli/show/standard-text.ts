@@ -2,8 +2,9 @@ import { debugPort, msi, msix } from '../../pci/config-space/interrupts.js';
 import { agp, hyperTransport, pcix } from '../../pci/config-space/legacy.js';
 import { powerManagement } from '../../pci/config-space/power.js';
 import { advancedFeatures, sata, slotId, subsystem, vendorSpecific, vitalProductData } from '../../pci/config-space/vendor.js';
+import { hex, idsText } from '../hex.js';
 import { expressText } from './express-text.js';
-import { hex, linesIf, sign, signs, text, type CapabilityText } from './signs.js';
+import { linesIf, sign, signs, text, type CapabilityText } from './signs.js';
 
 export const standardTexts: readonly CapabilityText[] = [
   expressText,
@@ -37,7 +38,7 @@ export const standardTexts: readonly CapabilityText[] = [
   text(vitalProductData, () => ['Vital Product Data']),
   text(slotId, ({ slots, chassis }) => [`Slot ID: ${slots.count} slots, ${sign('First', slots.first)}, chassis ${hex(chassis, 2)}`]),
   text(debugPort, ({ port }) => [`Debug port: BAR=${port.bar} offset=${hex(port.offset, 4)}`]),
-  text(subsystem, ({ vendor, device }) => [`Subsystem: [${hex(vendor, 4)}:${hex(device, 4)}]`]),
+  text(subsystem, ({ vendor, device }) => [`Subsystem: [${idsText({ vendor, device })}]`]),
   text(advancedFeatures, ({ capabilities, control, status }) => [
     'PCI Advanced Features',
     `AFCap: ${signs({ TP: capabilities.transactionsPending, FLR: capabilities.functionLevelReset })}`,

@@ -4,11 +4,11 @@ import type { PciResource } from '../../pci/resources.js';
 import { classWords, deviceWords, readinessWords } from '../list/words.js';
 import type { Paint } from '../paint.js';
 import type { PciNames } from '../pci-names.js';
+import { hex, idsText } from '../hex.js';
 import { configText } from './config-text.js';
 import type { Facts } from './facts.js';
 import { sizeText } from './header-text.js';
 import type { Rom } from './rom.js';
-import { hex } from './signs.js';
 
 /** All that sysfs says of a device, in lines: where lspci has such a line, as its readers know it. */
 export function factsText(facts: Facts, names: PciNames, paint: Paint): string[] {
@@ -123,6 +123,6 @@ function romWords({ resources, rom, config }: Facts): string[] {
 
 function imageWords(rom: Rom | undefined): string[] {
   return (rom?.images ?? []).map(
-    ({ kind, size, vendor, device }) => `image for ${kind} of ${sizeText(BigInt(size))}, for [${hex(vendor, 4)}:${hex(device, 4)}]`,
+    ({ kind, size, vendor, device }) => `image for ${kind} of ${sizeText(BigInt(size))}, for [${idsText({ vendor, device })}]`,
   );
 }

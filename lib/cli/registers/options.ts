@@ -1,5 +1,7 @@
+/** For commander: what the commands that open a device have in common. */
 import { Option } from 'commander';
 import type { VfioCommand } from '../command.js';
+import type { Width } from './place.js';
 
 /** The ways to open a device, as `--by` names them. */
 const ways = ['node', 'group', 'compatibility'];
@@ -19,4 +21,18 @@ export function opening(command: VfioCommand): VfioCommand {
     )
     .option('--unsafe-no-iommu', 'open it even if no IOMMU stands between it and all memory of the machine')
     .option('--vf-token <uuid>', 'the token that a virtual function asks for');
+}
+
+export const regionHelp = 'config, bar0 to bar5, rom, vga, or the number of a region';
+
+/** Bits of one access: `--width`, 32 by default. */
+export function widthOption(): Option {
+  const option = new Option('--width <bits>', 'bits of each access: it is one access of exactly this width').choices([
+    '8',
+    '16',
+    '32',
+    '64',
+  ]);
+  const { parseArg } = option;
+  return option.default(32).argParser((text) => Number(parseArg?.(text, undefined)) as Width);
 }
