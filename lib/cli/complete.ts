@@ -3,7 +3,7 @@ import { matter } from '../kernel/matters.js';
 import { findDevices } from '../pci/topology.js';
 import { Context } from './context.js';
 import { idsText } from './hex.js';
-import { regionNames } from './registers/place.js';
+import { regionNames } from './registers/region-names.js';
 
 /** What a word can be, and what that is. */
 type Candidate = readonly [value: string, description: string];

@@ -56,6 +56,11 @@ export class Context {
     return this.#kernel;
   }
 
+  /** Prints one of many results as they come: as JSON in a line if that is wanted, otherwise the text. */
+  line(value: unknown, text: () => string): void {
+    this.terminal.write(`${this.json ? JSON.stringify(value, plain) : text()}\n`);
+  }
+
   /** Prints what came out: as JSON if that is wanted, otherwise the text, which ends with its last line. */
   result(value: unknown, text: () => string): void {
     const printed = this.json ? JSON.stringify(value, plain, 2) : text();

@@ -6,6 +6,7 @@ import type { Context } from './context.js';
 import { failed, Misuse, ok } from './exit.js';
 import { openVfio, type OpeningOptions } from './registers/open.js';
 import { checkAligned, parseNumber, parseRegion, parseWide } from './registers/place.js';
+import { roundSeconds } from './seconds.js';
 
 export interface InterruptOptions extends OpeningOptions {
   readonly kind?: InterruptName;
@@ -134,16 +135,13 @@ function count(
 
 function printOne(context: Context, { vector, last }: Tally, came: number, at: number): void {
   const since = last === undefined ? undefined : at - last;
-  if (context.json) {
-    context.terminal.write(
-      `${JSON.stringify({ vector, count: came, seconds: rounded(at), ...(since !== undefined && { since: rounded(since) }) })}\n`,
-    );
-    return;
-  }
   const { paint } = context;
   const several = came > 1 ? `  ${came} at once` : '';
   const before = since === undefined ? '' : `  ${paint('faint', `+${since.toFixed(6)} s`)}`;
-  context.terminal.write(`${paint('faint', `${at.toFixed(6).padStart(12)} s`)}  vector ${vector}${several}${before}\n`);
+  context.line(
+    { vector, count: came, seconds: roundSeconds(at), ...(since !== undefined && { since: roundSeconds(since) }) },
+    () => `${paint('faint', `${at.toFixed(6).padStart(12)} s`)}  vector ${vector}${several}${before}`,
+  );
 }
 
 function summarize(
@@ -156,16 +154,12 @@ function summarize(
     count,
     ...(first !== undefined && last !== undefined && count > 1 && last > first && { perSecond: Math.round((count - 1) / (last - first)) }),
   }));
-  if (context.json) {
-    context.terminal.write(`${JSON.stringify({ address: device.address, kind, vectors: all })}\n`);
-    return;
-  }
   const rows = all.map(({ vector, count, perSecond }) => [
     `vector ${vector}`,
     `${count} ${count === 1 ? 'interrupt' : 'interrupts'}`,
     perSecond === undefined ? '' : `${perSecond} per second`,
   ]);
-  context.terminal.write(`${columns(rows)}\n`);
+  context.line({ address: device.address, kind, vectors: all }, () => columns(rows));
 }
 
 /** Has the kernel signal one vector after the other. */
@@ -216,5 +210,3 @@ async function came(comes: Promise<number>, signal: AbortSignal): Promise<boolea
 function total(tallies: readonly Tally[]): number {
   return tallies.reduce((sum, { count }) => sum + count, 0);
 }
-
-const rounded = (seconds: number): number => Math.round(seconds * 1e6) / 1e6;

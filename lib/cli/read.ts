@@ -6,6 +6,7 @@ import { pause } from './pause.js';
 import { cells, checkInside, checkWidth, describe, readRegister, registerNames } from './registers/access.js';
 import { openRegion, type OpeningOptions, type OpenRegion } from './registers/open.js';
 import { checkAligned, parseRegion, parseSpan, type Width } from './registers/place.js';
+import { roundSeconds } from './seconds.js';
 
 export interface ReadOptions extends OpeningOptions {
   readonly width: Width;
@@ -96,16 +97,12 @@ interface Change {
 }
 
 function printChange(context: Context, region: OpenRegion, { offset, width, value, was, name, seconds }: Change): void {
-  if (context.json) {
-    const before = was !== undefined && { before: hexValue(was, width) };
-    context.terminal.write(`${JSON.stringify({ seconds: rounded(seconds), offset, ...before, value: hexValue(value, width) })}\n`);
-    return;
-  }
   const { paint } = context;
   const [at, now] = cells(region, offset, width, value);
   const change = was === undefined ? now : `${hexValue(was, width)} -> ${paint('strong', now)}`;
   const cellsOfLine = [paint('faint', `${seconds.toFixed(3).padStart(9)} s`), paint('faint', at), change, paint('name', name)];
-  context.terminal.write(`${cellsOfLine.join('  ').trimEnd()}\n`);
+  const before = was !== undefined && { before: hexValue(was, width) };
+  context.line({ seconds: roundSeconds(seconds), offset, ...before, value: hexValue(value, width) }, () =>
+    cellsOfLine.join('  ').trimEnd(),
+  );
 }
-
-const rounded = (seconds: number): number => Math.round(seconds * 1e6) / 1e6;

@@ -6,7 +6,7 @@ import type { Change, Place } from './plan.js';
 import { replaceFile, textOf } from './text-file.js';
 
 /** Gone with the boot that it is of. */
-export const savedPath = '/run/vfio/bindings.json';
+const savedPath = '/run/vfio/bindings.json';
 
 interface Saved {
   readonly vendor: number;

@@ -13,7 +13,7 @@ import type { Device } from '../../vfio/device.js';
 import { FileMmio } from '../../vfio/mmio.js';
 import type { CommonOptions, Context } from '../context.js';
 import { Misuse } from '../exit.js';
-import { regionName } from './place.js';
+import { regionName } from './region-names.js';
 
 /** The options of the commands that open a device. */
 export interface OpeningOptions extends CommonOptions {

@@ -1,9 +1,7 @@
 import { hexValue } from '../hex.js';
 import { isNumber } from '../values.js';
+import { regionNames } from './region-names.js';
 import { Misuse } from '../exit.js';
-
-/** Of a PCI device, by their indices in VFIO. */
-export const regionNames = ['bar0', 'bar1', 'bar2', 'bar3', 'bar4', 'bar5', 'rom', 'config', 'vga'] as const;
 
 /** Bits of one access. */
 export type Width = 8 | 16 | 32 | 64;
@@ -17,14 +15,10 @@ export interface Span {
 
 /** The index of a region that is given by name, or is a number. @throws Misuse */
 export function parseRegion(text: string): number {
-  const index = regionNames.findIndex((name) => name === text.toLowerCase());
+  const index = regionNames.indexOf(text.toLowerCase());
   if (index >= 0) return index;
   if (!/^\d+$/.test(text)) throw new Misuse(`Expected one of ${regionNames.join(', ')}, or a number, for REGION but received '${text}'`);
   return parseNumber('REGION', text);
-}
-
-export function regionName(index: number): string {
-  return regionNames[index] ?? `region ${index}`;
 }
 
 /** A number that is not negative, decimal or hexadecimal. @throws Misuse that names `what` */

@@ -5,15 +5,13 @@ import { extendedTexts } from './extended-text.js';
 import { type CapabilityText } from './signs.js';
 import { standardTexts } from './standard-text.js';
 
-export { headerText };
-
 /** What configuration space says, in lines: those of its header and of its capabilities. */
 export function configText(config: ConfigSpace): string[] {
   return [...headerText(config), ...capabilityText(config)];
 }
 
 /** The lines of the capabilities, and of what is wrong. */
-export function capabilityText(config: ConfigSpace): string[] {
+function capabilityText(config: ConfigSpace): string[] {
   const { size, header, capabilities, extendedCapabilities, problems } = config;
   const lines = (known: ReadonlyMap<number, CapabilityText>, capability: Capability, digits: number): string[] => {
     const version = capability.version === undefined ? '' : ` v${capability.version}`;

@@ -8,6 +8,7 @@ import type { HotResetInfo } from '../../vfio/hot-reset.js';
 import { interruptIndex, type InterruptInfo, type InterruptName } from '../../vfio/interrupts.js';
 import type { RegionInfo } from '../../vfio/region.js';
 import { KernelError } from '../../kernel/error.js';
+import { regionTitle } from '../registers/region-names.js';
 import { sizeText } from './header-text.js';
 
 export interface OpenedFacts {
@@ -91,7 +92,6 @@ function featuresOf({ features: asked }: Device): Record<string, string[]> {
   return Object.fromEntries(found.filter(([, operations]) => operations.length > 0));
 }
 
-const regionNames = ['BAR 0', 'BAR 1', 'BAR 2', 'BAR 3', 'BAR 4', 'BAR 5', 'ROM', 'configuration space', 'VGA'];
 const wordsOf = (named: Readonly<Record<string, boolean>>): string =>
   Object.keys(named)
     .filter((name) => named[name])
@@ -100,7 +100,7 @@ const wordsOf = (named: Readonly<Record<string, boolean>>): string =>
 export function openedText({ way, info, regions, interrupts, features, hotReset, iovaRanges, pageSizes }: OpenedFacts): string[] {
   return [
     `  Through VFIO, by its ${way}: ${info.resettable ? 'it can be reset' : 'it has no reset of its own'}`,
-    ...regions.map((region) => `    Region ${region.index}, ${regionNames[region.index] ?? 'its own'}: ${regionWords(region)}`),
+    ...regions.map((region) => `    Region ${region.index}, ${regionTitle(region.index)}: ${regionWords(region)}`),
     ...interrupts.map((one) => `    Interrupt ${one.index}, ${interruptName(one.index)}: ${interruptWords(one)}`),
     ...Object.entries(features).map(([name, operations]) => `    Feature ${name}: ${operations.join(', ')}`),
     `    Hot reset: ${hotReset === undefined ? 'its bus cannot be reset' : `of ${hotReset.devices.map(({ address }) => address).join(', ')}`}`,

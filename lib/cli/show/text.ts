@@ -37,7 +37,7 @@ export function factsText(facts: Facts, names: PciNames, paint: Paint): string[]
   ];
 }
 
-export function identityWords({ classCode, vendor, device, revision }: Facts, names: PciNames): string {
+function identityWords({ classCode, vendor, device, revision }: Facts, names: PciNames): string {
   const named = { class: names.className(classCode), vendor: names.vendor(vendor), device: names.device(vendor, device) };
   const interfaceName = names.interfaceName(classCode);
   const code = classCode & 0xff;
@@ -100,7 +100,7 @@ function interruptWords({ irq, messageInterrupts, config }: Facts): string[] {
   ];
 }
 
-export function regionWords({ kind, start, size, wide, prefetchable, name }: PciResource, { config }: Pick<Facts, 'config'>): string {
+function regionWords({ kind, start, size, wide, prefetchable, name }: PciResource, { config }: Pick<Facts, 'config'>): string {
   const { ioSpace, memorySpace } = config.header.command;
   const place = start === 0n ? '<unassigned>' : hex(start, kind === 'ports' ? 4 : 8);
   const virtual = (config.header.bars[Number(name)] ?? 0) === 0 && start !== 0n;
