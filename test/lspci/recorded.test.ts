@@ -41,3 +41,9 @@ describe('the comparison', () => {
     expect(found).toContainEqual(['140', undefined, 'Device Serial Number 52-54-00-ff-ff-12-34-56']);
   });
 });
+
+it('of a device that does not answer there is one line, as lspci has it', () => {
+  const words =
+    '0000:03:00.1 Non-Volatile memory controller [0108]: Red Hat, Inc. QEMU NVM Express Controller [1b36:0010] (rev ff)\n\t!!! Unknown header type 7f\n';
+  expect(differences(new Uint8Array(4096).fill(0xff), words)).toEqual([]);
+});

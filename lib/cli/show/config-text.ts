@@ -7,7 +7,13 @@ import { standardTexts } from './standard-text.js';
 
 /** What configuration space says, in lines: those of its header and of its capabilities. */
 export function configText(config: ConfigSpace): string[] {
+  if (!answers(config)) return [`\t!!! Unknown header type ${hex(config.header.headerType, 2)}`];
   return [...headerText(config), ...capabilityText(config)];
+}
+
+/** Whether it is that of a device. One that is asleep or gone reads as ones, and its kind of header is one that there is not. */
+export function answers({ header }: ConfigSpace): boolean {
+  return header.headerType <= 2;
 }
 
 /** The lines of the capabilities, and of what is wrong. */

@@ -5,7 +5,7 @@ import { classWords, deviceWords, readinessWords } from '../list/words.js';
 import type { Paint } from '../paint.js';
 import type { PciNames } from '../pci-names.js';
 import { hex, idsText } from '../hex.js';
-import { configText } from './config-text.js';
+import { answers, configText } from './config-text.js';
 import type { Facts } from './facts.js';
 import { sizeText } from './header-text.js';
 import type { Rom } from './rom.js';
@@ -89,7 +89,8 @@ function linkWords({ link }: Facts): string | undefined {
 }
 
 function interruptWords({ irq, messageInterrupts, config }: Facts): string[] {
-  const pin = config.header.interruptPin;
+  // What is asleep or gone reads as ones, and has no pin.
+  const pin = answers(config) ? config.header.interruptPin : 0;
   const kinds = [...new Set(messageInterrupts.map(({ kind }) => kind))];
   return [
     ...(pin === 0 && irq === 0 ? [] : [`  Interrupt: pin ${pin === 0 ? '?' : String.fromCharCode(64 + pin)} routed to IRQ ${irq}`]),
@@ -103,7 +104,7 @@ function interruptWords({ irq, messageInterrupts, config }: Facts): string[] {
 function regionWords({ kind, start, size, wide, prefetchable, name }: PciResource, { config }: Pick<Facts, 'config'>): string {
   const { ioSpace, memorySpace } = config.header.command;
   const place = start === 0n ? '<unassigned>' : hex(start, kind === 'ports' ? 4 : 8);
-  const virtual = (config.header.bars[Number(name)] ?? 0) === 0 && start !== 0n;
+  const virtual = config.header.bars[Number(name)] === 0 && start !== 0n;
   const off = (kind === 'ports' ? ioSpace : memorySpace) || virtual ? '' : ' [disabled]';
   const words =
     kind === 'ports' ? `I/O ports at ${place}` : `Memory at ${place} (${wide ? 64 : 32}-bit, ${prefetchable ? '' : 'non-'}prefetchable)`;
