@@ -21,14 +21,18 @@ const onDemand = {
     });
   },
 };
-/** What commander loads for sub-commands that are programs of their own, and takes a while to load: `vfio` has no such commands. */
-const noPrograms = {
-  name: 'no programs',
+/** What would only take a while to load, and what there is in its place. */
+const leftOut = {
+  // Commander starts sub-commands with it that are programs of their own: `vfio` has no such commands.
+  'node:child_process': '',
+  // Hints are about ioctls and nodes of devices. A list makes none and opens none; the other commands have a copy of their own.
+  './hints.js': 'export const hint = () => ({ text: undefined, checks: [] });',
+};
+const leave = {
+  name: 'left out',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
-      /\/node_modules\/commander\//.test(importer) ? { path: 'empty', namespace: 'empty' } : undefined,
-    );
-    onLoad({ filter: /^empty$/, namespace: 'empty' }, () => ({ contents: '' }));
+    onResolve({ filter: /^(node:child_process|\.\/hints\.js)$/ }, ({ path }) => ({ path, namespace: 'left out' }));
+    onLoad({ filter: /.*/, namespace: 'left out' }, ({ path }) => ({ contents: leftOut[path] }));
   },
 };
 
@@ -42,7 +46,7 @@ await build({
   minify: true,
   define: { 'import.meta.url': 'moduleUrl' },
   banner: { js: "const moduleUrl=require('node:url').pathToFileURL(__filename).href;" },
-  plugins: [onDemand, noPrograms],
+  plugins: [leave, onDemand],
   logLevel: 'warning',
 });
 chmodSync(outfile, 0o755);

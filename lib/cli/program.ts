@@ -65,15 +65,21 @@ function programFor([name = '']: readonly string[], version: string): VfioComman
 /** Runs one command line of `vfio`; gives the status that the process is to end with. Never throws. */
 export async function run(args: readonly string[], version: string, terminal: Terminal): Promise<number> {
   const program = programFor(args, version);
-  for (const command of [program, ...program.commands])
-    command.exitOverride().configureOutput({ writeOut: terminal.write, writeErr: terminal.note });
+  const json = args.includes('--json');
+  // Programs are told of misuse as of all that goes wrong.
+  const writeErr = json ? (): void => undefined : terminal.note;
+  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeOut: terminal.write, writeErr });
   try {
     return await runCommand(program, args, terminal);
   } catch (error) {
-    // Its words are printed, and what was asked for may have been the help.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : exit.misused;
-    report(error, args.includes('--json'), terminal);
-    return exit.statusOf(error);
+    if (!(error instanceof CommanderError)) {
+      report(error, json, terminal);
+      return exit.statusOf(error);
+    }
+    // What was asked for may have been the help; and its words are printed already.
+    if (error.exitCode === 0) return exit.ok;
+    if (json) report(new exit.Misuse(error.message.replace(/^error: /, '')), json, terminal);
+    return exit.misused;
   }
 }
 

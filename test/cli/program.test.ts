@@ -46,5 +46,7 @@ describe('vfio', () => {
   it('says errors for programs as JSON', async () => {
     const { err } = await vfio(['list', '--json', '--sim', '/nowhere.json']);
     expect(JSON.parse(err)).toEqual({ error: { message: expect.stringContaining('ENOENT') as string } });
+    const misused = await vfio(['list', '--json', '--bogus']);
+    expect([misused.status, JSON.parse(misused.err)]).toEqual([2, { error: { message: "unknown option '--bogus'" } }]);
   });
 });
