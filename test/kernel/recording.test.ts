@@ -154,7 +154,7 @@ describe('a recording', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as { request?: string });
-    expect(lines[0]).toEqual({ recording: 1, iommu: ['dmar0'] });
+    expect(lines[0]).toEqual({ recording: 1, kernel: '7.3.0', iommu: ['dmar0'] });
     expect(lines.map(({ request }) => request)).toContain('VFIO_DEVICE_BIND_IOMMUFD');
   });
 

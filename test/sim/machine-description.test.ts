@@ -37,7 +37,7 @@ describe('a machine from a description', () => {
     ['{"devices": [{"model": "edu", "serial": "x"}]}', RangeError, "for devices[0] but received 'serial'"],
     ['{"devices": [{"model": "edu", "dmaMask": 4}]}', RangeError, 'for devices[0].dmaMask but received 4'],
     ['{"kernel": "5.0"}', RangeError, 'for kernel but received'],
-    ['{"files": {"/x": 1}}', RangeError, "a text, or null for files['/x'] but received 1"],
+    ['{"files": {"/x": 1}}', RangeError, "a text, { link: 'target' }, or null for files['/x'] but received 1"],
   ])('%s is none', (text, kind, message) => {
     expect(() => parseMachine(text)).toThrow(kind);
     expect(() => parseMachine(text)).toThrow(message);

@@ -25,7 +25,7 @@ describe.each(['6.12', '7.3'] as const)('a POWER machine with %s', (kernel) => {
   it('shows its IOMMU, and has no type1', () => {
     const { files } = new Machine({ kernel, iommu: 'spapr', devices: [{ model: new Edu() }] }).kernel;
     expect(files.readdir('/sys/class/iommu')).toEqual(['iommu-phb0000']);
-    expect(files.readdir('/sys/module')).toEqual(['vfio', 'vfio_iommu_spapr_tce']);
+    expect(files.readdir('/sys/module')).toEqual(['vfio', 'vfio_iommu_spapr_tce', 'vfio_pci']);
   });
 });
 
