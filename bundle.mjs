@@ -3,7 +3,7 @@
  * packages one by one takes longer than all of that does. What the other commands do stays where it is and is loaded when it is
  * wanted.
  */
-import { chmodSync } from 'node:fs';
+import { chmodSync, readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { build } from 'esbuild';
 
@@ -21,17 +21,19 @@ const onDemand = {
     });
   },
 };
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 /** What would only take a while to load, and what there is in its place. */
 const leftOut = {
   // Commander starts sub-commands with it that are programs of their own: `vfio` has no such commands.
   'node:child_process': '',
   // Hints are about ioctls and nodes of devices. A list makes none and opens none; the other commands have a copy of their own.
   './hints.js': 'export const hint = () => ({ text: undefined, checks: [] });',
+  './version.js': `export const version = ${JSON.stringify(version)};`,
 };
 const leave = {
   name: 'left out',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(node:child_process|\.\/hints\.js)$/ }, ({ path }) => ({ path, namespace: 'left out' }));
+    onResolve({ filter: /^(node:child_process|\.\/(hints|version)\.js)$/ }, ({ path }) => ({ path, namespace: 'left out' }));
     onLoad({ filter: /.*/, namespace: 'left out' }, ({ path }) => ({ contents: leftOut[path] }));
   },
 };
@@ -44,8 +46,6 @@ await build({
   format: 'cjs',
   target: 'node20',
   minify: true,
-  define: { 'import.meta.url': 'moduleUrl' },
-  banner: { js: "const moduleUrl=require('node:url').pathToFileURL(__filename).href;" },
   plugins: [leave, onDemand],
   logLevel: 'warning',
 });

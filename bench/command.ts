@@ -1,8 +1,9 @@
 /** How long a command takes from its start until it has printed, and until it has ended, beside Node with a word to print, and lspci, which is C. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../test/support/root.js';
+import { compile } from './floor.js';
 import { report } from './report.js';
 
 const rounds = 31;
@@ -12,25 +13,20 @@ const commands = {
   C: ['lspci', '-nnk'],
 } as const;
 
+using start = compile(readFileSync(join(root, 'bench/start.c'), 'utf8'));
+
 /** Milliseconds; nothing for a command that is not there, or fails. */
-async function time([program, ...args]: readonly [string, ...string[]]): Promise<{ printed: number; ended: number } | undefined> {
-  const begin = performance.now();
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
-  let printed = NaN;
-  child.stdout.on('data', () => (printed = performance.now() - begin));
-  try {
-    const [status] = (await once(child, 'close')) as [number | null];
-    return status === 0 ? { printed, ended: performance.now() - begin } : undefined;
-  } catch {
-    return undefined;
-  }
+function time(command: readonly string[]): { printed: number; ended: number } | undefined {
+  const { status, stdout } = spawnSync(start.path, command, { encoding: 'utf8' });
+  const [printed = NaN, ended = NaN] = stdout.split(' ').map((nanoseconds) => Number(nanoseconds) / 1e6);
+  return status === 0 ? { printed, ended } : undefined;
 }
 
 /** In turn, so that a busy moment is everybody's. */
 const took = new Map<string, { printed: number; ended: number }[]>(Object.keys(commands).map((name) => [name, []]));
 for (let round = 0; round < rounds; round += 1) {
   for (const [name, command] of Object.entries(commands)) {
-    const times = await time(command);
+    const times = time(command);
     if (times !== undefined) took.get(name)?.push(times);
   }
 }

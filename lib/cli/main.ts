@@ -1,9 +1,7 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { run } from './program.js';
 import { isTerminal, print } from './standard-output.js';
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+import { version } from './version.js';
 
 /** Their numbers, the same on every Linux: node:os has them too, and takes a while to load. */
 const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
