@@ -51,14 +51,17 @@ function terminalOf(command: Command): Terminal {
 
 /** A command with the options that all have. */
 export function command(name: string, summary: string): VfioCommand {
-  const made = new VfioCommand(name)
-    .summary(summary)
-    .description(summary)
+  const made = withCommonOptions(new VfioCommand(name).summary(summary).description(summary));
+  made.addHelpText('after', () => exampleText(made.examples));
+  return made;
+}
+
+/** They can stand before the name of a command and after it. */
+export function withCommonOptions(command: VfioCommand): VfioCommand {
+  return command
     .option('--json', 'print the result for programs')
     .option('--sim <file>', 'work on the simulated machine that the file describes')
     .showHelpAfterError('(--help shows what there is)');
-  made.addHelpText('after', () => exampleText(made.examples));
-  return made;
 }
 
 function exampleText(examples: readonly Example[]): string {

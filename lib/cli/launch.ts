@@ -1,7 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { constants } from 'node:os';
 import type { Context } from './context.js';
 import * as exit from './exit.js';
 import { Misuse } from './exit.js';
@@ -39,18 +37,5 @@ export async function launch(context: Context, line: readonly string[], settings
     for (const signal of signals) process.off(signal, pass);
     // A signal that the program took care of is not this command's end.
     process.exitCode = undefined;
-  }
-}
-
-/** Uses a folder that is there for as long. */
-export async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'vfio-'));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  process.once('exit', remove);
-  try {
-    return await use(folder);
-  } finally {
-    process.off('exit', remove);
-    remove();
   }
 }

@@ -2,6 +2,7 @@ import type { Files } from '../kernel/kernel.js';
 import { realFiles } from '../kernel/real-files.js';
 import { bytesSource, fileSource, type ByteSource } from './byte-source.js';
 import type { Context } from './context.js';
+import { hex } from './hex.js';
 
 /** Where distributions put the database of PCI ids: pciutils', and that of hwdata, which is of the same form. */
 const places = ['/usr/share/misc/pci.ids', '/usr/share/hwdata/pci.ids', '/usr/share/pci.ids'];
@@ -15,8 +16,6 @@ interface Place {
 interface Line extends Place {
   readonly name: string;
 }
-
-const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
 
 /**
  * Names of PCI's numbers. There are 36,000 lines of them and few are asked for. So the database is read where a search in its

@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { runCommand, VfioCommand } from './command.js';
+import { runCommand, VfioCommand, withCommonOptions } from './command.js';
 import { listCommand } from './commands/list.js';
 import { showCommand } from './commands/show.js';
 import { bindCommand } from './commands/bind.js';
@@ -38,13 +38,10 @@ const commands: Readonly<Record<string, () => VfioCommand>> = {
 
 /** `vfio` without its commands. */
 function makeRoot(version: string): VfioCommand {
-  return new VfioCommand('vfio')
+  const root = new VfioCommand('vfio')
     .description('Finds, shows, binds and tries devices for userspace drivers, and watches those drivers at work.')
-    .version(version, '-V, --version', 'print the version')
-    .option('--json', 'print the result for programs')
-    .option('--sim <file>', 'work on the simulated machine that the file describes')
-    .enablePositionalOptions()
-    .showHelpAfterError('(--help shows what there is)');
+    .version(version, '-V, --version', 'print the version');
+  return withCommonOptions(root).enablePositionalOptions();
 }
 
 /** All of `vfio`, as data: what runs, what the help says, what is completed, and the man page. */

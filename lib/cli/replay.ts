@@ -1,18 +1,20 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { isCall, parseRecording, type Part } from '../kernel/recording/entries.js';
+import { withTemporaryFolder } from '../lab/temporary.js';
 import type { Context } from './context.js';
 import * as exit from './exit.js';
 import { Misuse } from './exit.js';
 import { messageOf } from './message.js';
 import type { ReplayReport } from './instrument/settings.js';
-import { launch, withFolder } from './launch.js';
+import { launch } from './launch.js';
 
 /** Runs the program against the recording; gives its status, or says where it departed. */
 export async function replay(context: Context, file: string, command: readonly string[]): Promise<number> {
   if (context.simulated !== undefined) throw new Misuse('--sim: a recording needs no machine');
   const parts = read(file);
-  return withFolder(async (folder) => {
+  return withTemporaryFolder(join(tmpdir(), 'vfio-'), async (folder) => {
     const status = await launch(context, command, { mode: 'replay', folder, recording: resolve(file) });
     const reports = reportsIn(folder, parts);
     const departures = reports.filter(({ departed, left = 0 }) => departed !== undefined || left > 0);

@@ -1,12 +1,14 @@
 import { writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { requests } from '../abi/requests.js';
 import type { KernelCall } from '../kernel/around.js';
 import type { Mmio } from '../kernel/kernel.js';
+import { withTemporaryFolder } from '../lab/temporary.js';
 import type { CommonOptions, Context } from './context.js';
 import { Misuse } from './exit.js';
 import { messageOf } from './message.js';
-import { launch, withFolder } from './launch.js';
+import { launch } from './launch.js';
 
 export interface TraceOptions extends CommonOptions {
   readonly out?: string;
@@ -33,7 +35,7 @@ export async function trace(context: Context, options: TraceOptions, command: re
   // What is wrong with it is better said before anything runs.
   if (context.simulated !== undefined) await context.kernel();
   if (out !== undefined) begin(out);
-  return withFolder((folder) =>
+  return withTemporaryFolder(join(tmpdir(), 'vfio-'), (folder) =>
     launch(context, command, {
       mode: 'trace',
       folder,

@@ -9,6 +9,7 @@ import { explain, findDevices, KernelError, native, openDevice, type OpenDevice,
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { vfio } from '../cli/support.js';
 import { eduCopies } from '../support/edu-dma.js';
+import { thrown } from '../support/thrown.js';
 
 // All checks take seconds where the processor is emulated, and more where the host is busy.
 vi.setConfig({ testTimeout: 120_000 });
@@ -209,7 +210,7 @@ if (iommu === 'intel' && !turnedOff && hasIommufd)
               fix: [`sudo kill ${holder.pid}`],
             },
           ]);
-          const error = refusal(() => openDevice(native(), edu.address, { by: 'group' }));
+          const error = thrown(KernelError, () => openDevice(native(), edu.address, { by: 'group' }));
           expect([error.code, error.checks]).toEqual(['EBUSY', ['holder']]);
           expect(explain(native(), error)).toEqual(findings);
         } finally {
@@ -321,13 +322,3 @@ if (iommu !== undefined && iommu !== 'none' && !hasIommufd && !turnedOff)
       expect(found).toEqual(['note iommufd', 'note cdev']);
     });
   });
-
-function refusal(action: () => unknown): KernelError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof KernelError) return error;
-    throw error;
-  }
-  throw new Error('Nothing was thrown');
-}

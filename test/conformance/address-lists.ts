@@ -10,6 +10,7 @@ import { type AddressSpace, Container, KernelError, type MapOptions } from '../.
 import type { Mapping } from '../../lib/kernel/kernel.js';
 import { answer } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
+import { thrown } from '../support/thrown.js';
 import { ways, type OpenedSpace } from './address-space.js';
 
 const page = 4096n;
@@ -35,16 +36,6 @@ export function addressLists(variant: Variant): void {
       size: page,
     }));
 
-  function failure(call: () => unknown): KernelError {
-    try {
-      call();
-    } catch (error) {
-      if (error instanceof KernelError) return error;
-      throw error;
-    }
-    throw new Error('Nothing was refused');
-  }
-
   describe.each(ways)('%s', (_name, open) => {
     let opened: OpenedSpace;
     let space: AddressSpace;
@@ -58,7 +49,8 @@ export function addressLists(variant: Variant): void {
     it('maps and unmaps each of a list', () => {
       const list = pages(64);
       expect(space.mapMany(list)).toEqual(list.map(({ iova }) => iova));
-      for (const { iova } of [list[0]!, list[63]!]) expect(failure(() => space.map({ iova, address, size: page })).code).toBe('EEXIST');
+      for (const { iova } of [list[0]!, list[63]!])
+        expect(thrown(KernelError, () => space.map({ iova, address, size: page })).code).toBe('EEXIST');
       expect(space.unmapMany(list)).toBe(64n * page);
       expect(space.mapMany(list.slice(0, 2))).toHaveLength(2);
     });
@@ -83,7 +75,7 @@ export function addressLists(variant: Variant): void {
 
     it('where one is refused those before it are unmapped again, and the error names it', () => {
       space.map({ iova: base + 5n * page, address, size: page });
-      const error = failure(() => space.mapMany(pages(8)));
+      const error = thrown(KernelError, () => space.mapMany(pages(8)));
       expect([error.code, error.index]).toEqual(['EEXIST', 5]);
       expect(error.message).toMatch(/^list\[5\]: EEXIST: /);
       expect(space.unmapMany([{ iova: base + 5n * page, size: page }])).toBe(page);
@@ -93,7 +85,7 @@ export function addressLists(variant: Variant): void {
     it('the first and the last can be the one', () => {
       for (const place of [0, 3]) {
         const list = pages(4).map((each, index) => (index === place ? { ...each, size: page + 1n } : each));
-        const error = failure(() => space.mapMany(list));
+        const error = thrown(KernelError, () => space.mapMany(list));
         expect([error.code, error.index]).toEqual(['EINVAL', place]);
       }
       expect(space.mapMany(pages(4))).toHaveLength(4);
@@ -105,7 +97,7 @@ export function addressLists(variant: Variant): void {
         { address, size: page },
         { iova: base, address: 0x1000n, size: page },
       ];
-      expect(failure(() => space.mapMany(list)).index).toBe(2);
+      expect(thrown(KernelError, () => space.mapMany(list)).index).toBe(2);
       const [first] = space.mapMany(list.slice(0, 1));
       space.unmap({ iova: first!, size: page });
       expect(space.map({ address, size: page })).toBe(first);
@@ -114,7 +106,7 @@ export function addressLists(variant: Variant): void {
     it('unmapping a list ends at the one that is refused, and those before it are gone', () => {
       space.map({ iova: base, address, size: page });
       space.map({ iova: base + page, address, size: 2n * page });
-      const error = failure(() =>
+      const error = thrown(KernelError, () =>
         space.unmapMany([
           { iova: base, size: page },
           { iova: base + page, size: page },

@@ -7,6 +7,7 @@ import { DepartedError, fail, MemoryFile, openDevice, record, replay, trace, typ
 import { packBytes, samePacked, unpackBytes } from '../../lib/kernel/recording/bytes.js';
 import { Edu, Machine, Nvme } from '../../lib/sim/index.js';
 import { Controller } from '../../examples/nvme/controller.js';
+import { thrown } from '../support/thrown.js';
 
 const address = '0000:00:03.0';
 const simulated = (): Kernel => new Machine({ devices: [{ model: new Edu() }] }).kernel;
@@ -58,16 +59,6 @@ async function again<T>(kernel: Kernel, program: (kernel: Kernel) => T): Promise
   replayed.assertFinished();
   expect([replayed.left, replayed.departure]).toEqual([0, undefined]);
   return result;
-}
-
-function departure(run: () => unknown): DepartedError {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof DepartedError) return error;
-    throw error;
-  }
-  throw new Error('It did not depart');
 }
 
 describe('a recording', () => {
@@ -206,7 +197,7 @@ describe('a departure', () => {
 
   it('has requests in words', async () => {
     const { text } = await recorded(simulated(), (kernel) => openDevice(kernel, address, { by: 'group' }).close());
-    const error = departure(() => openDevice(replay(text), address, { by: 'node' }));
+    const error = thrown(DepartedError, () => openDevice(replay(text), address, { by: 'node' }));
     expect([error.recorded, error.came]).toEqual([
       expect.stringMatching(/^open\("\/dev\/vfio\/vfio", RDWR\) = \d+$/) as string,
       'the program made open("/dev/iommu", RDWR)',
@@ -221,7 +212,7 @@ describe('a departure', () => {
     expect(kernel.left).toBe(1);
     kernel.files.access('/proc');
     kernel.assertFinished();
-    expect(departure(() => kernel.files.access('/proc')).message).toContain('the recording is at its end');
+    expect(thrown(DepartedError, () => kernel.files.access('/proc')).message).toContain('the recording is at its end');
   });
 
   it('is not another look at a register that says nothing new, but a loop of them', async () => {
