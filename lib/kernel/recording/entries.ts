@@ -88,16 +88,19 @@ export interface CallEntry extends Asked, Told {
   readonly request?: string;
 }
 
-/** What a device wrote while the program did nothing, found when its turn came: the `turns`-th since the line before. */
+/**
+ * What a device wrote while the program did nothing, found when its turn came: the `turns`-th since the line before, of its
+ * turns by callbacks of this kind ('Immediate', 'Timeout', ...).
+ */
 export interface WroteEntry {
   readonly wrote: readonly Change[];
   readonly turns: number;
+  readonly kind?: string;
 }
 
 /** What changed while the program ran, by the program or by a device, found at its next call. */
 export interface FoundEntry {
   readonly found: readonly Change[];
-  readonly turns: number;
 }
 
 /** A watched file became readable; for `watchCount` with the count. */

@@ -5,7 +5,7 @@ import { formatVersion, isCall, type Asked, type Beginning, type CallEntry, type
 import type { Act, Meeting } from './meeting.js';
 import { seam } from './seam.js';
 import { noteKinds } from './text.js';
-import { Turns } from './turns.js';
+import { TurnCount, Turns } from './turns.js';
 import { WatchedMemory } from './watched-memory.js';
 
 export interface RecordOptions {
@@ -51,9 +51,8 @@ class Recorder implements Meeting {
   readonly #memory = new WatchedMemory();
   /** What requests may point to: the program's own memory, which is not to live longer for it. */
   readonly #pointed = new Map<number, WeakRef<ArrayBuffer>>();
-  readonly #turns = new Turns(() => this.#turn());
-  /** How many turns the program had since the last line. */
-  #count = 0;
+  readonly #turns = new Turns((kind) => this.#turn(kind));
+  readonly #count = new TurnCount();
   readonly #kinds = new FileKinds();
   /** What was read from a clock since the last line. */
   #times: { readonly name: ClockName; readonly read: number[] } | undefined;
@@ -93,7 +92,7 @@ class Recorder implements Meeting {
     // As many digits as are written down, so that the program has the same later.
     const time = Math.round(real() * 1000) / 1000;
     this.#times.read.push(time);
-    this.#count = 0;
+    this.#count.clear();
     return time;
   };
 
@@ -134,26 +133,25 @@ class Recorder implements Meeting {
   }
 
   came(ready: number, count: number | undefined, go: () => void): void {
-    this.#wrote();
+    this.#wrote({ turns: 0 });
     this.#write({ ready, ...(count !== undefined && { count }) });
     go();
   }
 
-  #turn(): void {
-    this.#count += 1;
-    this.#wrote();
+  #turn(kind: string): void {
+    this.#wrote({ turns: this.#count.add(kind), kind });
   }
 
   /** What changed while the program did nothing. */
-  #wrote(): void {
+  #wrote(when: { readonly turns: number; readonly kind?: string }): void {
     const wrote = this.#memory.changes();
-    if (wrote.length > 0) this.#write({ wrote, turns: this.#count });
+    if (wrote.length > 0) this.#write({ wrote, ...when });
   }
 
   /** What changed while the program ran. */
   #look(): void {
     const found = this.#memory.changes();
-    if (found.length > 0) this.#write({ found, turns: this.#count });
+    if (found.length > 0) this.#write({ found });
   }
 
   #snapshot(): { changes(): Change[] } {
@@ -168,7 +166,7 @@ class Recorder implements Meeting {
 
   #write(entry: Entry): void {
     this.#writeTimes();
-    this.#count = 0;
+    this.#count.clear();
     this.#put(isCall(entry) ? this.#named(entry) : entry);
   }
 

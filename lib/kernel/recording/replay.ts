@@ -20,7 +20,7 @@ import { replaceClocks, type ClockName } from './clocks.js';
 import type { Act, Meeting } from './meeting.js';
 import { seam } from './seam.js';
 import { describeEntry, kindsAfter } from './text.js';
-import { Turns } from './turns.js';
+import { TurnCount, Turns } from './turns.js';
 
 /** Where a program did not do what was recorded. `code` is 'ERR_VFIO_DEPARTED'. */
 export class DepartedError extends CodedError {
@@ -103,7 +103,7 @@ class Player implements Meeting {
   readonly #memory = new Map<number, WeakRef<ArrayBuffer>>();
   readonly #ready = new Map<number, (count: number) => void>();
   readonly #under = new Map<number, (told: Told) => void>();
-  readonly #turns = new Turns(() => this.#turn());
+  readonly #turns = new Turns((kind) => this.#turn(kind));
   /** Interrupts, and ends of calls on other threads, that the program was not yet told of. */
   readonly #late: (ReadyEntry | DoneEntry)[] = [];
   /** What each register said last. */
@@ -114,7 +114,7 @@ class Player implements Meeting {
   #timesRead = 0;
   /** The last time that was read of each clock, and the machine's own then. */
   readonly #last: Partial<Record<ClockName, { readonly time: number; readonly real: number }>> = {};
-  #count = 0;
+  readonly #count = new TurnCount();
   #delivery: NodeJS.Immediate | undefined;
   #wait: NodeJS.Timeout | undefined;
   departure: DepartedError | undefined;
@@ -160,7 +160,7 @@ class Player implements Meeting {
       if (times === undefined || (index === this.#next && this.#timesRead >= times.length)) continue;
       while (this.#next < index) this.#pass(this.#entries[this.#next]!);
       this.#timesRead += 1;
-      this.#count = 0;
+      this.#count.clear();
       const time = times[this.#timesRead - 1];
       if (this.#timesRead === times.length) this.#advance(entry);
       return time;
@@ -260,7 +260,7 @@ class Player implements Meeting {
 
   #step(): void {
     this.#next += 1;
-    this.#count = 0;
+    this.#count.clear();
     this.#timesRead = 0;
   }
 
@@ -278,23 +278,26 @@ class Player implements Meeting {
     else if ('wrote' in entry || 'found' in entry || isTime(entry)) {
       this.#turns.running = true;
       clearTimeout(this.#wait);
-      this.#wait = this.#turns.own(setTimeout(() => this.#overdue(), 'wrote' in entry ? patience : longPatience).unref());
+      this.#wait = this.#turns.own(setTimeout(() => this.#afterTurn(entry), 'wrote' in entry ? patience : longPatience).unref());
     }
     if (this.#late.length > 0 || (entry !== undefined && ('ready' in entry || 'done' in entry)))
       this.#delivery ??= this.#turns.own(setImmediate(() => this.#deliver()));
   }
 
-  #turn(): void {
+  #turn(kind: string): void {
     const entry = this.#entries[this.#next];
-    this.#count += 1;
-    if (entry === undefined || isCall(entry)) return;
-    if ('wrote' in entry && this.#count >= entry.turns) this.#advance(entry);
+    const turns = this.#count.add(kind);
+    if (entry === undefined || !('wrote' in entry)) return;
+    if ((entry.kind ?? kind) === kind && turns >= entry.turns) this.#advance(entry);
   }
 
-  #overdue(): void {
-    const entry = this.#entries[this.#next];
-    if (this.departure !== undefined || entry === undefined || isCall(entry)) return;
-    if ('wrote' in entry || 'found' in entry || isTime(entry)) this.#advance(entry);
+  /** Whoever waits by immediates has seen what was written before. */
+  #afterTurn(entry: Happening): void {
+    this.#turns.own(setImmediate(() => this.#overdue(entry)).unref());
+  }
+
+  #overdue(entry: Happening): void {
+    if (this.departure === undefined && this.#entries[this.#next] === entry) this.#advance(entry);
   }
 
   #advance(entry: Happening): void {

@@ -7,12 +7,13 @@ export class Turns {
   readonly #own = new WeakSet<object>();
   #running = false;
 
-  constructor(turn: () => void) {
+  /** `turn` is told the kind of callback: 'Immediate', 'Timeout', and what else Node has. */
+  constructor(turn: (kind: string) => void) {
     this.#hook = createHook({
       before: () => {
         const resource = executionAsyncResource();
         // What follows from a promise is of the same turn.
-        if (!(resource instanceof Promise) && !this.#own.has(resource)) turn();
+        if (!(resource instanceof Promise) && !this.#own.has(resource)) turn(resource.constructor.name);
       },
     });
   }
@@ -28,5 +29,21 @@ export class Turns {
   own<T extends object>(resource: T): T {
     this.#own.add(resource);
     return resource;
+  }
+}
+
+/** How many turns of each kind there were since the last line of the recording: who else has timers does not count for immediates. */
+export class TurnCount {
+  readonly #counts = new Map<string, number>();
+
+  /** Counts one more of that kind. Returns how many there were. */
+  add(kind: string): number {
+    const count = (this.#counts.get(kind) ?? 0) + 1;
+    this.#counts.set(kind, count);
+    return count;
+  }
+
+  clear(): void {
+    this.#counts.clear();
   }
 }
