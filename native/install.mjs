@@ -27,7 +27,8 @@ function build() {
   const [command, ...first] = nodeGyp();
   const result = spawnSync(command, [...first, 'rebuild'], { cwd: root, stdio: 'inherit', env: environment() });
   if (result.status === 0 && loads()) return;
-  const reason = result.error?.message ?? (result.status === 0 ? 'what was built does not load' : `node-gyp ended with status ${result.status}`);
+  const reason =
+    result.error?.message ?? (result.status === 0 ? 'what was built does not load' : `node-gyp ended with status ${result.status}`);
   console.error(`
 vfio: the addon was not built: ${reason}.
 The package is installed and its simulated kernel works; the real kernel needs the addon.

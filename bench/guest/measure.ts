@@ -13,7 +13,7 @@ export function print(name: string, nanoseconds: number): void {
 export function measure(name: string, turns: number, sample: () => void): void {
   const samples: number[] = [];
   const warm = performance.now() + warmUpMilliseconds;
-  for (let begin = performance.now(); begin < warm + milliseconds;) {
+  for (let begin = performance.now(); begin < warm + milliseconds; ) {
     sample();
     const end = performance.now();
     if (begin >= warm) samples.push(end - begin);

@@ -179,12 +179,7 @@ export function formatArgument(request: Request | undefined, argument: number | 
     const chain = formatChain(request, argument);
     return `${formatStruct(request.argument, argument)}${chain && ` + ${chain}`}`;
   }
-  if (request.argument === 'text')
-    return JSON.stringify(
-      Buffer.from(argument)
-        .toString('latin1')
-        .replace(/\0[^]*$/, ''),
-    );
+  if (request.argument === 'text') return JSON.stringify(Buffer.from(argument).toString('latin1').replace(/\0.*$/s, ''));
   if (request.argument === 'fd' && argument.byteLength >= 4) return `[${new Int32Array(argument.slice(0, 4).buffer)[0]}]`;
   return formatBytes(argument);
 }

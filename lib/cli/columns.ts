@@ -1,7 +1,6 @@
-// eslint-disable-next-line no-control-regex -- what styleText adds.
-const colours = /\u001b\[\d+m/g;
+import { stripVTControlCharacters } from 'node:util';
 
-const width = (text: string): number => text.replace(colours, '').length;
+const width = (text: string): number => stripVTControlCharacters(text).length;
 
 /** Lines of cells, below each other; the last is as long as it is. */
 export function columns(rows: readonly (readonly string[])[], indent = ''): string {

@@ -113,10 +113,9 @@ async function argumentValues(context: Context, argument: Argument, word: string
 
 /** The devices by their addresses, in the form that the word begins in. */
 async function devices(context: Context, word: string): Promise<readonly Candidate[]> {
-  const found = findDevices({ files: await context.files() }).map(({ address, vendor, device, driver }): Candidate => [
-    address,
-    `${idsText({ vendor, device })}, ${driver ?? 'no driver'}`,
-  ]);
+  const found = findDevices({ files: await context.files() }).map(
+    ({ address, vendor, device, driver }): Candidate => [address, `${idsText({ vendor, device })}, ${driver ?? 'no driver'}`],
+  );
   if (found.some(([address]) => address.startsWith(word))) return found;
   return found.map(([address, what]) => [address.replace(/^0000:/, ''), what]);
 }

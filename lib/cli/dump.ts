@@ -68,7 +68,7 @@ async function save(context: Context, region: OpenRegion, file: string, part: Pa
   let length = 0;
   try {
     for await (const chunk of chunks(context, region, part)) {
-      for (let written = 0; written < chunk.byteLength;) written += writeSync(fd, chunk, written);
+      for (let written = 0; written < chunk.byteLength; ) written += writeSync(fd, chunk, written);
       length += chunk.byteLength;
       progress.update(length);
     }

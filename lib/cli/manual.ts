@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander';
-import { VfioCommand, type Example } from './command.js';
+import type { VfioCommand, Example } from './command.js';
 import type { Context } from './context.js';
 import * as exit from './exit.js';
 

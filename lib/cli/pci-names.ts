@@ -154,7 +154,7 @@ const size = 0x2000;
 const longest = 0x400;
 const newline = 0x0a;
 
-const keyLine = /\n([0-9a-f]{4}|[A-Z] [0-9a-f]{2,4})  /;
+const keyLine = /\n([0-9a-f]{4}|[A-Z] [0-9a-f]{2,4}) {2}/;
 /** What ends the lines below one without tabs, and below one with one. */
 const noTab = /\n(?=[^\t#\n])/g;
 const notTwoTabs = /\n(?!\t\t|#|\n|$)/g;

@@ -14,7 +14,7 @@ export {
   type Registers,
 } from '../registers/declaration.js';
 export { memoryBarrier } from './barrier.js';
-export { type FieldValues } from './fields.js';
+export type { FieldValues } from './fields.js';
 export { pollUntil, type PollOptions } from './poll.js';
 export { DeviceRegister, deviceRegisters, type DeviceRegisters, type UntilOptions } from './registers.js';
 export { DescriptorRing } from './ring.js';

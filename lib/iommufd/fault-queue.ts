@@ -85,7 +85,7 @@ export class FaultQueue extends EventQueue<PageRequestGroup> {
 
   protected override take(): readonly PageRequestGroup[] {
     const groups: PageRequestGroup[] = [];
-    for (let room = usualRoom; ;) {
+    for (let room = usualRoom; ; ) {
       const bytes = new Uint8Array(room * iommu_hwpt_pgfault.size);
       const result = this.events.kernel.read(this.events.fd, bytes);
       // The first group is longer.

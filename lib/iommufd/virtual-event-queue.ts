@@ -75,7 +75,7 @@ export class VirtualEventQueue<Data> extends EventQueue<VirtualIommuEvent<Data>>
 
   #decode(bytes: Uint8Array): VirtualIommuEvent<Data>[] {
     const events: VirtualIommuEvent<Data>[] = [];
-    for (let at = 0; at < bytes.byteLength;) {
+    for (let at = 0; at < bytes.byteLength; ) {
       const { flags, sequence } = iommufd_vevent_header.copy(bytes.subarray(at, at + headerSize));
       const lostMore = (flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS) !== 0;
       const end = at + headerSize + (lostMore ? 0 : this.#layout.size);

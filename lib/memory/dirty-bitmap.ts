@@ -57,7 +57,7 @@ export class DirtyBitmap {
 
   /** First and last-plus-one page of each run of written ones. */
   *#runs(): Generator<[start: number, end: number], void> {
-    for (let start = this.#next(0, true); start < this.pages;) {
+    for (let start = this.#next(0, true); start < this.pages; ) {
       const end = this.#next(start, false);
       yield [start, end];
       start = this.#next(end, true);
@@ -67,7 +67,7 @@ export class DirtyBitmap {
   /** The first page from `page` on that is dirty, or clean; `pages` where there is none. */
   #next(page: number, dirty: boolean): number {
     const skipped = dirty ? 0 : 0xffff_ffff;
-    for (let at = page; at < this.pages;) {
+    for (let at = page; at < this.pages; ) {
       const word = ((this.#words[at >>> 5] ?? 0) ^ skipped) >>> (at & 31);
       // The lowest bit that is set: its position is the count of zeros below it.
       if (word !== 0) return Math.min(at + 31 - Math.clz32(word & -word), this.pages);

@@ -83,7 +83,7 @@ export class FreePages {
   /** The last gap that starts there or before. */
   #upTo(page: number): Gap | undefined {
     let found: Gap | undefined;
-    for (let gap = this.#root; gap !== undefined;) {
+    for (let gap = this.#root; gap !== undefined; ) {
       if (gap.start <= page) found = gap;
       gap = gap.start <= page ? gap.right : gap.left;
     }
@@ -93,7 +93,7 @@ export class FreePages {
   /** The first gap that starts behind it. */
   #after(page: number): Gap | undefined {
     let found: Gap | undefined;
-    for (let gap = this.#root; gap !== undefined;) {
+    for (let gap = this.#root; gap !== undefined; ) {
       if (gap.start > page) found = gap;
       gap = gap.start > page ? gap.left : gap.right;
     }

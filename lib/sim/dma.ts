@@ -210,7 +210,7 @@ function hasPasid(access: Access): access is PasidAccess {
 export function findPieces(space: Mapped, { direction, iova, size }: Access): Translated {
   const pieces: Piece[] = [];
   const end = iova + BigInt(size);
-  for (let at = iova; at < end;) {
+  for (let at = iova; at < end; ) {
     const mapping = space.at(at);
     if (mapping === undefined) return 'not mapped';
     if (direction === 'read' && !mapping.readable) return 'not readable';

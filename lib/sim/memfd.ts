@@ -72,7 +72,7 @@ class WholeBytes {
 }
 
 function* pieces(offset: number, bytes: Uint8Array): Generator<{ page: number; from: number; part: Uint8Array }> {
-  for (let done = 0; done < bytes.byteLength;) {
+  for (let done = 0; done < bytes.byteLength; ) {
     const from = (offset + done) % pageSize;
     const part = bytes.subarray(done, done + pageSize - from);
     yield { page: Math.floor((offset + done) / pageSize), from, part };

@@ -42,7 +42,7 @@ export class MigrationData extends Resource {
 
   /** Writes all of `bytes`. @throws KernelError */
   write(bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.byteLength;) {
+    for (let done = 0; done < bytes.byteLength; ) {
       const result = this.#descriptor.kernel.write(this.fd, bytes.subarray(done));
       const written = check(result, { syscall: 'write', path: this.#descriptor.path });
       if (written === 0) throw new RangeError(`${this.label} takes no more than ${done} of ${bytes.byteLength} bytes`);

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { VfioCommand } from '../../lib/cli/command.js';
+import type { VfioCommand } from '../../lib/cli/command.js';
 import { manualPage } from '../../lib/cli/manual.js';
 import { makeProgram } from '../../lib/cli/program.js';
 import { root } from '../support/root.js';

@@ -11,7 +11,7 @@ import {
 } from '../../lib/abi/vfio/type1.js';
 import type { KernelError } from '../../lib/kernel/error.js';
 import { openDevice, type OpenDevice } from '../../lib/open.js';
-import { Container } from '../../lib/vfio/container.js';
+import type { Container } from '../../lib/vfio/container.js';
 import { answer, Seam } from '../support/seam.js';
 import type { Subject, Variant } from '../support/subject.js';
 

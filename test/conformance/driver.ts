@@ -12,8 +12,7 @@ const timeoutMilliseconds = 5000;
 
 export function driver(variant: Variant): void {
   describe.each(hasNodes(variant) ? (['node', 'group'] as const) : (['group'] as const))('opened by %s', (way) =>
-    driverOpenedBy(variant, way),
-  );
+    driverOpenedBy(variant, way));
 }
 
 function driverOpenedBy(variant: Variant, by: OpenWay): void {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { IOMMU_FAULT_QUEUE_ALLOC, iommu_fault_alloc } from '../../lib/abi/iommufd/fault.js';
 import { IOMMU_HWPT_ALLOC_NEST_PARENT, IOMMU_HWPT_ALLOC_PASID, IOMMU_HWPT_FAULT_ID_VALID } from '../../lib/abi/iommufd/hwpt.js';
-import { FaultQueue, Iommufd, type PageRequestGroup } from '../../lib/index.js';
+import { type FaultQueue, Iommufd, type PageRequestGroup } from '../../lib/index.js';
 import { FaultSeam } from '../support/fault-seam.js';
 import { IoasSeam } from '../support/ioas-seam.js';
 import * as mock from '../support/mock/abi.js';

@@ -252,45 +252,51 @@ export function mediated(variant: Variant): void {
     });
   });
 
-  it.each(['mtty-1', 'mtty-2', 'mdpy-vga', 'mdpy-xga', 'mdpy-hd', 'mbochs-small', 'mbochs-medium', 'mbochs-large'])(
-    'what a %s says of itself is as recorded',
-    (type) => {
-      const { device: fd } = seam.ready(devices.make(type));
-      const { kernel } = subject;
-      const lines: string[] = [];
-      const irqs = (when: string): void => {
-        for (let index = 0; index <= 5; index += 1) {
-          const irq = vfio_irq_info.create();
-          Object.assign(irq, { argsz: vfio_irq_info.size, index, flags: 0x40, count: 7 });
-          const result = answer(kernel.ioctl(fd, VFIO_DEVICE_GET_IRQ_INFO.number, irq.bytes));
-          lines.push(`irq ${index} ${when} GET_INFO: ${result} flags ${irq.flags} count ${irq.count}`);
-        }
-      };
-      irqs('before');
-      const info = vfio_device_info.create();
-      Object.assign(info, { argsz: vfio_device_info.size, cap_offset: 0x55, pad: 0x66 });
-      const result = answer(kernel.ioctl(fd, VFIO_DEVICE_GET_INFO.number, info.bytes));
-      lines.push(`device: ${result} flags ${info.flags} regions ${info.num_regions} irqs ${info.num_irqs} argsz ${info.argsz}`);
-      lines.push(`device: past the minimum ${info.cap_offset} ${info.pad}`);
-      irqs('after');
-      for (const index of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 17, 0xffff_ffff]) {
-        const region = vfio_region_info.create();
-        Object.assign(region, { argsz: vfio_region_info.size, index, cap_offset: 0x77 });
-        const asked = answer(kernel.ioctl(fd, VFIO_DEVICE_GET_REGION_INFO.number, region.bytes));
-        lines.push(
-          `region ${index}: ${asked} flags ${region.flags} size ${hex(region.size)} offset ${hex(region.offset)} cap ${region.cap_offset}`,
-        );
+  it.each([
+    'mtty-1',
+    'mtty-2',
+    'mdpy-vga',
+    'mdpy-xga',
+    'mdpy-hd',
+    'mbochs-small',
+    'mbochs-medium',
+    'mbochs-large',
+  ])('what a %s says of itself is as recorded', (type) => {
+    const { device: fd } = seam.ready(devices.make(type));
+    const { kernel } = subject;
+    const lines: string[] = [];
+    const irqs = (when: string): void => {
+      for (let index = 0; index <= 5; index += 1) {
+        const irq = vfio_irq_info.create();
+        Object.assign(irq, { argsz: vfio_irq_info.size, index, flags: 0x40, count: 7 });
+        const result = answer(kernel.ioctl(fd, VFIO_DEVICE_GET_IRQ_INFO.number, irq.bytes));
+        lines.push(`irq ${index} ${when} GET_INFO: ${result} flags ${irq.flags} count ${irq.count}`);
       }
-      const config = new Uint8Array(252);
-      expect(kernel.pread(fd, config, type.startsWith('mtty') ? 7 * 2 ** 40 : 0)).toBe(252);
+    };
+    irqs('before');
+    const info = vfio_device_info.create();
+    Object.assign(info, { argsz: vfio_device_info.size, cap_offset: 0x55, pad: 0x66 });
+    const result = answer(kernel.ioctl(fd, VFIO_DEVICE_GET_INFO.number, info.bytes));
+    lines.push(`device: ${result} flags ${info.flags} regions ${info.num_regions} irqs ${info.num_irqs} argsz ${info.argsz}`);
+    lines.push(`device: past the minimum ${info.cap_offset} ${info.pad}`);
+    irqs('after');
+    for (const index of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 17, 0xffff_ffff]) {
+      const region = vfio_region_info.create();
+      Object.assign(region, { argsz: vfio_region_info.size, index, cap_offset: 0x77 });
+      const asked = answer(kernel.ioctl(fd, VFIO_DEVICE_GET_REGION_INFO.number, region.bytes));
       lines.push(
-        ...(Buffer.from(config)
-          .toString('hex')
-          .match(/.{1,32}/g) ?? []),
+        `region ${index}: ${asked} flags ${region.flags} size ${hex(region.size)} offset ${hex(region.offset)} cap ${region.cap_offset}`,
       );
-      expectGolden(variant, subject, `mediated-info-${type}`, lines);
-    },
-  );
+    }
+    const config = new Uint8Array(252);
+    expect(kernel.pread(fd, config, type.startsWith('mtty') ? 7 * 2 ** 40 : 0)).toBe(252);
+    lines.push(
+      ...(Buffer.from(config)
+        .toString('hex')
+        .match(/.{1,32}/g) ?? []),
+    );
+    expectGolden(variant, subject, `mediated-info-${type}`, lines);
+  });
 
   describe('type1 without an IOMMU', () => {
     const page = 4096n;

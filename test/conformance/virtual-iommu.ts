@@ -28,12 +28,14 @@ export function virtualIommu(variant: Variant): void {
   afterEach(() => stage.close());
 
   if (variant.version === '6.12') {
-    it.each([IOMMU_VIOMMU_ALLOC, IOMMU_VDEVICE_ALLOC, IOMMU_VEVENTQ_ALLOC, IOMMU_HW_QUEUE_ALLOC])(
-      '$name is newer than this kernel',
-      (request) => {
-        expect(stage.calls.ask(request, {}, { length: request.minimum, room: 64, tail: 0 })).toBe('ENOTTY');
-      },
-    );
+    it.each([
+      IOMMU_VIOMMU_ALLOC,
+      IOMMU_VDEVICE_ALLOC,
+      IOMMU_VEVENTQ_ALLOC,
+      IOMMU_HW_QUEUE_ALLOC,
+    ])('$name is newer than this kernel', (request) => {
+      expect(stage.calls.ask(request, {}, { length: request.minimum, room: 64, tail: 0 })).toBe('ENOTTY');
+    });
     return;
   }
 

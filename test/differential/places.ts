@@ -114,13 +114,15 @@ export function makeMachine({ version, iommu, places, held }: Shape): Machine {
     const { address, group } = place;
     return { model: models.get(place) as PciFunction, address, ...(!none && { group }) };
   });
-  const others = held.map(({ address, group }): DeviceOptions => ({
-    model: new Edu(),
-    address,
-    group,
-    driver: 'virtio-pci',
-    hostDriver: 'virtio-pci',
-  }));
+  const others = held.map(
+    ({ address, group }): DeviceOptions => ({
+      model: new Edu(),
+      address,
+      group,
+      driver: 'virtio-pci',
+      hostDriver: 'virtio-pci',
+    }),
+  );
   const options: MachineOptions = {
     ...{ kernel: version, iommu, unsafeNoIommu: none },
     mediated: ['mtty', 'mdpy', 'mbochs'],

@@ -41,8 +41,24 @@ it('the station is read from the memory where the card has none, and the card is
 
 it.each([
   ['has a wrong sum', [[5, 0]], 'adds up to 0x9aaa, not to 0xbaba'],
-  ['has the address of a group', [[0, 0x5453], [5, 0x200f]], 'no address of a station'], // prettier-ignore
-  ['has an address of zeroes', [[0, 0], [1, 0], [2, 0], [5, (0x2010 + 0x5452 + 0x1200 + 0x5634) & 0xffff]], 'no address of a station'], // prettier-ignore
+  [
+    'has the address of a group',
+    [
+      [0, 0x5453],
+      [5, 0x200f],
+    ],
+    'no address of a station',
+  ],
+  [
+    'has an address of zeroes',
+    [
+      [0, 0],
+      [1, 0],
+      [2, 0],
+      [5, (0x2010 + 0x5452 + 0x1200 + 0x5634) & 0xffff],
+    ],
+    'no address of a station',
+  ],
 ] as const)('a memory that %s is refused', async (_what, words, message) => {
   const { registers, write } = open();
   registers.RAH.write(0);

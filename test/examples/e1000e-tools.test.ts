@@ -24,7 +24,10 @@ it('dump prints each frame and keeps it in a file', async () => {
   const free = pool.free;
   const lines: string[] = [];
   const options = { count: 3, write, signal: never, print: (line: string) => lines.push(line) };
-  const seen = await meanwhile((end) => chatter(other, end), () => dump(one, options)); // prettier-ignore
+  const seen = await meanwhile(
+    (end) => chatter(other, end),
+    () => dump(one, options),
+  );
   expect(seen).toBe(3);
   expect(lines.map((line) => line.replace(/^[\d:.]{12} .*?: /, '').slice(0, 28))).toEqual([
     'ARP, Request who-has 10.0.0.',

@@ -73,7 +73,7 @@ const compilers = {
   interpreter: () => {},
   baseline: intrinsic('CompileBaseline'),
   // Node has it from version 24 on.
-  ...(parseInt(process.versions.node) >= 24 && { maglev: intrinsic('OptimizeMaglevOnNextCall') }),
+  ...(Number.parseInt(process.versions.node, 10) >= 24 && { maglev: intrinsic('OptimizeMaglevOnNextCall') }),
   turbofan: intrinsic('OptimizeFunctionOnNextCall'),
 };
 

@@ -104,8 +104,8 @@ describe('failEach', () => {
     const { problems } = await run(
       async (kernel) => {
         if (kernel.files.access('/sys') < 0) await new Promise(() => {});
-        let fd = kernel.eventfd(0, 0);
-        if (fd < 0) while (fd < 0) kernel.files.access('/sys');
+        const fd = kernel.eventfd(0, 0);
+        while (fd < 0) kernel.files.access('/sys');
         kernel.close(fd);
       },
       { timeLimitMilliseconds: 50 },

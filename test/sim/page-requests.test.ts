@@ -1,7 +1,7 @@
 /** Accesses of simulated devices with PASIDs, and for pages that are not there yet. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { IOMMU_HWPT_ALLOC_PASID, IOMMU_HWPT_FAULT_ID_VALID } from '../../lib/abi/iommufd/hwpt.js';
-import { Cdev, FaultQueue, findDevice, Iommufd, type Ioas, type KernelError } from '../../lib/index.js';
+import { Cdev, type FaultQueue, findDevice, Iommufd, type Ioas, type KernelError } from '../../lib/index.js';
 import { Machine, PciFunction, type DmaPort, type MachineOptions } from '../../lib/sim/index.js';
 import { NvmeFunction } from '../support/nvme-function.js';
 import { PageTableSeam } from '../support/page-table-seam.js';

@@ -1,7 +1,7 @@
 /** Many mappings at once. What they cost is the benchmark's to say, `npm run bench`. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Cdev, Container, findDevice, Iommufd, openDevice, type Ioas } from '../../lib/index.js';
+import { Cdev, type Container, findDevice, Iommufd, openDevice, type Ioas } from '../../lib/index.js';
 import { Edu, Machine, type MachineOptions } from '../../lib/sim/index.js';
 import { PinCounts } from '../../lib/sim/iommufd/pin-counts.js';
 import { Runs } from '../../lib/sim/iommufd/spans.js';

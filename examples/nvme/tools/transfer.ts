@@ -105,13 +105,13 @@ function part({ memory, iova }: DmaBuffer, offset: number, size: number, bytes: 
 }
 
 async function writeWhole(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.byteLength;)
+  for (let done = 0; done < bytes.byteLength; )
     done += (await file.write(bytes, done, bytes.byteLength - done, position + done)).bytesWritten;
 }
 
 /** The rest of `bytes` becomes 0. */
 async function readWhole(file: FileHandle, bytes: Uint8Array, position: number, length: number): Promise<void> {
-  for (let done = 0; done < length;) {
+  for (let done = 0; done < length; ) {
     const { bytesRead } = await file.read(bytes, done, length - done, position + done);
     if (bytesRead === 0) throw new Error(`The file has become shorter than ${position + length} bytes`);
     done += bytesRead;

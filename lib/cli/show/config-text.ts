@@ -2,7 +2,7 @@ import type { Capability, ConfigSpace } from '../../pci/index.js';
 import { hex } from '../hex.js';
 import { headerText } from './header-text.js';
 import { extendedTexts } from './extended-text.js';
-import { type CapabilityText } from './signs.js';
+import type { CapabilityText } from './signs.js';
 import { standardTexts } from './standard-text.js';
 
 /** What configuration space says, in lines: those of its header and of its capabilities. */

@@ -28,7 +28,7 @@ export function readRom(kernel: WithFiles, folder: string): Rom | undefined {
 export function romImages(bytes: Uint8Array): RomImage[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const images: RomImage[] = [];
-  for (let start = 0; start + 0x1a <= bytes.byteLength && view.getUint16(start, true) === 0xaa55;) {
+  for (let start = 0; start + 0x1a <= bytes.byteLength && view.getUint16(start, true) === 0xaa55; ) {
     const data = start + view.getUint16(start + 0x18, true);
     if (data + 0x18 > bytes.byteLength || view.getUint32(data, false) !== 0x50434952) break; // 'PCIR'
     const size = view.getUint16(data + 0x10, true) * 512;

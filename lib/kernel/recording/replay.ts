@@ -281,7 +281,7 @@ class Player implements Meeting {
       this.#wait = this.#turns.own(setTimeout(() => this.#afterTurn(entry), 'wrote' in entry ? patience : longPatience).unref());
     }
     if (this.#late.length > 0 || (entry !== undefined && ('ready' in entry || 'done' in entry)))
-      this.#delivery ??= this.#turns.own(setImmediate(() => this.#deliver()));
+      this.#delivery = this.#delivery ?? this.#turns.own(setImmediate(() => this.#deliver()));
   }
 
   #turn(kind: string): void {

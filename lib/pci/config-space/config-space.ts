@@ -104,7 +104,7 @@ function extendedChain(bytes: Uint8Array, problems: string[]): Place[] {
   const space = view(bytes);
   const found: Place[] = [];
   if (bytes.byteLength < PCI_CFG_SPACE_EXP_SIZE) return found;
-  for (let at = PCI_CFG_SPACE_SIZE; at !== 0;) {
+  for (let at = PCI_CFG_SPACE_SIZE; at !== 0; ) {
     if (at < PCI_CFG_SPACE_SIZE)
       return broken(found, problems, `The chain of extended capabilities leads to ${hexadecimal(at)}, before the first`);
     if (found.some(({ offset }) => offset === at))

@@ -39,11 +39,13 @@ export class StorageUses {
 
   #mountsOf({ name, number, node = `/dev/${name}` }: Part): Use[] {
     const mounts = this.#mounts.filter((mount) => mount.number === number || mount.source === node);
-    const uses = mounts.map(({ number: its, source, place }): Use => ({
-      kind: 'mounted',
-      says: place === '/' ? `${node} is the root disk: it is mounted on /` : `${node} is mounted on ${place}`,
-      evidence: [{ file: mountsPath, value: `${its} ${place} ${source}` }],
-    }));
+    const uses = mounts.map(
+      ({ number: its, source, place }): Use => ({
+        kind: 'mounted',
+        says: place === '/' ? `${node} is the root disk: it is mounted on /` : `${node} is mounted on ${place}`,
+        evidence: [{ file: mountsPath, value: `${its} ${place} ${source}` }],
+      }),
+    );
     const id = this.#btrfs.get(name);
     // Only one of the disks of a file system that has several is in the list of mounts.
     if (id === undefined || uses.length > 0) return uses;

@@ -93,7 +93,7 @@ export class Ioas extends IommufdObject {
   /** The mapping a device's access to `iova` falls in. */
   at(iova: bigint): DmaMapping | undefined {
     const area = this.#areas.at(iova);
-    return area !== undefined && area.pages.reachable && isPinned(area) ? area : undefined;
+    return area?.pages.reachable && isPinned(area) ? area : undefined;
   }
 
   areaAt(iova: bigint): IovaArea | undefined {

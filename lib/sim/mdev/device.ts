@@ -96,7 +96,7 @@ export abstract class MediatedDevice extends VfioDevice {
 
   /** Into the widest aligned pieces. One that is refused is EFAULT, whatever came before it. */
   #transfer(bytes: Uint8Array, offset: number, write: boolean): number {
-    for (let done = 0; done < bytes.byteLength;) {
+    for (let done = 0; done < bytes.byteLength; ) {
       const position = offset + done;
       const left = bytes.byteLength - done;
       const width = [4, 2].find((wide) => left >= wide && position % wide === 0) ?? 1;

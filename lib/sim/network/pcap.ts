@@ -31,7 +31,7 @@ export function readPcap(file: Uint8Array): CapturedFrame[] {
   if (link !== ethernet) throw expected('a capture of Ethernet, link type 1,', 'file', `one of link type ${link}`);
   const unit = magic === nanoseconds ? 1n : 1000n;
   const frames: CapturedFrame[] = [];
-  for (let at = fileHeader; at + frameHeader <= file.byteLength;) {
+  for (let at = fileHeader; at + frameHeader <= file.byteLength; ) {
     const size = view.getUint32(at + 8, little);
     const start = at + frameHeader;
     if (start + size > file.byteLength) break;

@@ -48,7 +48,7 @@ class ConfigFile extends OpenFile {
   /** As the kernel cuts it: each access the widest that is aligned and not longer than what is left. */
   #each(bytes: Uint8Array, offset: number, access: (at: number, width: 1 | 2 | 4, index: number) => void): number {
     const count = Math.max(0, Math.min(bytes.byteLength, this.#size - offset));
-    for (let index = 0; index < count;) {
+    for (let index = 0; index < count; ) {
       const at = offset + index;
       const width = ([4, 2] as const).find((candidate) => at % candidate === 0 && count - index >= candidate) ?? 1;
       access(at, width, index);

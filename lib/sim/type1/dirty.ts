@@ -1,6 +1,6 @@
 /** The dirty bitmaps of type1: one bit for a page, in the caller's memory, as the kernel's vfio_iommu_type1.c fills them. */
 import { errno } from '../../abi/errno.js';
-import { vfio_bitmap } from '../../abi/vfio/type1.js';
+import type { vfio_bitmap } from '../../abi/vfio/type1.js';
 import type { Interval } from '../interval-map.js';
 import type { UserMemory } from '../user-memory.js';
 

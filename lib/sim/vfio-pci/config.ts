@@ -145,7 +145,7 @@ export class VirtualConfig {
   /** An access is cut at double words and at the borders of capabilities, into the widest aligned parts. */
   *#partsOf(offset: number, length: number): Generator<Part> {
     const map = this.#map;
-    for (let at = offset; at < offset + length;) {
+    for (let at = offset; at < offset + length; ) {
       const id = map[at] ?? unassigned;
       let room = 1;
       while ((at + room) % 4 !== 0 && map[at + room] === id) room += 1;

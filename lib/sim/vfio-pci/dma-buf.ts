@@ -125,7 +125,7 @@ class BarFile extends DmaBufFile {
 
 /** As wide as they can be, each at a multiple of its width. */
 function* busAccesses(start: number, bytes: Uint8Array): Generator<{ at: number; width: Width; bytes: Uint8Array }> {
-  for (let done = 0; done < bytes.byteLength;) {
+  for (let done = 0; done < bytes.byteLength; ) {
     const at = start + done;
     const width = ([8, 4, 2] as const).find((wide) => bytes.byteLength - done >= wide && at % wide === 0) ?? 1;
     yield { at, width, bytes: bytes.subarray(done, done + width) };

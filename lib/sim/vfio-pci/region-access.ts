@@ -24,7 +24,7 @@ export function transfer(
 ): number {
   if (at >= size) return -errno.EINVAL;
   const count = Math.min(bytes.byteLength, size - at);
-  for (let done = 0; done < count;) {
+  for (let done = 0; done < count; ) {
     const position = at + done;
     const left = count - done;
     if (position >= hidden.start && position < hidden.end) {

@@ -129,7 +129,7 @@ export class GuestTranslation implements PasidTranslation {
   #pieces(access: PasidAccess): Pieces | Miss {
     const pieces: Piece[] = [];
     const end = access.iova + BigInt(access.size);
-    for (let at = access.iova; at < end;) {
+    for (let at = access.iova; at < end; ) {
       const page = this.#page(access, at);
       if ('reason' in page) return { ...page, address: at & pageMask };
       const stop = page.last + 1n < end ? page.last + 1n : end;

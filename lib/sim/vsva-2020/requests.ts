@@ -30,7 +30,7 @@ import {
   VFIO_IOMMU_TYPE1_INFO_CAP_NESTING,
   VFIO_IOMMU_UNBIND_GUEST_PGTBL,
   invalidationValidity,
-  iommu_cache_invalidate_info,
+  type iommu_cache_invalidate_info,
   iommu_gpasid_bind_data,
   proposedRequests,
   vfio_iommu_type1_bind,

@@ -50,10 +50,10 @@ function hotReset(file: LiveFile, random: Random, world: World): Call {
   const meant = random.chance(0.5) && own !== undefined;
   const fds = meant
     ? [['s32', own.ref] as const]
-    : Array.from({ length: random.below(3) }, (): Word => [
-        's32',
-        random.chance(0.8) ? (random.pick(world.of('group'))?.ref ?? -1) : anyFd(random, world),
-      ]);
+    : Array.from(
+        { length: random.below(3) },
+        (): Word => ['s32', random.chance(0.8) ? (random.pick(world.of('group'))?.ref ?? -1) : anyFd(random, world)],
+      );
   return draft(random, world, VFIO_DEVICE_PCI_HOT_RESET, file.ref, { fields: { count: fds.length }, words: fds });
 }
 

@@ -40,8 +40,9 @@ function anyEventfd(random: Random, world: World): Word {
 }
 
 function words(random: Random, world: World, data: number, count: number): Word[] {
-  return Array.from({ length: data === none ? 0 : count }, (): Word =>
-    data === bool ? ['u8', random.below(3)] : anyEventfd(random, world),
+  return Array.from(
+    { length: data === none ? 0 : count },
+    (): Word => (data === bool ? ['u8', random.below(3)] : anyEventfd(random, world)),
   );
 }
 

@@ -149,7 +149,7 @@ export class Receiver {
 
   /** False: the ring ended before, since descriptors without a buffer are passed over. */
   #store(ring: Ring, frame: Uint8Array, total: number, dma: DmaPort, metadata: Metadata): boolean {
-    for (let done = 0; done < total;) {
+    for (let done = 0; done < total; ) {
       if (ring.empty) return false;
       const at = ring.next;
       if (!dma.read(at, this.#bytes)) this.#bytes.fill(0);

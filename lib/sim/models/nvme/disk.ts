@@ -16,7 +16,7 @@ export class Disk {
   /** Copies what is at `offset` into `bytes`. */
   read(offset: number, bytes: Uint8Array): void {
     this.#check(offset, bytes.byteLength);
-    for (let done = 0; done < bytes.byteLength;) {
+    for (let done = 0; done < bytes.byteLength; ) {
       const part = this.readable(offset + done, bytes.byteLength - done);
       bytes.set(part, done);
       done += part.byteLength;
@@ -26,7 +26,7 @@ export class Disk {
   /** Puts `bytes` at `offset`. */
   write(offset: number, bytes: Uint8Array): void {
     this.#check(offset, bytes.byteLength);
-    for (let done = 0; done < bytes.byteLength;) {
+    for (let done = 0; done < bytes.byteLength; ) {
       const part = this.writable(offset + done, bytes.byteLength - done);
       part.set(bytes.subarray(done, done + part.byteLength));
       done += part.byteLength;
@@ -36,7 +36,7 @@ export class Disk {
   /** Makes `length` bytes zero. Chunks that are zero as a whole take no memory any more. */
   clear(offset: number, length: number): void {
     this.#check(offset, length);
-    for (let done = 0; done < length;) {
+    for (let done = 0; done < length; ) {
       const { index, start, end } = this.#locate(offset + done, length - done);
       if (end - start === chunkSize) this.#chunks.delete(index);
       else this.#chunks.get(index)?.fill(0, start, end);

@@ -32,8 +32,6 @@ const structures = {
   commandSetActiveNamespaces: 0x07,
   allocatedNamespaces: 0x10,
   allocatedNamespace: 0x11,
-  attachedControllers: 0x12,
-  controllers: 0x13,
   primaryController: 0x14,
   secondaryControllers: 0x15,
   commandSetAllocatedNamespaces: 0x1a,
@@ -88,9 +86,7 @@ export function identify(
       return empty();
     case structures.commandSets:
       return filled((view) => view.setUint8(0, 1 | (1 << zonedCommandSet)));
-    case structures.attachedControllers:
-    case structures.controllers:
-    // Those are of a subsystem, and the controller is in none.
+    // Lists of controllers, too, are of a subsystem, and the controller is in none.
     default:
       return status.invalidField;
   }

@@ -88,7 +88,7 @@ function read(command: Command, host: IoHost): number {
   const { dma, disk } = host;
   let { offset } = found;
   for (const { address, size } of found.segments) {
-    for (let done = 0; done < size;) {
+    for (let done = 0; done < size; ) {
       const part = disk.disk.readable(offset, size - done);
       dma.write(address + BigInt(done), part);
       done += part.byteLength;
@@ -106,7 +106,7 @@ function write(command: Command, host: IoHost): number {
   const { dma, disk } = host;
   let { offset } = found;
   for (const { address, size } of found.segments) {
-    for (let done = 0; done < size;) {
+    for (let done = 0; done < size; ) {
       const part = disk.disk.writable(offset, size - done);
       if (!dma.read(address + BigInt(done), part)) part.fill(0);
       done += part.byteLength;
