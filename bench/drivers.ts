@@ -103,7 +103,7 @@ function fio(engine: string, workload: string): number | undefined {
 }
 
 try {
-  const lab = ['--kernel', values.kernel, '--variant', 'host-drivers', '--output', output, '--timeout', '1800'];
+  const lab = ['--kernel', values.kernel, '--host-drivers', '--output', output, '--timeout', '1800'];
   execFileSync(
     'node',
     [join(root, 'dist/cli/main.js'), 'lab', ...lab, ...devices.flatMap((device) => ['--device', device]), 'sh', '-c', script],

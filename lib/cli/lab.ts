@@ -18,6 +18,7 @@ export interface LabOptions extends CommonOptions {
   readonly memory: number;
   readonly timeout: number;
   readonly bind: boolean;
+  readonly hostDrivers?: true;
   readonly output?: string;
   readonly list?: true;
   readonly prepare?: true;
@@ -52,6 +53,7 @@ export async function lab(context: Context, options: LabOptions, command: string
       memoryMegabytes: options.memory,
       timeoutSeconds: options.timeout,
       bind: options.bind,
+      hostDrivers: options.hostDrivers === true,
       output,
       bootLog: options.bootLog === true,
     },

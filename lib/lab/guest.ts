@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { packInitramfs } from './initramfs.js';
 import type { BuiltKernel } from './kernel.js';
-import { deviceArguments, drivenIds, iommuMachines, type IommuName } from './machines.js';
+import { deviceArguments, drivenIds, hostDriverInitcalls, iommuMachines, type IommuName } from './machines.js';
 import { commandScript, quote } from './shell.js';
 import { lastLines, say } from './steps.js';
 import { withTemporaryFolder } from './temporary.js';
@@ -20,6 +20,8 @@ export interface Guest {
   readonly timeoutSeconds: number;
   /** Give the devices that drivers are written for to vfio-pci before the command begins. */
   readonly bind: boolean;
+  /** Have the kernel's own drivers of those devices, as far as it was built with any. */
+  readonly hostDrivers: boolean;
   /** A folder of the host that the command may write to, at the same path. */
   readonly output: string | undefined;
   /** Pass on what the kernel prints, from the first line. */
@@ -131,6 +133,12 @@ const kernelArguments = [
   'tsc=reliable',
 ];
 
+/** Drivers of the kernel that would take devices before a program has them begin only where somebody wants them. */
+export function kernelCommandLine(guest: Pick<Guest, 'iommu' | 'hostDrivers' | 'kernelArguments'>): string {
+  const notBegun = guest.hostDrivers ? [] : [`initcall_blacklist=${hostDriverInitcalls.join()}`];
+  return [...kernelArguments, ...notBegun, ...iommuMachines[guest.iommu].kernel, ...guest.kernelArguments].join(' ');
+}
+
 function qemuArguments(guest: Guest, work: string): string[] {
   const machine = iommuMachines[guest.iommu];
   const share = (name: string, path: string, options = ''): string[] => [
@@ -162,7 +170,7 @@ function qemuArguments(guest: Guest, work: string): string[] {
     '-initrd',
     packInitramfs(work),
     '-append',
-    [...kernelArguments, ...machine.kernel, ...guest.kernelArguments].join(' '),
+    kernelCommandLine(guest),
     ...share('host', '/', ',readonly=on,multidevs=remap'),
     ...share('lab', work),
     ...(guest.output === undefined ? [] : share('output', guest.output)),

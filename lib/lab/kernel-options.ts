@@ -1,11 +1,8 @@
 /** What the lab's kernels are built with: everything is built in, nothing is a module. */
 import { createHash } from 'node:crypto';
 
-/**
- * Which file answers as /dev/vfio/vfio: VFIO's own container, or iommufd in its compatibility mode. And whether the kernel's own
- * drivers of an NVMe drive and of a network card are there, to be met on the other end of a cable or of a rebinding.
- */
-export const variants = ['default', 'iommufd-container', 'host-drivers'] as const;
+/** Which file answers as /dev/vfio/vfio: VFIO's own container, or iommufd in its compatibility mode. */
+export const variants = ['default', 'iommufd-container'] as const;
 export type Variant = (typeof variants)[number];
 
 const groups = {
@@ -29,6 +26,8 @@ const groups = {
     'SIGNALFD TIMERFD FUTEX AIO IO_URING POSIX_TIMERS FILE_LOCKING ADVISE_SYSCALLS MEMBARRIER MULTIUSER SYSVIPC RSEQ UNIX98_PTYS CGROUPS ' +
     'COMPACTION MIGRATION TRANSPARENT_HUGEPAGE DEVMEM PM DMABUF_HEAPS UDMABUF',
   'memory of devices as files': 'VFIO_PCI_DMABUF',
+  'drivers of an NVMe drive and of a network card, which begin only where they are asked for':
+    'BLK_DEV_NVME NETDEVICES ETHERNET NET_VENDOR_INTEL E1000E',
 };
 
 /** What kernels before a version do not have; what they do without an option, they do always. */
@@ -46,7 +45,6 @@ const special: Readonly<Record<Variant, { readonly on: readonly string[]; readon
   default: { on: container, off: [] },
   // Type 1 is a part of VFIO's own container; iommufd has a type 1 of its own.
   'iommufd-container': { on: ['IOMMUFD_VFIO_CONTAINER'], off: ['VFIO_CONTAINER'] },
-  'host-drivers': { on: [...container, ...'BLK_DEV_NVME NETDEVICES ETHERNET NET_VENDOR_INTEL E1000E'.split(' ')], off: [] },
 };
 
 /** The names, without CONFIG_, of what must be `y` in a kernel of that version. */
@@ -66,7 +64,8 @@ export function variantsOf(version: string): readonly Variant[] {
 /** The fragment that scripts/kconfig/merge_config.sh takes. */
 export function configFragment(version: string, variant: Variant): string {
   const on = enabledOptions(version, variant).map((name) => `CONFIG_${name}=y\n`);
-  return [...on, ...special[variant].off.map((name) => `# CONFIG_${name} is not set\n`)].join('');
+  const off = special[variant].off.map((name) => `# CONFIG_${name} is not set\n`);
+  return [...on, ...off].join('');
 }
 
 /** Tells kernels of the same version apart that were built with other options. */

@@ -50,6 +50,9 @@ const driven: Readonly<Record<string, string>> = {
   'pvpanic-pci': '0x1b36:0x0011',
 };
 
+/** Functions of the kernel that begin its own drivers of some of those: of nvme, and of e1000e. */
+export const hostDriverInitcalls: readonly string[] = ['nvme_init', 'e1000_init_module'];
+
 /** The model in a -device argument: 'edu' of 'edu,bus=bridge,addr=1'. */
 function model(device: string): string {
   return device.split(',')[0] ?? device;

@@ -6,7 +6,7 @@ describe('vfio lab', () => {
   it.each([
     [['lab'], 'Expected a command for the guest: vfio lab -- COMMAND'],
     [['lab', '--iommu', 'ibm', '--', 'true'], 'Allowed choices are intel, amd, virtio, none'],
-    [['lab', '--variant', 'odd', '--', 'true'], 'Allowed choices are default, iommufd-container, host-drivers'],
+    [['lab', '--variant', 'odd', '--', 'true'], 'Allowed choices are default, iommufd-container'],
     [['lab', '--memory', '0', '--', 'true'], "Expected a positive number but received '0'"],
     [['lab', '--timeout', 'x', '--', 'true'], "Expected a positive number but received 'x'"],
     [['lab', '--bogus', '--', 'true'], "unknown option '--bogus'"],
@@ -28,8 +28,8 @@ describe('vfio lab', () => {
       status: 1,
       err: "vfio: Expected a kernel like 6.12, or newest, but received 'linux'\n",
     });
-    const missing = await vfio(['lab', '--kernel', '6.1', '--variant', 'host-drivers', '--', 'true']);
-    expect([missing.status, missing.err]).toEqual([1, 'vfio: Of Linux 6.1 there is no host-drivers, but default\n']);
+    const missing = await vfio(['lab', '--kernel', '6.1', '--variant', 'iommufd-container', '--', 'true']);
+    expect([missing.status, missing.err]).toEqual([1, 'vfio: Of Linux 6.1 there is no iommufd-container, but default\n']);
   });
 
   it('lists the kernels that are built', async () => {

@@ -275,6 +275,11 @@ if (iommu === 'intel' && !turnedOff && hasIommufd)
 
 if (iommu === 'intel' && turnedOff)
   describe('doctor on a machine whose command line turns the IOMMU off', () => {
+    it("has devices that nobody took: the kernel's own drivers were not asked for", () => {
+      expect(devices().find(({ classCode }) => classCode === 0x010802)?.driver).toBeUndefined();
+      expect(devices().filter(({ classCode }) => classCode === 0x010802)).toHaveLength(1);
+    });
+
     it('says so, and of an option that weakens groups', async () => {
       const { found, status, diagnosis } = await doctor();
       expect([status, found]).toEqual([1, ['failure iommu-active', 'note vm-guest', 'failure kernel-options', 'warning acs-override']]);

@@ -140,13 +140,13 @@ function byIommufd(kernel: string): LabMachine {
   };
 }
 
-/** A kernel that has drivers of its own for a drive and for network cards: what is written, sent and bound is met by those. */
+/** A kernel with its own drivers for a drive and for network cards: what is written, sent and bound is met by those. */
 function withHostDrivers(kernel: string, iommu: string): LabMachine {
-  const variant = 'host-drivers';
   const binds = iommu === 'intel';
   return {
-    ...{ ...nothingElse, kernel, iommu, variant, part: variant, title: `Linux ${kernel}, ${iommu}, drivers of its own` },
+    ...{ ...nothingElse, kernel, iommu, variant: 'default', part: 'host-drivers', title: `Linux ${kernel}, ${iommu}, drivers of its own` },
     devices: [...driven(iommu), ...(binds ? behindBridge : [])],
+    options: ['--host-drivers'],
     runs: [{ suite: 'hardware' }, ...(binds ? [{ suite: 'bind', what: ', binding by the command' } as const] : [])],
   };
 }
@@ -165,7 +165,7 @@ function forDoctor(kernel: string): LabMachine[] {
   const off = ['intel_iommu=off', 'pcie_acs_override=downstream'].flatMap((argument) => ['--kernel-argument', argument]);
   return [
     machine('intel', 'doctor', ['edu', ...behindBridge]),
-    machine('intel', 'doctor, IOMMU off', ['edu'], ['--no-bind', ...off]),
+    machine('intel', 'doctor, IOMMU off', ['edu', 'nvme,serial=lab'], ['--no-bind', ...off]),
     machine('none', 'doctor', ['edu,dma_mask=0xffffffffffff'], ['--no-bind']),
     machine('virtio', 'doctor', ['edu']),
   ];

@@ -35,6 +35,7 @@ seconds. The processor is emulated, 10 to 30 times slower than a real one.`),
     .option('--memory <megabytes>', 'memory of the guest', positive, 2048)
     .option('--timeout <seconds>', 'when to give up', positive, 600)
     .option('--no-bind', 'leave the devices without a driver instead of giving them to vfio-pci')
+    .option('--host-drivers', "have the kernel's own drivers of nvme and e1000e")
     .option('--output <folder>', 'a folder the command may write to, at the same path')
     .option('--boot-log', 'show what the kernel prints')
     .option('--list', 'print the kernels that are built, and nothing else')
@@ -43,9 +44,6 @@ seconds. The processor is emulated, 10 to 30 times slower than a real one.`),
     .passThroughOptions()
     .example('vfio lab -- npx vfio list', 'the devices of a machine with an IOMMU and an edu device')
     .example('vfio lab --kernel 6.12 --iommu amd --device nvme -- node driver.js', 'a driver for NVMe on another kernel and IOMMU')
-    .example(
-      'vfio lab --variant host-drivers --no-bind --device nvme -- lsblk',
-      'a kernel that has drivers of its own, and what they make of the device',
-    )
+    .example('vfio lab --host-drivers --no-bind --device nvme -- lsblk', "the kernel's own driver, and what it makes of the device")
     .runs<LabOptions>(async (context, options, args) => (await import('../lab.js')).lab(context, options, args));
 }
