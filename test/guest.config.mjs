@@ -1,4 +1,4 @@
-/** vitest's settings in a guest of the lab: the ordinary ones, for suites that are JavaScript in one file. */
+/** vitest's settings in a guest of the lab: the ordinary ones, for suites that are JavaScript in one file on a slow processor. */
 export default {
   test: {
     deps: { interopDefault: false },
@@ -6,6 +6,6 @@ export default {
     setupFiles: ['test/.bundles/leaks.mjs'],
     server: { deps: { external: [/\.test\.mjs$/] } },
     pool: 'forks',
-    testTimeout: 20_000,
+    testTimeout: 60_000,
   },
 };

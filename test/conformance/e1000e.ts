@@ -99,7 +99,7 @@ export function e1000e(variant: Variant): void {
     registers.write64(0x5410, 0x1122_3344_5566_7788n);
     registers.read64(0x5410);
     golden('registers');
-  }, 30_000);
+  }, 60_000);
 
   it('control, EEPROM and PHY answer', async () => {
     const { registers } = a;

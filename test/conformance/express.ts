@@ -428,5 +428,5 @@ export function express(variant: Variant): void {
     seam.closeAll();
     bindDriver(subject.kernel, address);
     open('express');
-  }, 30_000);
+  }, 60_000);
 }

@@ -224,5 +224,5 @@ export function features(variant: Variant): void {
     await unbinding;
     bindDriver(subject.kernel, address);
     openDevice(subject.kernel, address).close();
-  }, 30_000);
+  }, 60_000);
 }

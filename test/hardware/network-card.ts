@@ -30,7 +30,7 @@ function withStack<T>(use: () => Promise<T>): Promise<T> {
   });
 }
 
-describe('Ethernet', { timeout: 240_000 }, () => {
+describe('Ethernet', { timeout: 600_000 }, () => {
   it('a million frames from port to port, none lost, twice, out of order or damaged', async () => {
     const frames = 1_000_000;
     using ports = await openCards(native(), [left, right], { promiscuous: true });

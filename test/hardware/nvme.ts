@@ -39,7 +39,7 @@ function same(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.compare(one, other) === 0;
 }
 
-describe('NVMe', { timeout: 120_000 }, () => {
+describe('NVMe', { timeout: 300_000 }, () => {
   it("the kernel's own driver reads what this one wrote", async () => {
     await withController(async ({ namespaces: [namespace] }, { dma }) => {
       using buffer = dma.allocate(size);
