@@ -12,9 +12,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundle, bundledProgram, bundledSuite } from './support/bundle.js';
+import { atOnce, guestsAtOnce, run } from './support/at-once.js';
 import { joinTranscripts } from './support/join-transcripts.js';
-import { examples, machinesOf, type SuiteRun } from './support/lab-machines.js';
+import { examples, machinesOf, type LabMachine, type SuiteRun } from './support/lab-machines.js';
 import { goldenFolder, root } from './support/root.js';
+import { Tally } from './support/tally.js';
 
 const vfio = join(root, 'dist/cli/vfio.cjs');
 const lab = [vfio, 'lab'];
@@ -31,59 +33,33 @@ const tracedExample = `${bundledProgram('edu')} --real`;
 const fileOf = (example: string): string => `${example.replaceAll(/\W+/g, '-')}.txt`;
 const reserveHugePages = 'echo 8 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; ';
 
-interface Report {
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly testResults: readonly { readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[] }[];
-}
+/** Ends what runs when this program is asked to end. */
+const ending = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
 
-let passed = 0;
-let failed = 0;
-const skipped: string[] = [];
-
-function count(name: string, ok: boolean): void {
-  console.log(`${ok ? 'passed' : 'FAILED'}: ${name}`);
-  if (ok) passed += 1;
-  else failed += 1;
-}
-
-/** Adds a vitest report. One that is missing or empty is a failure: the tests did not run. */
-function add(name: string, file: string, status: number | null): void {
-  if (!existsSync(file)) return count(`${name}: no tests ran (status ${status})`, false);
-  const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
-  passed += report.numPassedTests;
-  failed += report.numFailedTests;
-  skipped.push(
-    ...report.testResults
-      .flatMap((result) => result.assertionResults)
-      .filter((test) => test.status !== 'passed' && test.status !== 'failed')
-      .map((test) => test.fullName),
-  );
-  console.log(`${name}: ${report.numPassedTests} passed, ${report.numFailedTests} failed`);
-  if (report.numPassedTests + report.numFailedTests === 0 || (status !== 0 && report.numFailedTests === 0))
-    count(`${name}: ended with status ${status}`, false);
-}
+const total = new Tally();
+const print = (tally: Tally): void => void process.stdout.write(tally.take());
 
 /** Adds what a differential run found. One that did not come to its end is a failure. */
-function addDifferences(name: string, file: string): void {
+function addDifferences(tally: Tally, name: string, file: string): void {
   const { calls, found } = existsSync(file)
     ? (JSON.parse(readFileSync(file, 'utf8')) as { readonly calls: number; readonly found: readonly unknown[] })
     : { calls: 0, found: [] };
-  count(
+  tally.count(
     `${name}: the simulated kernel answers ${calls} generated calls as the real one does`,
     calls >= generatedCalls && found.length === 0,
   );
 }
 
 /** What was recorded of an example on a real kernel is all that it needs here, without one. */
-function replayTrace(title: string, file: string, wanted: string | undefined): void {
+function replayTrace(tally: Tally, title: string, file: string, wanted: string | undefined): void {
   const { status, stdout, stderr } = spawnSync('node', [vfio, 'replay', file, '--', ...tracedExample.split(' ')], {
     cwd: root,
     encoding: 'utf8',
   });
   const same = status === 0 && stdout === wanted;
-  count(`the example edu, recorded on ${title}, runs here against the recording`, same);
-  if (!same) console.log(`It ended with ${status} and printed:\n${stdout}${stderr}`);
+  tally.count(`the example edu, recorded on ${title}, runs here against the recording`, same);
+  if (!same) tally.say(`It ended with ${status} and printed:\n${stdout}${stderr}`);
   if (record && existsSync(file)) cpSync(file, join(goldenFolder, 'recordings/edu.ndjson'));
 }
 
@@ -91,6 +67,55 @@ function replayTrace(title: string, file: string, wanted: string | undefined): v
 const recordedTranscripts = (): string[] => readdirSync(goldenFolder).map((version) => join(goldenFolder, version, 'transcripts'));
 
 const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
+
+/** Runs all that there is for a machine in a guest, and counts what came of it. */
+async function runMachine(machine: LabMachine, simulatedLines: ReadonlyMap<string, string>): Promise<Tally> {
+  const tally = new Tally();
+  const { kernel, iommu, variant, title, runs } = machine;
+  const output = join(work, title.replaceAll(/[ ,.]+/g, '-'));
+  const suite = ({ suite, prefix = '' }: SuiteRun, index: number): string =>
+    `( ${prefix}${bundledSuite(suite)} --reporter=default --reporter=json --outputFile.json=${output}/${index}.json ); ` +
+    `echo $? > ${output}/${index}.status; `;
+  const script = [
+    // First, as the registers of a device that nobody used are what both kernels begin with.
+    machine.compares ? `${bundledProgram('differential')} --calls ${generatedCalls} --report ${output}/differential.json; ` : '',
+    machine.hugePages ? reserveHugePages : '',
+    ...machine.examples.map((each) => `${command(each)} --real > ${output}/${fileOf(each)}; `),
+    machine.traces ? `node ${vfio} trace --quiet --out ${output}/edu.ndjson -- ${tracedExample}; ` : '',
+    ...runs.map(suite),
+  ].join('');
+  const status = await run(
+    'node',
+    [
+      ...[...lab, '--kernel', kernel, '--variant', variant, '--iommu', iommu],
+      ...['--output', output, '--timeout', '1800'],
+      ...['--kernel-argument', 'vfio_pci.enable_sriov=1'],
+      ...machine.options,
+      ...machine.devices.flatMap((device) => ['--device', device]),
+      ...['sh', '-c', script],
+    ],
+    { cwd: root, signal: ending.signal, env: { ...process.env, ...(record && { VFIO_RECORD: join(output, 'golden') }) } },
+    (text) => tally.print(text),
+  );
+  for (const [index, { what = '' }] of runs.entries()) {
+    const ended = join(output, `${index}.status`);
+    tally.addReport(`${title}${what}`, join(output, `${index}.json`), existsSync(ended) ? Number(readFileSync(ended, 'utf8')) : status);
+  }
+  // What the kernel complained of, while whatever ran.
+  if (status !== 0) tally.count(`${title}: the guest ended with status ${status}`, false);
+  if (machine.compares) addDifferences(tally, title, join(output, 'differential.json'));
+  for (const each of machine.examples) {
+    const file = join(output, fileOf(each));
+    const lines = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    const same = lines === simulatedLines.get(each);
+    tally.count(`the example ${each} prints the same lines on ${title} as on the simulated kernel`, same);
+    if (!same) tally.say(`It printed:\n${lines}`);
+  }
+  if (machine.traces) replayTrace(tally, title, join(output, 'edu.ndjson'), simulatedLines.get('edu'));
+  if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), goldenFolder, { recursive: true });
+  return tally;
+}
+
 // What is recorded takes the place of all that was: suites may have gone, or got another name.
 if (record && only === '') for (const folder of recordedTranscripts()) rmSync(folder, { recursive: true, force: true });
 try {
@@ -100,13 +125,18 @@ try {
   );
   for (const example of examples) {
     const [name = ''] = example.split(' ');
-    count(
+    total.count(
       `the example ${example} prints what ${name} does, on the simulated kernel`,
       simulatedLines.get(example) === simulatedLines.get(name),
     );
   }
   // The variants of a kernel in one go, as the second then takes little.
-  for (const kernel of kernels) execFileSync('node', [...lab, '--kernel', kernel, '--prepare'], { stdio: 'inherit' });
+  for (const kernel of kernels) {
+    const status = await run('node', [...lab, '--kernel', kernel, '--prepare'], { signal: ending.signal }, (text) => {
+      process.stdout.write(text);
+    });
+    if (status !== 0) throw new Error(`Linux ${kernel} could not be built: vfio lab --prepare ended with ${status}`);
+  }
   const headers = kernels.map((kernel) =>
     execFileSync('node', [...lab, '--kernel', kernel, '--print-headers'], {
       encoding: 'utf8',
@@ -123,60 +153,25 @@ try {
       env: { ...process.env, VFIO_HEADERS: headers.join(':') },
     },
   );
-  add('headers of the lab kernels', report, headerRun.status);
+  total.addReport('headers of the lab kernels', report, headerRun.status);
+  print(total);
 
-  for (const machine of machines) {
-    const { kernel, iommu, variant, title, runs } = machine;
-    const output = join(work, title.replaceAll(/[ ,.]+/g, '-'));
-    const suite = ({ suite, prefix = '' }: SuiteRun, index: number): string =>
-      `( ${prefix}${bundledSuite(suite)} --reporter=default --reporter=json --outputFile.json=${output}/${index}.json ); ` +
-      `echo $? > ${output}/${index}.status; `;
-    const script = [
-      // First, as the registers of a device that nobody used are what both kernels begin with.
-      machine.compares ? `${bundledProgram('differential')} --calls ${generatedCalls} --report ${output}/differential.json; ` : '',
-      machine.hugePages ? reserveHugePages : '',
-      ...machine.examples.map((each) => `${command(each)} --real > ${output}/${fileOf(each)}; `),
-      machine.traces ? `node ${vfio} trace --quiet --out ${output}/edu.ndjson -- ${tracedExample}; ` : '',
-      ...runs.map(suite),
-    ].join('');
-    const { status } = spawnSync(
-      'node',
-      [
-        ...[...lab, '--kernel', kernel, '--variant', variant, '--iommu', iommu],
-        ...['--output', output, '--timeout', '900'],
-        ...['--kernel-argument', 'vfio_pci.enable_sriov=1'],
-        ...machine.options,
-        ...machine.devices.flatMap((device) => ['--device', device]),
-        ...['sh', '-c', script],
-      ],
-      {
-        cwd: root,
-        stdio: ['ignore', 'inherit', 'inherit'],
-        env: { ...process.env, ...(record && { VFIO_RECORD: join(output, 'golden') }) },
-      },
-    );
-    for (const [index, { what = '' }] of runs.entries()) {
-      const ended = join(output, `${index}.status`);
-      add(`${title}${what}`, join(output, `${index}.json`), existsSync(ended) ? Number(readFileSync(ended, 'utf8')) : status);
-    }
-    // What the kernel complained of, while whatever ran.
-    if (status !== 0) count(`${title}: the guest ended with status ${status}`, false);
-    if (machine.compares) addDifferences(title, join(output, 'differential.json'));
-    for (const each of machine.examples) {
-      const file = join(output, fileOf(each));
-      const lines = existsSync(file) ? readFileSync(file, 'utf8') : '';
-      const same = lines === simulatedLines.get(each);
-      count(`the example ${each} prints the same lines on ${title} as on the simulated kernel`, same);
-      if (!same) console.log(`It printed:\n${lines}`);
-    }
-    if (machine.traces) replayTrace(title, join(output, 'edu.ndjson'), simulatedLines.get('edu'));
-    if (record && existsSync(join(output, 'golden'))) cpSync(join(output, 'golden'), goldenFolder, { recursive: true });
-  }
+  await atOnce(guestsAtOnce, machines, async (machine) => {
+    if (ending.signal.aborted) return;
+    console.log(`${machine.title} begins.`);
+    const tally = await runMachine(machine, simulatedLines);
+    if (ending.signal.aborted) return;
+    print(tally);
+    total.add(tally);
+  });
   if (record) for (const folder of recordedTranscripts()) joinTranscripts(folder);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
 
-console.log(skipped.length === 0 ? 'Nothing was skipped.' : `Skipped:\n  ${skipped.join('\n  ')}`);
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+const { passed, failed, skipped } = total;
+if (!ending.signal.aborted) {
+  console.log(skipped.length === 0 ? 'Nothing was skipped.' : `Skipped:\n  ${skipped.join('\n  ')}`);
+  console.log(`${passed} passed, ${failed} failed`);
+}
+process.exitCode = failed === 0 && !ending.signal.aborted ? 0 : 1;
