@@ -32,14 +32,14 @@ export const sizes: readonly string[] = [
 
 /** Addresses of the process: memory it has, and ones that nobody can have. */
 const memory = ['memory+0x0', 'memory+0x1000', 'memory+0x2000', 'memory+0x4000', 'memory+0x10000'];
-export const addresses: readonly string[] = [
+const addresses: readonly string[] = [
   ...memory,
   ...['memory+0x800', 'scratch+0x0', 'scratch+0x100', 'scratch+0x800', 'scratch+0x4'],
   ...[0n, 0x1000n, 0x1800n, 1n << 47n, 0xffff_8000_0000_0000n, ones - 0xfffn, ones].map(hex),
 ];
 export const usualAddresses: readonly string[] = memory;
 
-export const flagWords: readonly number[] = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0x10, 0x20, 0x8000_0000];
+const flagWords: readonly number[] = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0x10, 0x20, 0x8000_0000];
 const numbers: readonly Value[] = [0, 0, 1, 2, 3, 4, 5, 8, 9, 16, 0x1000, 0x8000_0000, 0xffff_ffff];
 
 /** Fields that kernels loop over or fill by: no more than there is room for in the memory for lists. */

@@ -13,14 +13,3 @@ export function parseDump(text: string): Uint8Array {
     );
   return space;
 }
-
-/** The same the other way round; zeros that no size depends on are left out. */
-export function printDump(bytes: Uint8Array): string {
-  const lines: string[] = [];
-  for (let offset = 0; offset < bytes.byteLength; offset += 16) {
-    const row = bytes.subarray(offset, offset + 16);
-    if (row.some((byte) => byte !== 0) || offset + 16 === bytes.byteLength)
-      lines.push(`${offset.toString(16).padStart(2, '0')}: ${[...row].map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}`);
-  }
-  return `${lines.join('\n')}\n`;
-}

@@ -46,8 +46,3 @@ function parseDevice(block: string): LspciDevice {
   }
   return { address, title, header, capabilities, kernel };
 }
-
-/** A field of a header: what is behind `label: `. */
-export function headerField({ header }: LspciDevice, label: string): string | undefined {
-  return header.find((line) => line.startsWith(`${label}: `))?.slice(label.length + 2);
-}

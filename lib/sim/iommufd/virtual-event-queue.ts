@@ -20,7 +20,7 @@ interface Event {
   readonly data: Uint8Array | undefined;
 }
 
-export class VirtualEventQueue extends EventQueue {
+class VirtualEventQueue extends EventQueue {
   readonly #viommu: VirtualIommu;
   readonly #type: number;
   readonly #depth: number;

@@ -43,7 +43,6 @@ export const MOCK_APERTURE_START = 1 << 24;
 export const MOCK_APERTURE_LAST = 0x7fff_ffff;
 /** Half a page of the processor. */
 export const MOCK_PAGE_SIZE = 2048;
-export const MOCK_HUGE_PAGE_SIZE = 512 * MOCK_PAGE_SIZE;
 
 export const MOCK_FLAGS_ACCESS_WRITE = 1 << 0;
 /** The IOVA counts mappings. */

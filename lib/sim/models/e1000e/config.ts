@@ -5,7 +5,7 @@ import { errorReporting, serialNumber } from '../../pci/extended-capability.js';
 import type { PciIdentity } from '../../pci/function.js';
 
 /** The serial number is made of the station's address: 0xfffe or, here, 0xffff in its middle. */
-export function serialNumberOf(station: Uint8Array): bigint {
+function serialNumberOf(station: Uint8Array): bigint {
   const bytes = [...station.subarray(0, 3), 0xff, 0xff, ...station.subarray(3, 6)];
   return bytes.reduce((number, byte) => (number << 8n) | BigInt(byte), 0n);
 }

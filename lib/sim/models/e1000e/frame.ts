@@ -1,6 +1,6 @@
 /** What is in an Ethernet frame, as far as the card looks: addresses, VLAN tags, IP, TCP and UDP. */
-export const headerSize = 14;
-export const tagSize = 4;
+const headerSize = 14;
+const tagSize = 4;
 const [ipv4, ipv6, vlan, doubleVlan] = [0x0800, 0x86dd, 0x8100, 0x88a8];
 const [tcp, udp] = [6, 17];
 const minimum = { ipv4: 20, ipv6: 40, tcp: 20, udp: 8 } as const;
@@ -60,7 +60,7 @@ function transportOf(
 }
 
 /** The sum of 16-bit words in ones' complement, of an odd last byte as the upper half of one. */
-export function sumOf(frame: Uint8Array, from: number, to: number, sum = 0): number {
+function sumOf(frame: Uint8Array, from: number, to: number, sum = 0): number {
   let total = sum;
   let at = from;
   for (; at + 1 < to; at += 2) total += word(frame, at);

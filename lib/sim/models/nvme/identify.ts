@@ -4,7 +4,7 @@ import { lastNamespaceId, namespaceId, type Namespace } from './namespace.js';
 import { specification } from './registers.js';
 import { status } from './status.js';
 
-export const identifySize = 4096;
+const identifySize = 4096;
 /** The most a command may transfer: 2 to this many of the smallest pages. */
 export const transferPages = 7;
 /** Asynchronous event requests that may be open, less one. */
