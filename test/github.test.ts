@@ -1,9 +1,10 @@
-/** The workflows under .github do what they say: GitHub's rules by actionlint, and what they run is there. */
+/** What is under .github is true: workflows follow GitHub's rules and run what there is, forms ask for commands that there are. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { makeProgram } from '../lib/cli/program.js';
 import { root } from './support/root.js';
 
 interface Step {
@@ -62,5 +63,52 @@ describe.each(workflows)('$name', ({ text, workflow }) => {
   it('takes the keys of its caches from files of the checkout', () => {
     const files = [...text.matchAll(/hashFiles\(([^)]*)\)/g)].flatMap(([, list = '']) => [...list.matchAll(/'([^']+)'/g)]);
     for (const [, file = ''] of files) expect([file, existsSync(join(root, file))]).toEqual([file, true]);
+  });
+});
+
+interface Field {
+  readonly type: string;
+  readonly id?: string;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+
+interface Form {
+  readonly name: string;
+  readonly description: string;
+  readonly body: readonly Field[];
+}
+
+const formsFolder = join(root, '.github/ISSUE_TEMPLATE');
+const forms = readdirSync(formsFolder).map((name) => {
+  const text = readFileSync(join(formsFolder, name), 'utf8');
+  return { name, text, form: parse(text) as Form };
+});
+/** What GitHub requires of the attributes of each kind of field, beside its label. */
+const required: Readonly<Record<string, readonly string[]>> = { textarea: [], input: [], dropdown: ['options'], checkboxes: ['options'] };
+const program = makeProgram('0.0.0');
+
+describe.each(forms)('the form $name', ({ text, form }) => {
+  it('has the fields that GitHub takes', () => {
+    expect([form.name, form.description]).toEqual([expect.any(String), expect.any(String)]);
+    const asked = form.body.filter(({ type }) => type !== 'markdown');
+    expect(new Set(asked.map(({ id }) => id)).size).toBe(asked.length);
+    for (const { type, id, attributes } of asked) {
+      expect(id).toMatch(/^[\w-]+$/);
+      expect(Object.keys(required)).toContain(type);
+      for (const name of ['label', ...required[type]!]) expect(attributes, id).toHaveProperty(name);
+    }
+  });
+
+  it('asks for commands and options that there are', () => {
+    for (const [line, name = '', rest = ''] of text.matchAll(/npx vfio ([a-z]+)([^`;]*)/g)) {
+      const command = program.commands.find((each) => each.name() === name);
+      expect(command, line).toBeDefined();
+      const [own = ''] = rest.split(' -- ');
+      for (const [option] of own.matchAll(/--[\w-]+/g))
+        expect(
+          command!.options.map(({ long }) => long),
+          line,
+        ).toContain(option);
+    }
   });
 });
