@@ -101,12 +101,18 @@ const lspci: SuiteRun = {
   prefix: 'for each in /sys/bus/pci/devices/*/sriov_numvfs; do [ ! -e $each ] || echo 2 > $each; done; ',
 };
 const registers: SuiteRun = { suite: 'registers', what: ', registers by the command' };
+const doctor: SuiteRun = { suite: 'doctor', what: ', doctor' };
+/** Where what `vfio doctor` is to find is on the ordinary machine. */
+const hasFaults = (kernel: string, iommu: string): boolean =>
+  (kernel === withoutIommufd && iommu === 'intel') || (kernel === '6.12' && iommu === 'virtio');
 
 /** Each suite loads no more than it needs: in a guest that takes a minute. */
 function runsOn(kernel: string, iommu: string): SuiteRun[] {
   const own: Suite = ({ virtio: 'unsafe-interrupts', none: 'no-iommu' } as const)[iommu as 'virtio' | 'none'] ?? 'conformance';
   const lesser = kernel === withoutIommufd ? undefined : unprivileged[iommu];
   return [
+    // First, as what other suites did is in the kernel's log.
+    ...(hasFaults(kernel, iommu) ? [doctor] : []),
     { suite: own },
     ...(lesser === undefined ? [] : [lesser]),
     ...(kernel === '6.12' && ['intel', 'amd'].includes(iommu) ? [lspci] : []),
@@ -152,7 +158,8 @@ function withHostDrivers(kernel: string, iommu: string): LabMachine {
 }
 
 /** Where faults are planted for `vfio doctor`: each machine with what only it can have. */
-function forDoctor(kernel: string): LabMachine[] {
+function forDoctor(): LabMachine[] {
+  const kernel = '6.12';
   const machine = (iommu: string, what: string, devices: readonly string[], options: readonly string[] = []): LabMachine => ({
     ...{ ...nothingElse, kernel, iommu, variant: 'default', part: 'doctor', title: `Linux ${kernel}, ${iommu}, ${what}` },
     devices,
@@ -160,14 +167,11 @@ function forDoctor(kernel: string): LabMachine[] {
     hugePages: false,
     runs: [{ suite: 'doctor' }],
   });
-  if (kernel === withoutIommufd) return [machine('intel', 'doctor, before iommufd', ['edu'])];
-  if (kernel !== '6.12') return [];
   const off = ['intel_iommu=off', 'pcie_acs_override=downstream'].flatMap((argument) => ['--kernel-argument', argument]);
   return [
     machine('intel', 'doctor', ['edu', ...behindBridge]),
     machine('intel', 'doctor, IOMMU off', ['edu', 'nvme,serial=lab'], ['--no-bind', ...off]),
     machine('none', 'doctor', ['edu,dma_mask=0xffffffffffff'], ['--no-bind']),
-    machine('virtio', 'doctor', ['edu']),
   ];
 }
 
@@ -176,13 +180,16 @@ export function machinesOf(only: string): { readonly kernels: readonly string[];
   const [onlyKernel = '', onlyIommu = '', onlyPart = ''] = only.split(' ');
   const kernels = allKernels.filter((kernel) => (onlyKernel || kernel) === kernel);
   const newer = kernels.filter((kernel) => kernel !== withoutIommufd);
+  const older = kernels.filter((kernel) => kernel === withoutIommufd);
+  // The longest first, so that none is left to run alone at the end.
   const all = [
-    ...kernels.flatMap((kernel) =>
-      ['intel', 'amd', ...(kernel === withoutIommufd ? [] : ['virtio']), 'none'].map((iommu) => ordinary(kernel, iommu)),
-    ),
-    ...newer.map(byIommufd),
+    ...['intel', 'amd'].flatMap((iommu) => newer.map((kernel) => ordinary(kernel, iommu))),
+    ...newer.map((kernel) => ordinary(kernel, 'none')),
     ...newer.flatMap((kernel) => ['intel', 'amd'].map((iommu) => withHostDrivers(kernel, iommu))),
-    ...kernels.flatMap(forDoctor),
+    ...newer.map(byIommufd),
+    ...['intel', 'amd', 'none'].flatMap((iommu) => older.map((kernel) => ordinary(kernel, iommu))),
+    ...newer.map((kernel) => ordinary(kernel, 'virtio')),
+    ...forDoctor().filter(({ kernel }) => kernels.includes(kernel)),
   ];
   return {
     kernels,
