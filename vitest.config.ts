@@ -6,6 +6,8 @@ export default defineConfig({
     deps: { interopDefault: false },
     include: ['test/**/*.test.ts'],
     pool: 'forks',
+    // By itself it leaves one processor to nobody.
+    maxWorkers: '100%',
     // After each test: no file, mapping or handle that was not there before.
     setupFiles: ['test/support/leaks.ts'],
     testTimeout: 20_000,

@@ -46,8 +46,11 @@ beforeEach(() => {
 
 afterEach(async () => {
   // Handles close in later turns of the event loop, and the test runner's own timers come and go.
-  for (let waits = 0; waits < 200 && leaked(held()); waits += 1) await (waits < 20 ? turn() : delay(5));
-  const after = held();
+  let after = held();
+  for (let waits = 0; waits < 200 && leaked(after); waits += 1) {
+    await (waits < 20 ? turn() : delay(5));
+    after = held();
+  }
   expect(after.files, 'open files').toEqual(before.files);
   expect(after.mappings, 'mappings').toEqual(before.mappings);
   expect(after.handles.length, `event-loop handles: ${after.handles.join(' ')}`).toBeLessThanOrEqual(before.handles.length);
