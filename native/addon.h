@@ -9,7 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <unordered_set>
+#include <set>
 
 static_assert(sizeof(void*) == 8, "lengths, offsets and addresses are 64 bits wide");
 
@@ -49,7 +49,7 @@ class Environment {
 
  private:
   ~Environment() = default;
-  std::unordered_set<void*> handles_;
+  std::set<void*> handles_;         // not hashed: that takes a newer libstdc++ than Node does
   mutable void* recent_ = nullptr;  // the last one found: most programs ask for the same again
   size_t references_ = 1;
 };
