@@ -5,6 +5,8 @@ export default defineConfig({
     // As Node itself has it: what a CommonJS module exports is its default, whole.
     deps: { interopDefault: false },
     include: ['test/**/*.test.ts'],
+    // What is published has a configuration of its own: npm run test:package.
+    exclude: ['test/package/**'],
     pool: 'forks',
     // By itself it leaves one processor to nobody.
     maxWorkers: '100%',

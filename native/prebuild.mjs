@@ -40,7 +40,8 @@ function build(processor, library) {
   // A folder of its own: what is in build/ is this machine's.
   const folder = mkdtempSync(path.join(tmpdir(), 'vfio-prebuild-'));
   try {
-    for (const name of ['binding.gyp', 'native', 'package.json', 'node_modules']) symlinkSync(path.join(root, name), path.join(folder, name));
+    for (const name of ['binding.gyp', 'native', 'package.json', 'node_modules'])
+      symlinkSync(path.join(root, name), path.join(folder, name));
     const environment = library === 'musl' ? musl(processor, folder) : glibc(processor);
     const built = rebuild(folder, { options: [`--arch=${processor.name}`, '--jobs=max'], environment, stdio: 'pipe' });
     if (built.status !== 0) throw new Error(`${file}: ${built.error?.message ?? `${built.stdout}${built.stderr}`}`);
@@ -48,7 +49,7 @@ function build(processor, library) {
     refuseNewer(file, made);
     mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
     copyFileSync(made, path.join(root, file));
-    console.log(file);
+    console.error(file);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -242,7 +242,7 @@ class NativeWatch implements Watch {
 
 function load(): Addon {
   if (process.platform !== 'linux') {
-    const message = `The real kernel needs Linux; this is ${process.platform}. Use the simulated kernel: import { Machine } from 'vfio/sim'.`;
+    const message = `The real kernel is Linux's; this is ${process.platform}. The simulated one works here: import { Machine } from 'vfio/sim'.`;
     throw new CodedError('ERR_VFIO_PLATFORM', message);
   }
   const require = createRequire(import.meta.url);

@@ -217,7 +217,7 @@ describe('where the addon cannot be had', () => {
     expect(elsewhere).toThrow(
       expect.objectContaining({
         code: 'ERR_VFIO_PLATFORM',
-        message: "The real kernel needs Linux; this is darwin. Use the simulated kernel: import { Machine } from 'vfio/sim'.",
+        message: "The real kernel is Linux's; this is darwin. The simulated one works here: import { Machine } from 'vfio/sim'.",
       }),
     );
   });
