@@ -13,7 +13,7 @@ writeFileSync(
   main,
   `${program}
 import { readFileSync } from 'node:fs';
-console.log(...new Set(readFileSync('/proc/self/maps', 'utf8').match(/prebuilds.+node|ld-musl.+/g)));`,
+console.log(...new Set(readFileSync('/proc/self/maps', 'utf8').match(/prebuilds.+node|linux-musl.+/g)));`,
 );
 
 /**
@@ -37,7 +37,7 @@ it('Node on musl makes real calls by the addon for musl', () => {
   const printed = done(join(pnpm, 'pnpm'), [], { cwd: installed, env: { ...env, LIBC: 'musl', LD_LIBRARY_PATH: libraries } });
   expect(printed).toMatch(real);
   expect(printed).toContain('prebuilds/linux-x64/vfio.musl.node');
-  expect(printed).toContain('ld-musl-x86_64.so.1');
+  expect(printed).toContain('linux-musl/libc.so');
 });
 
 it('Node on arm64 makes real calls by the addon for arm64', () => {
