@@ -157,7 +157,9 @@ Napi::Value Mmap(const Napi::CallbackInfo& info) {
   mapping->address = static_cast<uint8_t*>(address);
   mapping->length = length;
   mapping->protection = protection;
-  mapping->plain = usable && (anonymous || duplicate != -1);
+  // Without pages set aside for it, an access faults where no huge page is left.
+  const bool reserved = (flags & MAP_NORESERVE) == 0 || (anonymous && (flags & MAP_HUGETLB) == 0);
+  mapping->plain = usable && reserved && (anonymous || duplicate != -1);
   if (bound) result = Bind(address, length, node);
   if (result == 0 && mapping->plain && (flags & MAP_POPULATE) != 0) {
     result = Populate(address, length);

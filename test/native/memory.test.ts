@@ -183,6 +183,19 @@ describe('memory of a mapping', () => {
     expect(() => addon.mmioRead32(mapping, 0)).toThrow('The mapping is closed');
   });
 
+  it('is not to be had of huge pages that nothing was set aside for: an access could fault', () => {
+    const huge = 0x40000;
+    // Where there are none of these pages either, with or without.
+    const mapping = addon.mmap(-1, 2 << 20, READ_WRITE, ANONYMOUS | huge | MAP_NORESERVE, 0);
+    expect(addon.mappingMemory(mapping)).toBeUndefined();
+    expect(addon.unmap(mapping)).toBe(0);
+    const fd = addon.memfd('sealed', PAGE, 2);
+    const file = addon.mmap(fd, PAGE, READ_WRITE, MAP_SHARED | MAP_NORESERVE, 0);
+    expect(addon.mappingMemory(file)).toBeUndefined();
+    expect(addon.unmap(file)).toBe(0);
+    close(fd);
+  });
+
   it('counts as external memory until it is unmapped', async () => {
     const length = 64 << 20;
     await collect();
