@@ -49,7 +49,7 @@ export { DmaPool, type DmaBlock, type DmaPoolOptions } from './memory/pool.js';
 export { SharedBuffer, type SharedMemory } from './memory/shared-buffer.js';
 export { physicalAddress } from './memory/physical-address.js';
 export { PhysicalSpace, type PhysicalRun, type Pinner } from './memory/physical-space.js';
-export { openDevice, OpenDevice, type OpenOptions, type OpenWay } from './open.js';
+export { adoptDevice, openDevice, OpenDevice, type OpenOptions, type OpenWay, type SharedDevice } from './open.js';
 export {
   bindDriver,
   createMediatedDevice,
@@ -63,7 +63,7 @@ export {
   type MediatedType,
   type PciDevice,
 } from './pci/index.js';
-export { Cdev, type CdevOptions, type PasidOptions } from './vfio/cdev.js';
+export { Cdev, type AdoptedCdev, type CdevOptions, type PasidOptions } from './vfio/cdev.js';
 export { Container } from './vfio/container.js';
 export type { Type1Info } from './vfio/type1-info.js';
 export { ContainerDirtyTracking } from './vfio/dirty-tracking.js';

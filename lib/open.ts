@@ -25,7 +25,7 @@ interface Opened {
   readonly device: Device;
   readonly dma: AddressSpace;
   /** What all of it belongs to. */
-  readonly owner: Resource;
+  readonly owner: Container | Iommufd;
 }
 
 /** A device opened on its own, with the address space it does DMA in. Closing it closes both. */
@@ -37,7 +37,7 @@ export class OpenDevice extends Resource {
   readonly way: OpenWay;
   /** Why that way, in a sentence; and for a device without an IOMMU, in another, what that means. */
   readonly reason: string;
-  readonly #owner: Resource;
+  readonly #owner: Container | Iommufd;
 
   constructor({ way, reason, device, dma, owner }: Opened) {
     super(`Device ${device.address} and its address space`);
@@ -48,9 +48,36 @@ export class OpenDevice extends Resource {
     this.#owner = owner;
   }
 
+  /**
+   * For another process, which is given the two fds as its own and makes a device of them: `adoptDevice`. They are this one's
+   * still, and the device stays open in the kernel for as long as either has them.
+   * @throws Error with code ERR_VFIO_NO_IOMMU for a device without an IOMMU.
+   */
+  share(): SharedDevice {
+    this.assertOpen();
+    if (this.dma instanceof PhysicalSpace) {
+      throw new CodedError('ERR_VFIO_NO_IOMMU', `Device ${this.device.address} has no IOMMU: who has it has all memory of the machine`);
+    }
+    const { address, fd } = this.device;
+    const { fd: space } = this.#owner;
+    return { address, way: this.way, device: fd, space, ...(this.device instanceof Cdev ? { id: this.device.id } : {}) };
+  }
+
   protected override release(): void {
     this.#owner.close();
   }
+}
+
+/** A device that is open, as another process is told of it. The fds are those of the process that uses it. */
+export interface SharedDevice {
+  readonly address: string;
+  readonly way: OpenWay;
+  /** Of the device's file. */
+  readonly device: number;
+  /** Of what it does DMA in: the container, or /dev/iommu. */
+  readonly space: number;
+  /** By its node: what it is called in /dev/iommu. Without it, the node is open and nothing else: it is bound now. */
+  readonly id?: number;
 }
 
 export interface OpenOptions {
@@ -87,6 +114,30 @@ export function openDevice(kernel: Kernel, address: string, { by, unsafeNoIommu 
   }
   const token = vfToken === undefined ? {} : { vfToken };
   return new OpenDevice(by === undefined ? openByChoice(kernel, found, token) : open(kernel, found, by, 'It was asked for.', token));
+}
+
+/**
+ * A device of files that are open already, as a privileged process opened them and handed them on: it takes no permission but the
+ * fds. By its node, it is moved into an address space of its own; otherwise it shares the container's with who opened it, whose
+ * mappings are not known here. Closing it closes the fds, and turns the device off.
+ *
+ * @param shared what `opened.share()` told, with the fds that they are in this process
+ * @throws KernelError ENOTTY or EINVAL, with a hint, when an fd is another file's: then both stay the caller's.
+ */
+export function adoptDevice(kernel: Kernel, { address, way, device, space, id }: SharedDevice): OpenDevice {
+  if (!ways.includes(way)) throw expected(`one of ${ways.join(', ')}`, 'way', way);
+  const reason = 'It was open already.';
+  if (way !== 'node') {
+    const container = Container.adopt(kernel, space);
+    return new OpenDevice({ way, reason, device: container.adoptDevice(address, device), dma: container, owner: container });
+  }
+  const iommufd = Iommufd.adopt(kernel, space);
+  const adopted = Cdev.adopt(iommufd, { address, fd: device, ...(id === undefined ? {} : { id }) });
+  return together((undo) => {
+    const dma = undo(iommufd.createIoas());
+    adopted.attach(dma);
+    return new OpenDevice({ way, reason, device: adopted, dma, owner: iommufd });
+  });
 }
 
 function assertReady({ address, group, node, driver }: PciDevice): void {

@@ -15,6 +15,7 @@ import {
   iommu_vfio_ioas,
 } from '../abi/iommufd/object.js';
 import { O_RDWR } from '../abi/system.js';
+import { adopt } from '../kernel/adopt.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { check, expected } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
@@ -44,6 +45,16 @@ export class Iommufd extends Resource {
   /** Opens it; each open file has objects of its own. Linux 6.2. @throws KernelError */
   static open(kernel: Kernel, path = '/dev/iommu'): Iommufd {
     return new Iommufd(Descriptor.open(kernel, path, O_RDWR));
+  }
+
+  /**
+   * One that is open already, as another process opened it and handed it on: from now on this closes it. What was made in it stays
+   * there, and is not known here. Linux 6.2.
+   * @throws KernelError ENOTTY or EINVAL when the fd is another file's, which it stays.
+   */
+  static adopt(kernel: Kernel, fd: number): Iommufd {
+    const argument = optionRequest(IOMMU_OPTION_OP_GET, IOMMU_OPTION_RLIMIT_MODE, 0, 0n).bytes;
+    return new Iommufd(adopt(kernel, { fd, what: 'an open /dev/iommu', path: '/dev/iommu', request: IOMMU_OPTION, argument }));
   }
 
   /** The fd, for requests this class has no method for. */
@@ -147,8 +158,7 @@ export class Iommufd extends Resource {
   }
 
   #option(operation: number, option: number, object: number, value: bigint): bigint {
-    const request = iommu_option.create();
-    Object.assign(request, { size: iommu_option.size, option_id: option, op: operation, object_id: object, val64: value });
+    const request = optionRequest(operation, option, object, value);
     this.#descriptor.ioctl(IOMMU_OPTION, request.bytes);
     return request.val64;
   }
@@ -163,6 +173,11 @@ export class Iommufd extends Resource {
   protected override release(): void {
     this.#descriptor.close();
   }
+}
+
+function optionRequest(operation: number, option: number, object: number, value: bigint): ReturnType<typeof iommu_option.create> {
+  const request = iommu_option.create();
+  return Object.assign(request, { size: iommu_option.size, option_id: option, op: operation, object_id: object, val64: value });
 }
 
 function vfioIoas(op: number, id = 0): ReturnType<typeof iommu_vfio_ioas.create> {

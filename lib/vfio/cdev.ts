@@ -17,9 +17,9 @@ import { check, CodedError, expected } from '../kernel/error.js';
 import { hint } from '../kernel/hints.js';
 import { hold } from '../kernel/hold.js';
 import type { Kernel } from '../kernel/kernel.js';
-import { together, type Resource } from '../kernel/resource.js';
+import { finishAll, together, type Resource } from '../kernel/resource.js';
 import type { AttachPoint } from '../memory/address-space.js';
-import { Device } from './device.js';
+import { adoptDeviceFile, Device } from './device.js';
 import { uuidBytes } from './uuid.js';
 
 /** The open /dev/iommu that a device is bound to: an `Iommufd`. */
@@ -39,6 +39,14 @@ export interface CdevOptions {
   readonly vfToken?: string;
 }
 
+/** A device's node that is open. */
+export interface AdoptedCdev extends CdevOptions {
+  readonly address: string;
+  readonly fd: number;
+  /** Its id in the open /dev/iommu that it is bound to. */
+  readonly id?: number;
+}
+
 export interface PasidOptions {
   /** Which of the device's address spaces: 1 to 1048575, as far as the device has them. Default: its own. Linux 6.15. */
   readonly pasid?: number;
@@ -54,11 +62,15 @@ export class Cdev extends Device {
   readonly #owner: Owner;
   readonly #descriptor: Descriptor;
 
-  private constructor(owner: Owner, descriptor: Descriptor, id: number) {
+  /** Who opened it may have it open still. */
+  readonly #adopted: boolean;
+
+  private constructor(owner: Owner, descriptor: Descriptor, id: number, adopted = false) {
     super(descriptor, owner);
     this.id = id;
     this.#owner = owner;
     this.#descriptor = descriptor;
+    this.#adopted = adopted;
   }
 
   /**
@@ -81,6 +93,19 @@ export class Cdev extends Device {
       const descriptor = undo(Descriptor.adopt(owner.kernel, fd, address));
       return new Cdev(owner, descriptor, bind(descriptor, owner.fd, token));
     });
+  }
+
+  /**
+   * A device whose node is open already, as another process opened it and handed it on: from now on this closes it. `id` is the one
+   * that it has in the open /dev/iommu, where it is bound to that; without it, it is bound now.
+   * @throws KernelError ENOTTY or EINVAL when the fd is another file's, which it stays, or is bound otherwise.
+   */
+  static adopt(owner: Owner, { address, fd, id, vfToken }: AdoptedCdev): Cdev {
+    owner.assertOpen();
+    if (id !== undefined) return new Cdev(owner, adoptDeviceFile(owner.kernel, address, fd), id, true);
+    const token = vfToken === undefined ? undefined : uuidBytes(vfToken, 'vfToken');
+    const descriptor = Descriptor.adopt(owner.kernel, fd, address);
+    return new Cdev(owner, descriptor, bind(descriptor, owner.fd, token), true);
   }
 
   /**
@@ -114,13 +139,19 @@ export class Cdev extends Device {
    */
   detach({ pasid }: PasidOptions = {}): void {
     this.assertOpen();
-    const detach = vfio_device_detach_iommufd_pt.create();
-    if (pasid === undefined) {
-      detach.argsz = VFIO_DEVICE_DETACH_IOMMUFD_PT.minimum;
-      this.#descriptor.ioctl(VFIO_DEVICE_DETACH_IOMMUFD_PT, detach.bytes);
-      return;
-    }
+    if (pasid === undefined) return this.#detach();
     this.#withPasid(VFIO_DEVICE_DETACH_IOMMUFD_PT, detachPasid(checkedPasid(pasid)));
+  }
+
+  #detach(): void {
+    const detach = vfio_device_detach_iommufd_pt.create();
+    detach.argsz = VFIO_DEVICE_DETACH_IOMMUFD_PT.minimum;
+    this.#descriptor.ioctl(VFIO_DEVICE_DETACH_IOMMUFD_PT, detach.bytes);
+  }
+
+  /** Where the device stays open in the kernel, it would stay attached, and what it is attached to could not be destroyed. */
+  protected override quiesce(): void {
+    finishAll([() => super.quiesce(), ...(this.#adopted ? [() => this.#detach()] : [])]);
   }
 
   /** Whether the kernel takes PASIDs: one that has nothing attached can be detached. Linux 6.15. */

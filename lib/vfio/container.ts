@@ -20,6 +20,7 @@ import {
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
 } from '../abi/vfio/type1.js';
+import { adopt } from '../kernel/adopt.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { checked64, checkedPowerOfTwo, CodedError, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
@@ -31,6 +32,7 @@ import type { AllocateOptions } from '../memory/allocate-options.js';
 import { allocateBuffer, allocateBufferAsync, type DmaBuffer } from '../memory/buffer.js';
 import { IovaAllocator, noIovaFor, type IovaRequest } from '../memory/iova-allocator.js';
 import { ContainerDirtyTracking } from './dirty-tracking.js';
+import { adoptDeviceFile, Device } from './device.js';
 import { Group } from './group.js';
 import { askType1Info, everything, type Type1Info } from './type1-info.js';
 
@@ -79,6 +81,15 @@ export class Container extends Resource implements AddressSpace {
     return new Container(Descriptor.adopt(iommufd.kernel, iommufd.fd, '/dev/iommu'), iommufd);
   }
 
+  /**
+   * One that is open already, as another process opened it and handed it on: from now on this closes it. What is mapped there is
+   * not known here: give IOVAs that are free. The file stays open in the kernel for as long as the other has it, too.
+   * @throws KernelError ENOTTY or EINVAL when the fd is another file's, which it stays.
+   */
+  static adopt(kernel: Kernel, fd: number): Container {
+    return new Container(adopt(kernel, { fd, what: 'a container', path: '/dev/vfio/vfio', request: VFIO_GET_API_VERSION }));
+  }
+
   /** The fd, for requests this class has no method for. */
   get fd(): number {
     return this.#descriptor.fd;
@@ -92,6 +103,11 @@ export class Container extends Resource implements AddressSpace {
   /** The groups in it. */
   get groups(): readonly Group[] {
     return this.children.filter((child) => child instanceof Group);
+  }
+
+  /** Whose files keep their groups in it, and so its mappings. */
+  get #holders(): readonly (Group | Device)[] {
+    return this.children.filter((child) => child instanceof Group || child instanceof Device);
   }
 
   /** VFIO_GET_API_VERSION. Always 0 so far. */
@@ -108,6 +124,17 @@ export class Container extends Resource implements AddressSpace {
   openGroup(number: number): Group {
     this.assertOpen();
     return Group.open(this, number);
+  }
+
+  /** A group that is open already, and that is put into the container unless it is in one. @throws as `Container.adopt` */
+  adoptGroup(number: number, fd: number): Group {
+    return Group.adopt(this, number, fd);
+  }
+
+  /** A device that is open already, out of a group in this container. Closed with it. @throws as `Container.adopt` */
+  adoptDevice(address: string, fd: number): Device {
+    this.assertOpen();
+    return new Device(adoptDeviceFile(this.kernel, address, fd), this);
   }
 
   /**
@@ -280,7 +307,7 @@ export class Container extends Resource implements AddressSpace {
    */
   trackDirtyPages(): ContainerDirtyTracking {
     this.assertOpen();
-    return ContainerDirtyTracking.start(this, this.#descriptor, this.info().pageSize, () => this.groups.length === 0);
+    return ContainerDirtyTracking.start(this, this.#descriptor, this.info().pageSize, () => this.#holders.length === 0);
   }
 
   /**
@@ -310,7 +337,7 @@ export class Container extends Resource implements AddressSpace {
     try {
       this.unmap(buffer);
     } catch (error) {
-      if (this.groups.length > 0 || !(error instanceof KernelError) || error.code !== 'EINVAL') throw error;
+      if (this.#holders.length > 0 || !(error instanceof KernelError) || error.code !== 'EINVAL') throw error;
       this.#iovas.release(buffer.iova, buffer.size);
     }
   }
@@ -355,7 +382,7 @@ export class Container extends Resource implements AddressSpace {
     this.#assertIommu();
     const map = vfio_iommu_type1_dma_map.create();
     fillMap(map, flags, iova, address, size);
-    checkDone(await this.#descriptor.ioctlAsync(VFIO_IOMMU_MAP_DMA, map.bytes, this.groups[0]?.fd), iova);
+    checkDone(await this.#descriptor.ioctlAsync(VFIO_IOMMU_MAP_DMA, map.bytes, this.#holders[0]?.fd), iova);
     if (!this.closed) return;
     this.#free({ iova, size });
     this.assertOpen();
@@ -373,8 +400,9 @@ export class Container extends Resource implements AddressSpace {
 
   /** Devices go first, then what they could reach, newest first, and then the groups: without them the kernel cannot unmap. */
   protected override quiesce(): void {
-    const others = this.children.filter((child) => !(child instanceof Group)).reverse();
-    finishAll([...this.groups.map((group) => () => group.closeDevices()), ...others.map((other) => () => other.close())]);
+    const others = this.children.filter((child) => !(child instanceof Group || child instanceof Device)).reverse();
+    const devices = this.#holders.map((holder) => () => (holder instanceof Group ? holder.closeDevices() : holder.close()));
+    finishAll([...devices, ...others.map((other) => () => other.close())]);
   }
 
   protected override release(): void {

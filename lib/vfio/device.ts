@@ -35,10 +35,11 @@ import {
   vfio_device_info_cap_zpci_pfip,
   vfio_device_info_cap_zpci_util,
 } from '../abi/vfio/zdev.js';
+import { adopt } from '../kernel/adopt.js';
 import { askInfo, findCapability } from '../kernel/answer.js';
 import type { Descriptor } from '../kernel/descriptor.js';
 import { KernelError } from '../kernel/error.js';
-import type { Mmio } from '../kernel/kernel.js';
+import type { Kernel, Mmio } from '../kernel/kernel.js';
 import { finishAll, Resource, together } from '../kernel/resource.js';
 import { exportBar, type BarRange, type DmaBuf } from './dma-buf.js';
 import { DmaLog, type DmaLogOptions } from './dma-log.js';
@@ -95,7 +96,7 @@ export class Device extends Resource {
   #mastering: (() => void) | undefined;
   #migration: Migration | undefined;
 
-  /** Takes over an open device fd. `Group.openDevice` and `openDevice` are the ways to it. */
+  /** Takes over an open device fd. `Group.openDevice`, `Container.adoptDevice` and `openDevice` are the ways to it. */
   constructor(descriptor: Descriptor, owner?: Resource) {
     owner?.assertOpen();
     const info = readInfo(descriptor);
@@ -291,6 +292,14 @@ export class Device extends Resource {
   protected override release(): void {
     this.#descriptor.close();
   }
+}
+
+/** A device's file that was opened elsewhere, by its group or bound to an open /dev/iommu. @throws KernelError for another file. */
+export function adoptDeviceFile(kernel: Kernel, address: string, fd: number): Descriptor {
+  const asked = vfio_device_info.create();
+  asked.argsz = vfio_device_info.size;
+  const file = { fd, what: `the file of device ${address}, out of a group in a container or bound to an open /dev/iommu`, path: address };
+  return adopt(kernel, { ...file, request: VFIO_DEVICE_GET_INFO, argument: asked.bytes });
 }
 
 /** A device's interrupt is one object, whether it is asked for by name or by index. */

@@ -7,6 +7,7 @@ import {
   VFIO_GROUP_SET_CONTAINER,
   vfio_group_status,
 } from '../abi/vfio/group.js';
+import { adopt } from '../kernel/adopt.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { finishAll, Resource, together } from '../kernel/resource.js';
@@ -21,6 +22,10 @@ export interface GroupStatus {
 
 function nodeName(number: number, noIommu: boolean): string {
   return noIommu ? `noiommu-${number}` : String(number);
+}
+
+function joinContainer(group: Descriptor, container: ContainerFile): void {
+  group.ioctl(VFIO_GROUP_SET_CONTAINER, new Uint8Array(new Int32Array([container.fd]).buffer));
 }
 
 /** What a group is put into: a `Container`. */
@@ -48,9 +53,20 @@ export class Group extends Resource {
     const path = `/dev/vfio/${nodeName(number, noIommu)}`;
     return together((undo) => {
       const descriptor = undo(Descriptor.open(container.kernel, path, O_RDWR));
-      descriptor.ioctl(VFIO_GROUP_SET_CONTAINER, new Uint8Array(new Int32Array([container.fd]).buffer));
+      joinContainer(descriptor, container);
       return new Group(container, number, noIommu, descriptor);
     });
+  }
+
+  /** One that is open already; `Container.adoptGroup` is the way to it. */
+  static adopt(container: ContainerFile, number: number, fd: number): Group {
+    container.assertOpen();
+    const asked = vfio_group_status.create();
+    asked.argsz = vfio_group_status.size;
+    const file = { fd, what: 'the file of a group', path: `/dev/vfio/${number}`, request: VFIO_GROUP_GET_STATUS, argument: asked.bytes };
+    const descriptor = adopt(container.kernel, file);
+    if ((asked.flags & VFIO_GROUP_FLAGS_CONTAINER_SET) === 0) joinContainer(descriptor, container);
+    return new Group(container, number, false, descriptor);
   }
 
   /** VFIO_GROUP_GET_STATUS. */

@@ -10,6 +10,7 @@ import {
   variants,
   virtualFunctionVariants,
 } from '../support/subject.js';
+import { adopting } from './adopting.js';
 import { addressLists } from './address-lists.js';
 import { addressSpace } from './address-space.js';
 import { cdev } from './cdev.js';
@@ -88,7 +89,7 @@ export function conformance(version: KernelVersion): void {
   for (const variant of ofVersion(deviceVariants)) {
     describe(variant.name, () => {
       nodes(variant);
-      for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion, sysfs }))
+      for (const [name, suite] of Object.entries({ edu, nvme, e1000e, regions, displayRegion, sysfs, adopting }))
         describe(name, () => suite(variant));
       configurationSpace(variant, ['edu', 'express', 'nvme', 'lone']);
     });
@@ -98,6 +99,7 @@ export function conformance(version: KernelVersion): void {
     describe(variant.name, () => {
       for (const [name, suite] of Object.entries(olderSuites)) describe(name, () => transcribed(variant, name, suite));
       nodes(variant);
+      adopting(variant);
     });
   }
 
