@@ -14,6 +14,9 @@ interface InfoView {
 /** A kernel that keeps asking for more room than it just asked for is not one. */
 const mostRounds = 8;
 
+/** Bytes. No answer is nearly as long: a length beyond is none, and nothing is allocated for it. */
+const mostRoom = 1 << 20;
+
 /**
  * Makes an info request with as much room as its answer takes: asks with the fixed struct, and again with what the
  * kernel wrote into argsz, until that stops growing. `fill` sets the in-fields, anew each time, since the kernel writes
@@ -36,6 +39,7 @@ export function askInfo<V extends InfoView>(
       return { info, capabilities: chained ? walkChain(info.bytes, type.size, info.cap_offset) : [] };
     }
     room = info.argsz;
+    if (room > mostRoom) throw new BadAnswerError(`${request.name} asks for room of ${room} bytes`, info.bytes);
   }
   throw new BadAnswerError(`${request.name} asks for more room each time, now ${room} bytes`, new Uint8Array());
 }
