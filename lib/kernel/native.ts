@@ -260,6 +260,9 @@ function load(): Addon {
 
 function help(tried: string, error: unknown): string {
   const reason = error instanceof Error ? error.message.trim().split('\n')[0] : String(error);
+  const { code } = error as { readonly code?: unknown };
+  if (code === 'ERR_DLOPEN_DISABLED' || code === 'ERR_ACCESS_DENIED')
+    return `Node was started with --permission, which keeps the addon from being loaded: add --allow-addons, and --allow-fs-read for ${tried}. ${reason}`;
   return [
     `The addon that makes the system calls did not load. ${reason}`,
     `  Tried:          ${tried}`,
