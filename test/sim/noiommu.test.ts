@@ -23,6 +23,13 @@ describe('a machine without an IOMMU', () => {
     expect(() => openDevice(kernel, address)).toThrow(expect.objectContaining({ code: 'ERR_VFIO_NO_GROUP' }));
   });
 
+  it('has devices that are not handed on to another process', () => {
+    for (const by of ['node', 'group'] as const) {
+      using opened = openDevice(machine().kernel, address, { by, unsafeNoIommu: true });
+      expect(() => opened.share()).toThrow(expect.objectContaining({ code: 'ERR_VFIO_NO_IOMMU' }));
+    }
+  });
+
   it('refuses what it cannot have, naming the argument', () => {
     const model = new Edu();
     expect(() => new Machine({ iommu: 'none', devices: [{ model, driver: 'vfio-pci' }] })).toThrow('for driver');

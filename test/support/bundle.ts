@@ -21,11 +21,12 @@ const suites = {
   doctor: 'command-lab/doctor.ts',
   registers: 'command-lab/registers.ts',
   lspci: 'lspci/all.ts',
+  security: 'security/all.ts',
 };
 export type Suite = keyof typeof suites;
 const programs = { edu: 'examples/edu.ts', migration: 'examples/migration.ts', differential: 'test/differential/main.ts' };
-/** What the hardware suite's threads run. */
-const threads = { 'queue-worker': 'examples/e1000e/tools/queue-worker.ts' };
+/** What the hardware suite's threads run, and the security suite's processes. */
+const parts = { 'queue-worker': 'examples/e1000e/tools/queue-worker.ts', 'security-child': 'test/security/child.ts' };
 /** Runs after each test. */
 const setup = { leaks: 'test/support/leaks.ts' };
 
@@ -50,7 +51,7 @@ export async function bundle(): Promise<void> {
     entryPoints: {
       ...Object.fromEntries(Object.entries(suites).map(([suite, file]) => [`${suite}.test`, `test/${file}`])),
       ...programs,
-      ...threads,
+      ...parts,
       ...setup,
     },
     keepNames: true,

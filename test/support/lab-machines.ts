@@ -175,6 +175,16 @@ function forDoctor(): LabMachine[] {
   ];
 }
 
+/** Two devices, of which a process that is not root is given one. */
+function forOtherUsers(kernel: string): LabMachine {
+  return {
+    ...{ ...nothingElse, kernel, iommu: 'intel', variant: 'default', part: 'security', title: `Linux ${kernel}, intel, not as root` },
+    devices: ['edu', 'edu'],
+    hugePages: false,
+    runs: [{ suite: 'security' }],
+  };
+}
+
 /** The kernels and machines that the words choose: a kernel, an IOMMU, a variant or what a machine is for. */
 export function machinesOf(only: string): { readonly kernels: readonly string[]; readonly machines: readonly LabMachine[] } {
   const [onlyKernel = '', onlyIommu = '', onlyPart = ''] = only.split(' ');
@@ -188,6 +198,7 @@ export function machinesOf(only: string): { readonly kernels: readonly string[];
     ...newer.flatMap((kernel) => ['intel', 'amd'].map((iommu) => withHostDrivers(kernel, iommu))),
     ...newer.map(byIommufd),
     ...['intel', 'amd', 'none'].flatMap((iommu) => older.map((kernel) => ordinary(kernel, iommu))),
+    ...newer.map(forOtherUsers),
     ...newer.map((kernel) => ordinary(kernel, 'virtio')),
     ...forDoctor().filter(({ kernel }) => kernels.includes(kernel)),
   ];
