@@ -7,7 +7,8 @@ import type { Files, FileStatus, Kernel, Mapping, Watch } from './kernel.js';
 
 /** A call of a kernel as data. Which fields there are depends on `name`; those of the kernel's memory are the caller's own. */
 export interface KernelCall {
-  readonly name: /** `watchCount` is a watch, and a read whenever there is a count; `ioctlMany` and `ioctlAsync` are ioctls. */
+  /** `watchCount` is a watch, and a read whenever there is a count; `ioctlMany` and `ioctlAsync` are ioctls. */
+  readonly name:
     | Exclude<keyof Kernel, 'addressOf' | 'files' | 'ioctlMany' | 'ioctlAsync' | 'watchCount'>
     | keyof Files
     /** A mapping's `populate()` and `unmap()`. */

@@ -79,6 +79,6 @@ function plain(name: string, report: string): string {
   const declarations = /```ts\n([\s\S]*)```/.exec(report)![1]!;
   const lines = declarations
     .split('\n')
-    .filter((line) => !/^ *\/\/ (@public )?\(undocumented\)$|^\/\/ @public$|^\/\/ \(No @packageDocumentation/.test(line));
+    .filter((line) => !/^ *\/\/ (@public )?\(undocumented\)$|^\/\/ @public$|^\/\/ \(No @packageDocumentation|^ *\/\*\*.*\*\/$/.test(line));
   return `# ${name}\n\nWritten by \`npm run api\`.\n\n\`\`\`ts\n${lines.join('\n').trim()}\n\`\`\`\n`;
 }
