@@ -44,8 +44,8 @@ describe('installed without scripts', () => {
 describe('without a prebuilt addon', () => {
   it('npm builds it, with headers that are there', () => {
     const place = project(folder, 'built');
-    done('npm', ['install', withoutPrebuilds(packed)], { cwd: place, env });
-    expect(existsSync(join(place, 'node_modules/vfio/build/Release/vfio.node'))).toBe(true);
+    const { stdout, stderr } = run('npm', ['install', '--foreground-scripts', withoutPrebuilds(packed)], { cwd: place, env });
+    expect(existsSync(join(place, 'node_modules/vfio/build/Release/vfio.node')), stdout + stderr).toBe(true);
     writeFileSync(join(place, 'program.mjs'), program);
     expect(done(process.execPath, ['program.mjs'], { cwd: place, env })).toMatch(real);
   });
