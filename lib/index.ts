@@ -1,4 +1,8 @@
-/** `vfio`: userspace device drivers in Node.js. */
+/**
+ * Userspace device drivers in Node.js.
+ *
+ * @module vfio
+ */
 export { BadAnswerError, type Capability } from './abi/chain.js';
 export { explain } from './diagnosis/explain.js';
 export type { Finding, Severity } from './diagnosis/finding.js';
@@ -13,7 +17,7 @@ export { PageTable, type PageTableOptions } from './iommufd/page-table.js';
 export { PageTableDirtyTracking } from './iommufd/page-table-dirty-tracking.js';
 export { Ioas, type CopyOptions, type MapFileOptions } from './iommufd/ioas.js';
 export { Iommufd, type LockedMemoryAccount } from './iommufd/iommufd.js';
-export { VirtualDevice } from './iommufd/virtual-device.js';
+export { VirtualDevice, type BoundDevice } from './iommufd/virtual-device.js';
 export {
   VirtualEventQueue,
   type EventLayout,
@@ -32,11 +36,11 @@ export type { KernelCall } from './kernel/around.js';
 export { ClosedError, KernelError } from './kernel/error.js';
 export { fail, type Failure, type FailingCall } from './kernel/fail.js';
 export type { FdKind } from './kernel/file-kinds.js';
-export type { Files, Kernel, Mapping, Mmio, Poll, RegisterValues, Watch } from './kernel/kernel.js';
+export type { Files, FileStatus, Kernel, Mapping, Mmio, Poll, RegisterValues, Watch } from './kernel/kernel.js';
 export { native } from './kernel/native.js';
 export { record, type RecordOptions } from './kernel/recording/record.js';
 export { DepartedError, replay, type ReplayedKernel, type ReplayOptions } from './kernel/recording/replay.js';
-export { Resource } from './kernel/resource.js';
+export { Resource, type OpenFile } from './kernel/resource.js';
 export { trace, type TracedCall } from './kernel/trace.js';
 export type { WaitOptions } from './kernel/waiters.js';
 export type { AddressSpace, AttachPoint, IovaRange, MapOptions, MappedRange } from './memory/address-space.js';

@@ -39,6 +39,7 @@ export class OpenDevice extends Resource {
   readonly reason: string;
   readonly #owner: Container | Iommufd;
 
+  /** @internal */
   constructor({ way, reason, device, dma, owner }: Opened) {
     super(`Device ${device.address} and its address space`);
     this.device = device;

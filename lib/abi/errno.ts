@@ -40,6 +40,7 @@ const table = [
   ['ETIMEDOUT', 110, 'connection timed out'],
 ] as const;
 
+/** The name of an error number. @useDeclaredType */
 export type ErrorCode = (typeof table)[number][0];
 
 /** Error numbers by name: `errno.EBUSY` is 16. */

@@ -1,4 +1,8 @@
-/** `vfio/abi`: the kernel's headers as data. */
+/**
+ * The kernel's headers as data.
+ *
+ * @module vfio/abi
+ */
 export * from './chain.js';
 export * from './errno.js';
 export * from './format.js';

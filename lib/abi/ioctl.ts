@@ -34,7 +34,8 @@ export interface Chain {
   readonly kinds: Readonly<Record<number, StructType>>;
 }
 
-interface Declaration {
+/** What a request is given, beside its name and number. */
+export interface RequestDeclaration {
   on: FileKind;
   argument: ArgumentKind | StructType;
   /** The last field the kernel requires, as its handler's `offsetofend(struct, field)` has it. */
@@ -47,7 +48,7 @@ export function _IO(type: number, number: number): number {
   return (type << 8) | number;
 }
 
-export function request(name: string, number: number, declaration: Declaration): Request {
+export function request(name: string, number: number, declaration: RequestDeclaration): Request {
   const { on, argument, minimum, chain } = declaration;
   const bytes = minimum === undefined || typeof argument === 'string' ? 0 : argument.offsetofend(minimum);
   return { name, number, on, argument, minimum: bytes, ...(chain && { chain }) };

@@ -106,9 +106,10 @@ function held<T>(value: T | undefined): T {
   return value;
 }
 
+/** @inline */
 type Accessor = PropertyDescriptor & ThisType<Words>;
 
-/** The property of a scalar that is `offset` bytes into its struct. */
+/** The property of a scalar that is `offset` bytes into its struct. @internal */
 export function scalarAccessor({ ctype, bigEndian, volatile, size }: Scalar, offset: number): Accessor {
   if (bigEndian && volatile) throw new TypeError('A word cannot be volatile and big-endian');
   if (bigEndian) return bigEndianAccessors[ctype as keyof typeof bigEndianAccessors](offset);

@@ -58,9 +58,11 @@ function assertPlain({ bigEndian, volatile }: Scalar): void {
 }
 
 export type Field = Scalar | FixedArray | StructType | Flexible;
-type Fields = Readonly<Record<string, Field>>;
+/** A struct's fields, by name, in the header's order. */
+export type Fields = Readonly<Record<string, Field>>;
 
-type ValueOf<F extends Field> =
+/** What a field holds, in JavaScript. */
+export type ValueOf<F extends Field> =
   F extends Scalar<infer C>
     ? Value<C>
     : F extends FixedArray<infer C>

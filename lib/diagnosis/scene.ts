@@ -8,7 +8,7 @@ import type { Evidence } from '../pci/evidence.js';
 import { CannotLook } from './finding.js';
 import { Process } from './process.js';
 
-/** What checks look at: the files of a machine, and where there is more than files, what its kernel logged. */
+/** What checks look at: the files of a machine, and where there is more than files, what its kernel logged. @inline */
 export type Looked = Pick<Kernel, 'files'> & Partial<Pick<Kernel, 'open' | 'read' | 'close'>>;
 
 /** One look at a machine: each thing is read once. */

@@ -1,4 +1,8 @@
-/** `vfio/driver`: what drivers of devices share. */
+/**
+ * What drivers of devices share.
+ *
+ * @module vfio/driver
+ */
 export {
   bit,
   bits,
@@ -12,9 +16,10 @@ export {
   type Fields,
   type Register,
   type Registers,
+  type ValueOf,
 } from '../registers/declaration.js';
 export { memoryBarrier } from './barrier.js';
 export type { FieldValues } from './fields.js';
 export { pollUntil, type PollOptions } from './poll.js';
 export { DeviceRegister, deviceRegisters, type DeviceRegisters, type UntilOptions } from './registers.js';
-export { DescriptorRing } from './ring.js';
+export { DescriptorRing, type Descriptor } from './ring.js';

@@ -5,9 +5,10 @@ import type { AllocateOptions } from '../memory/allocate-options.js';
 import type { DmaBuffer } from '../memory/buffer.js';
 import type { SharedBuffer } from '../memory/shared-buffer.js';
 
+/** @inline */
 type FieldsOf<T> = T extends StructType<infer F> ? F : never;
 /** A descriptor at a place; the ring's own object, moved there. */
-type Descriptor<T extends StructType> = ReturnType<StructArray<FieldsOf<T>>['at']>;
+export type Descriptor<T extends StructType> = ReturnType<StructArray<FieldsOf<T>>['at']>;
 
 /**
  * Descriptors in memory that the device reaches, used one after the other, round and round. Of the descriptors from `head` up

@@ -17,6 +17,7 @@ export interface QueueIds {
 export abstract class EventQueue<Event> extends Resource {
   /** Its id in the open file. */
   readonly id: number;
+  /** @internal */
   protected readonly events: Descriptor;
   readonly #iommufd: Descriptor;
   /** Made for the first who waits: what nobody waits for stays in the kernel. */
@@ -24,6 +25,7 @@ export abstract class EventQueue<Event> extends Resource {
   /** Taken out of the kernel, and by nobody yet. */
   #pending: Event[] = [];
 
+  /** @internal */
   protected constructor(owner: Resource, iommufd: Descriptor, name: string, { id, fd }: QueueIds) {
     super(`${name} ${id} of ${iommufd.path}`, owner);
     this.id = id;

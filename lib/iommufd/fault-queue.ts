@@ -34,7 +34,7 @@ export interface PageRequest {
   readonly access: PageAccess;
 }
 
-/** 'success': the page is there now, and the device tries again. 'invalid': there is no such page. */
+/** 'success': the page is there now, and the device tries again. 'invalid': there is no such page. @useDeclaredType */
 export type PageResponse = keyof typeof codes;
 
 const codes = { success: IOMMUFD_PAGE_RESP_SUCCESS, invalid: IOMMUFD_PAGE_RESP_INVALID } as const;
@@ -75,7 +75,7 @@ export class FaultQueue extends EventQueue<PageRequestGroup> {
   /** By cookie. The kernel uses that of a group again once it is answered, also when it answered by itself. */
   readonly #unanswered = new Map<number, PageRequestGroup>();
 
-  /** `Iommufd.createFaultQueue` is the way to it. */
+  /** `Iommufd.createFaultQueue` is the way to it. @internal */
   static create(owner: Resource, iommufd: Descriptor): FaultQueue {
     const alloc = iommu_fault_alloc.create();
     alloc.size = iommu_fault_alloc.size;

@@ -94,7 +94,7 @@ export class Ioas extends Resource implements AddressSpace {
     this.#descriptor = descriptor;
   }
 
-  /** `Iommufd.createIoas` is the way to it. */
+  /** `Iommufd.createIoas` is the way to it. @internal */
   static create(owner: Resource, descriptor: Descriptor): Ioas {
     const alloc = iommu_ioas_alloc.create();
     alloc.size = iommu_ioas_alloc.size;
@@ -102,7 +102,7 @@ export class Ioas extends Resource implements AddressSpace {
     return new Ioas(owner, descriptor, alloc.out_ioas_id);
   }
 
-  /** One that the kernel made; `Iommufd.compatibilityIoas` is the way to it. */
+  /** One that the kernel made; `Iommufd.compatibilityIoas` is the way to it. @internal */
   static adopt(owner: Resource, descriptor: Descriptor, id: number): Ioas {
     return new Ioas(owner, descriptor, id);
   }

@@ -52,7 +52,7 @@ export class NestedPageTable extends Resource implements AttachPoint {
     this.#kind = kind;
   }
 
-  /** On a page table or a virtual IOMMU, for a device behind the IOMMU. */
+  /** On a page table or a virtual IOMMU, for a device behind the IOMMU. @internal */
   static create(base: PageTableBase, table: GuestTable, options: NestedPageTableOptions = {}): NestedPageTable {
     return new NestedPageTable(base.owner, base.descriptor, allocatePageTable(base, 0, options, encodeGuestTable(table)), table.kind);
   }

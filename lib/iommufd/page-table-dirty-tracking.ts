@@ -28,6 +28,7 @@ export class PageTableDirtyTracking extends Resource implements DirtyTracking {
     this.#pageSize = pageSize;
   }
 
+  /** @internal */
   static start(owner: Resource & { readonly id: number }, descriptor: Descriptor, pageSize: bigint): PageTableDirtyTracking {
     owner.assertOpen();
     // Says what is wrong with the page size before anything is done.

@@ -32,7 +32,7 @@ export class PageTable extends Resource implements AttachPoint {
     this.#descriptor = descriptor;
   }
 
-  /** On an address space, for the IOMMU that a device is behind. */
+  /** On an address space, for the IOMMU that a device is behind. @internal */
   static create(base: PageTableBase, { nestParent = false, dirtyTracking = false, ...common }: PageTableOptions = {}): PageTable {
     const flags = (nestParent ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0) | (dirtyTracking ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0);
     return new PageTable(base.owner, base.descriptor, allocatePageTable(base, flags, common));

@@ -24,7 +24,7 @@ export class VirtualDevice extends Resource {
     this.#descriptor = descriptor;
   }
 
-  /** `VirtualIommu.addDevice` is the way to it. */
+  /** `VirtualIommu.addDevice` is the way to it. @internal */
   static create(owner: Resource & { readonly id: number }, descriptor: Descriptor, device: BoundDevice, virtualId: bigint): VirtualDevice {
     owner.assertOpen();
     const request = iommu_vdevice_alloc.create();

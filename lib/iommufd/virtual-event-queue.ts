@@ -48,6 +48,7 @@ export class VirtualEventQueue<Data> extends EventQueue<VirtualIommuEvent<Data>>
     this.#layout = layout;
   }
 
+  /** @internal */
   static create<Data>(
     owner: Resource & { readonly id: number },
     iommufd: Descriptor,

@@ -48,7 +48,7 @@ export class VirtualIommu extends Resource {
     this.#descriptor = descriptor;
   }
 
-  /** On page table `parent`, of the IOMMU that `device` is behind. */
+  /** On page table `parent`, of the IOMMU that `device` is behind. @internal */
   static create(
     owner: Resource,
     descriptor: Descriptor,
@@ -144,6 +144,7 @@ export class HardwareQueue extends Resource {
   readonly id: number;
   readonly #descriptor: Descriptor;
 
+  /** @internal */
   constructor(owner: Resource, descriptor: Descriptor, id: number) {
     super(`hardware queue ${id} of ${descriptor.path}`, owner);
     this.id = id;

@@ -32,6 +32,7 @@ export class KernelError extends Error {
   /** Of a list of requests, which one was refused: its place in the list, from 0. */
   index: number | undefined;
 
+  /** @internal */
   constructor(errno: number, { syscall, request, path, hint: known }: Call) {
     const { code, text } = describeErrno(-errno);
     const { text: sentence, checks } = hint(request?.name ?? syscall, code);

@@ -1,4 +1,5 @@
 import { ClosedError } from './error.js';
+import type { Kernel } from './kernel.js';
 
 /**
  * The base of everything that can be closed. Resources form a tree: closing one closes what it owns first, newest
@@ -63,6 +64,12 @@ export abstract class Resource {
 
   /** Frees what it holds itself, after everything it owns is closed. */
   protected abstract release(): void;
+}
+
+/** An open file that other things belong to: an `Iommufd`, or a `Container`. */
+export interface OpenFile extends Resource {
+  readonly kernel: Kernel;
+  readonly fd: number;
 }
 
 /** Runs every step; then throws the first failure, if any, with the others as its `cause`. */

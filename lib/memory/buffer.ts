@@ -22,6 +22,7 @@ export class DmaBuffer extends Resource {
   readonly #unmap: () => void;
   readonly #owner: Resource;
 
+  /** @internal */
   constructor(owner: Resource, memory: ProcessMemory, iova: bigint, smallestPage: bigint, unmap: () => void) {
     super(`DMA buffer at IOVA 0x${iova.toString(16)}`, owner);
     this.iova = iova;

@@ -1,10 +1,15 @@
-/** `vfio/sim`: machines that need no kernel. */
+/**
+ * Machines that need no kernel.
+ *
+ * @module vfio/sim
+ */
 export type { Clock, TimeKind } from './clock.js';
 export { failEach, type FailEachOptions, type FailEachProblem, type FailEachReport, type FailEachRun } from './fail-each.js';
 export type { DmaFailure } from './device-faults.js';
 export type { MachineDevice } from './machine-device.js';
 export { Machine, type DeviceOptions, type MachineOptions } from './machine.js';
 export { parseMachine, type DeviceDescription, type IommuDescription, type MachineDescription } from './machine-description.js';
+export type { Width } from './mapping.js';
 export type { PlainFile } from './plain-files.js';
 export type { CacheContents, DmaFault, DmaPort, PasidOptions } from './dma.js';
 export { Edu, type EduOptions } from './models/edu.js';
@@ -30,10 +35,19 @@ export {
   type VendorOptions,
   type VitalProductDataOptions,
 } from './pci/capability.js';
-export { errorReporting, ExtendedCapability, manyFunctions, serialNumber, virtualFunctions } from './pci/extended-capability.js';
-export type { AccessRules, BarOptions } from './pci/bar.js';
+export {
+  errorReporting,
+  ExtendedCapability,
+  manyFunctions,
+  serialNumber,
+  virtualFunctions,
+  type VirtualFunctionsOptions,
+} from './pci/extended-capability.js';
+export type { AccessRules, Bar, BarOptions, Widths } from './pci/bar.js';
 export { PciFunction, type InterruptSink, type PciIdentity } from './pci/function.js';
-export { RegisterBlock, type RegisterBehaviour } from './pci/register-block.js';
+export type { ConfigWidth } from './pci/config-space.js';
+export type { MsiRegisters, MsixTable } from './pci/messages.js';
+export { RegisterBlock, type Behaviours, type RegisterBehaviour } from './pci/register-block.js';
 export {
   bit,
   bits,
@@ -50,5 +64,5 @@ export {
 export type { MediatedDriver } from './mdev/drivers.js';
 export type { ContainerProvider } from './platform.js';
 export type { IommuOptions } from './iommu-options.js';
-export type { IommuKind, KernelVersion, ReservedRegion } from './profile.js';
-export type { FaultChannel } from './vsva-2020/fault-channel.js';
+export type { IommuFeature, IommuKind, KernelVersion, ReservedRegion } from './profile.js';
+export type { FaultChannel, ReportedFault } from './vsva-2020/fault-channel.js';

@@ -16,23 +16,14 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { check, CodedError, expected } from '../kernel/error.js';
 import { hint } from '../kernel/hints.js';
 import { hold } from '../kernel/hold.js';
-import type { Kernel } from '../kernel/kernel.js';
-import { finishAll, together, type Resource } from '../kernel/resource.js';
+import { finishAll, together, type OpenFile } from '../kernel/resource.js';
 import type { AttachPoint } from '../memory/address-space.js';
+import type { PciDevice } from '../pci/topology.js';
 import { adoptDeviceFile, Device } from './device.js';
 import { uuidBytes } from './uuid.js';
 
-/** The open /dev/iommu that a device is bound to: an `Iommufd`. */
-interface Owner extends Resource {
-  readonly kernel: Kernel;
-  readonly fd: number;
-}
-
-/** Where a device is: a `PciDevice`. */
-interface Listed {
-  readonly address: string;
-  readonly node: string | undefined;
-}
+/** Where a device is. @inline */
+type Listed = Pick<PciDevice, 'address' | 'node'>;
 
 export interface CdevOptions {
   /** The UUID that a virtual function asks for while vfio-pci has its physical one. Linux 6.17. */
@@ -59,13 +50,13 @@ export interface PasidOptions {
 export class Cdev extends Device {
   /** Its id in the open /dev/iommu. */
   readonly id: number;
-  readonly #owner: Owner;
+  readonly #owner: OpenFile;
   readonly #descriptor: Descriptor;
 
   /** Who opened it may have it open still. */
   readonly #adopted: boolean;
 
-  private constructor(owner: Owner, descriptor: Descriptor, id: number, adopted = false) {
+  private constructor(owner: OpenFile, descriptor: Descriptor, id: number, adopted = false) {
     super(descriptor, owner);
     this.id = id;
     this.#owner = owner;
@@ -79,7 +70,7 @@ export class Cdev extends Device {
    * @throws CodedError ERR_VFIO_NO_NODE when it has none; KernelError EBUSY while the device's group is open, EINVAL while the device is open, EPERM where another has
    * its group; with a hint.
    */
-  static open(owner: Owner, { address, node }: Listed, { vfToken }: CdevOptions = {}): Cdev {
+  static open(owner: OpenFile, { address, node }: Listed, { vfToken }: CdevOptions = {}): Cdev {
     owner.assertOpen();
     if (node === undefined) {
       throw new CodedError(
@@ -100,7 +91,7 @@ export class Cdev extends Device {
    * that it has in the open /dev/iommu, where it is bound to that; without it, it is bound now.
    * @throws KernelError ENOTTY or EINVAL when the fd is another file's, which it stays, or is bound otherwise.
    */
-  static adopt(owner: Owner, { address, fd, id, vfToken }: AdoptedCdev): Cdev {
+  static adopt(owner: OpenFile, { address, fd, id, vfToken }: AdoptedCdev): Cdev {
     owner.assertOpen();
     if (id !== undefined) return new Cdev(owner, adoptDeviceFile(owner.kernel, address, fd), id, true);
     const token = vfToken === undefined ? undefined : uuidBytes(vfToken, 'vfToken');

@@ -25,7 +25,7 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { checked64, checkedPowerOfTwo, CodedError, expected, forElement, KernelError, ofElement } from '../kernel/error.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { RequestList } from '../kernel/request-list.js';
-import { finishAll, Resource, together } from '../kernel/resource.js';
+import { finishAll, Resource, together, type OpenFile } from '../kernel/resource.js';
 import { Spare } from '../kernel/spare.js';
 import type { AddressSpace, IovaRange, MapOptions, MappedRange } from '../memory/address-space.js';
 import type { AllocateOptions } from '../memory/allocate-options.js';
@@ -38,12 +38,6 @@ import { askType1Info, everything, type Type1Info } from './type1-info.js';
 
 type DmaMap = Omit<ReturnType<typeof vfio_iommu_type1_dma_map.create>, 'bytes'>;
 type DmaUnmap = Omit<ReturnType<typeof vfio_iommu_type1_dma_unmap.create>, 'bytes'>;
-
-/** An open /dev/iommu: an `Iommufd`. */
-interface OpenIommufd extends Resource {
-  readonly kernel: Kernel;
-  readonly fd: number;
-}
 
 /**
  * /dev/vfio/vfio, or /dev/iommu in its place: one IOMMU address space, for the devices of the groups in it. It owns its
@@ -58,10 +52,10 @@ export class Container extends Resource implements AddressSpace {
   readonly #unmaps = new Spare(() => new RequestList(this.#descriptor, VFIO_IOMMU_UNMAP_DMA, vfio_iommu_type1_dma_unmap));
   readonly #iovas = new IovaAllocator();
   /** Whose file it is, and who closes it, if it is not the container's own. */
-  readonly #iommufd: OpenIommufd | undefined;
+  readonly #iommufd: OpenFile | undefined;
   #type: number | undefined;
 
-  private constructor(descriptor: Descriptor, iommufd?: OpenIommufd) {
+  private constructor(descriptor: Descriptor, iommufd?: OpenFile) {
     super(`Container ${descriptor.path}`, iommufd);
     this.kernel = descriptor.kernel;
     this.#descriptor = descriptor;
@@ -77,7 +71,7 @@ export class Container extends Resource implements AddressSpace {
    * An open /dev/iommu as a container. What is mapped here and what is mapped in `iommufd.compatibilityIoas()` is the same;
    * closing the container closes its groups, and leaves the file open. Linux 6.2.
    */
-  static over(iommufd: OpenIommufd): Container {
+  static over(iommufd: OpenFile): Container {
     return new Container(Descriptor.adopt(iommufd.kernel, iommufd.fd, '/dev/iommu'), iommufd);
   }
 

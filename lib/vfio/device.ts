@@ -96,7 +96,7 @@ export class Device extends Resource {
   #mastering: (() => void) | undefined;
   #migration: Migration | undefined;
 
-  /** Takes over an open device fd. `Group.openDevice`, `Container.adoptDevice` and `openDevice` are the ways to it. */
+  /** Takes over an open device fd. `Group.openDevice`, `Container.adoptDevice` and `openDevice` are the ways to it. @internal */
   constructor(descriptor: Descriptor, owner?: Resource) {
     owner?.assertOpen();
     const info = readInfo(descriptor);

@@ -34,6 +34,8 @@ export class ContainerDirtyTracking extends Resource implements DirtyTracking {
   /**
    * VFIO_IOMMU_DIRTY_PAGES with START. `pageSize` is the smallest the IOMMU has: type1 takes no other. `ended` says whether
    * the kernel has forgotten it already, as it does with the container's last group.
+   *
+   * @internal
    */
   static start(owner: Resource, descriptor: Descriptor, pageSize: bigint, ended: () => boolean): ContainerDirtyTracking {
     dirtyPages(descriptor, VFIO_IOMMU_DIRTY_PAGES_FLAG_START);

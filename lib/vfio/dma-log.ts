@@ -11,17 +11,12 @@ import { hold } from '../kernel/hold.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { Resource } from '../kernel/resource.js';
 import { DirtyBitmap } from '../memory/dirty-bitmap.js';
+import type { PageRange } from '../memory/dirty-tracking.js';
 import type { Features } from './features.js';
-
-/** IOVAs and bytes, multiples of the page. */
-interface Range {
-  readonly iova: bigint;
-  readonly size: bigint;
-}
 
 export interface DmaLogOptions {
   /** What to watch: at least one range, none overlapping another. */
-  readonly ranges: readonly Range[];
+  readonly ranges: readonly PageRange[];
   /** Bytes a bit should stand for: a power of two, at least 4096, which the device may not be able to give. */
   readonly pageSize?: bigint;
 }
@@ -60,7 +55,7 @@ export class DmaLog extends Resource {
   }
 
   /** Which pages of the range were written since the last report. VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT. */
-  report(range: Range): DirtyBitmap {
+  report(range: PageRange): DirtyBitmap {
     this.assertOpen();
     const bitmap = new DirtyBitmap({ ...range, pageSize: this.pageSize });
     const report = vfio_device_feature_dma_logging_report.create();

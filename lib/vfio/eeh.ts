@@ -56,6 +56,8 @@ const states = {
 /**
  * 'normal'; 'reset': a reset is asserted; 'stopped': frozen after an error, neither registers nor DMA work;
  * 'dma-stopped': registers work, DMA does not; 'unavailable': the host is busy with it.
+ *
+ * @useDeclaredType
  */
 export type EehState = (typeof states)[keyof typeof states];
 
@@ -65,7 +67,7 @@ const resets = {
   deactivate: VFIO_EEH_PE_RESET_DEACTIVATE,
 } as const;
 
-/** 'hot' and 'fundamental' assert a reset; 'deactivate' ends it. */
+/** 'hot' and 'fundamental' assert a reset; 'deactivate' ends it. @useDeclaredType */
 export type EehReset = keyof typeof resets;
 
 const errors = {
@@ -91,7 +93,7 @@ const errors = {
   'dma-write-target': EEH_ERR_FUNC_DMA_WR_TARGET,
 } as const;
 
-/** Whose access fails (the processor's load or store, the device's DMA), where, and in which part. */
+/** Whose access fails (the processor's load or store, the device's DMA), where, and in which part. @useDeclaredType */
 export type EehError = keyof typeof errors;
 
 export interface InjectOptions {

@@ -11,6 +11,7 @@ import { expected, KernelError } from '../kernel/error.js';
 
 const bits = { get: VFIO_DEVICE_FEATURE_GET, set: VFIO_DEVICE_FEATURE_SET } as const;
 
+/** Reading a feature, or setting it. @useDeclaredType */
 export type FeatureOperation = keyof typeof bits;
 
 /** What says that a device, its driver or the kernel does not have a feature. */
@@ -20,6 +21,7 @@ const absent = new Set(['ENOTTY', 'EINVAL', 'EOPNOTSUPP']);
 export class Features {
   readonly #descriptor: Descriptor;
 
+  /** @internal */
   constructor(descriptor: Descriptor) {
     this.#descriptor = descriptor;
   }

@@ -14,6 +14,7 @@ import { DmaBuf } from './dma-buf.js';
 /** The kinds of planes, in the order of their numbers in the DRM interface. */
 const planes = ['overlay', 'primary', 'cursor'] as const;
 
+/** A kind of plane. @useDeclaredType */
 export type PlaneName = (typeof planes)[number];
 
 /** How a device gives its picture. */
@@ -43,6 +44,7 @@ export class Graphics {
   readonly #owner: Resource;
   readonly #descriptor: Descriptor;
 
+  /** @internal */
   constructor(owner: Resource, descriptor: Descriptor) {
     this.#owner = owner;
     this.#descriptor = descriptor;

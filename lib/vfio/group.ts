@@ -9,8 +9,7 @@ import {
 } from '../abi/vfio/group.js';
 import { adopt } from '../kernel/adopt.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import type { Kernel } from '../kernel/kernel.js';
-import { finishAll, Resource, together } from '../kernel/resource.js';
+import { finishAll, Resource, together, type OpenFile } from '../kernel/resource.js';
 import { Device } from './device.js';
 import { uuidBytes } from './uuid.js';
 
@@ -24,14 +23,8 @@ function nodeName(number: number, noIommu: boolean): string {
   return noIommu ? `noiommu-${number}` : String(number);
 }
 
-function joinContainer(group: Descriptor, container: ContainerFile): void {
+function joinContainer(group: Descriptor, container: OpenFile): void {
   group.ioctl(VFIO_GROUP_SET_CONTAINER, new Uint8Array(new Int32Array([container.fd]).buffer));
-}
-
-/** What a group is put into: a `Container`. */
-interface ContainerFile extends Resource {
-  readonly kernel: Kernel;
-  readonly fd: number;
 }
 
 /** /dev/vfio/NUMBER: the devices an IOMMU cannot tell apart, or one device without an IOMMU. It owns the devices opened from it. */
@@ -41,7 +34,7 @@ export class Group extends Resource {
   readonly noIommu: boolean;
   readonly #descriptor: Descriptor;
 
-  private constructor(container: ContainerFile, number: number, noIommu: boolean, descriptor: Descriptor) {
+  private constructor(container: OpenFile, number: number, noIommu: boolean, descriptor: Descriptor) {
     super(`Group ${nodeName(number, noIommu)}`, container);
     this.number = number;
     this.noIommu = noIommu;
@@ -49,7 +42,7 @@ export class Group extends Resource {
   }
 
   /** Opens the group and puts it in the container; `Container.openGroup` and `openNoIommuGroup` are the ways to it. */
-  static open(container: ContainerFile, number: number, { noIommu = false }: { readonly noIommu?: boolean } = {}): Group {
+  static open(container: OpenFile, number: number, { noIommu = false }: { readonly noIommu?: boolean } = {}): Group {
     const path = `/dev/vfio/${nodeName(number, noIommu)}`;
     return together((undo) => {
       const descriptor = undo(Descriptor.open(container.kernel, path, O_RDWR));
@@ -59,7 +52,7 @@ export class Group extends Resource {
   }
 
   /** One that is open already; `Container.adoptGroup` is the way to it. */
-  static adopt(container: ContainerFile, number: number, fd: number): Group {
+  static adopt(container: OpenFile, number: number, fd: number): Group {
     container.assertOpen();
     const asked = vfio_group_status.create();
     asked.argsz = vfio_group_status.size;

@@ -33,6 +33,7 @@ export const interruptIndex = {
   req: VFIO_PCI_REQ_IRQ_INDEX,
 } as const;
 
+/** The kinds of interrupts that vfio-pci knows; 'err' tells of errors of the bus, 'req' that the host wants the device back. @useDeclaredType */
 export type InterruptName = keyof typeof interruptIndex;
 
 /** What VFIO_DEVICE_GET_IRQ_INFO says. */
@@ -54,7 +55,7 @@ export class Interrupts extends Resource {
   readonly #descriptor: Descriptor;
   #vectors: readonly Interrupt[] = [];
 
-  /** `which` is the name on a PCI device, or the index on any. */
+  /** `which` is the name on a PCI device, or the index on any. @internal */
   constructor(owner: Resource, descriptor: Descriptor, which: InterruptName | number) {
     owner.assertOpen();
     const info = readInfo(descriptor, typeof which === 'number' ? which : interruptIndex[which]);

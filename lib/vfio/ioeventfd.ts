@@ -26,7 +26,7 @@ export class IoEventfd extends Resource {
     this.#place = place;
   }
 
-  /** VFIO_DEVICE_IOEVENTFD. `base` is where the BAR begins in the device's file. */
+  /** VFIO_DEVICE_IOEVENTFD. `base` is where the BAR begins in the device's file. @internal */
   static create(owner: Resource, descriptor: Descriptor, base: number, options: IoEventfdOptions): IoEventfd {
     const { offset, width, value, eventfd } = options;
     if (![1, 2, 4, 8].includes(width)) throw expected('1, 2, 4 or 8', 'width', width);

@@ -22,6 +22,7 @@ const chunk = 1 << 20;
 export class MigrationData extends Resource {
   readonly #descriptor: Descriptor;
 
+  /** @internal */
   constructor(owner: Resource, device: Descriptor, fd: number) {
     super(`Migration data of ${device.path}`, owner);
     this.#descriptor = Descriptor.adopt(device.kernel, fd, `migration data of ${device.path}`);

@@ -19,6 +19,7 @@ import { MigrationData } from './migration-data.js';
 /** The states in the order of their numbers, as VFIO_DEVICE_STATE_… has them. */
 const states = ['error', 'stop', 'running', 'stop-copy', 'resuming', 'running-p2p', 'pre-copy', 'pre-copy-p2p'] as const;
 
+/** What of a device runs, stands still or is carried over. @useDeclaredType */
 export type MigrationState = (typeof states)[number];
 
 /** Those in which state moves through the data file. */
@@ -40,7 +41,7 @@ export class Migration {
   readonly #features: Features;
   #data: MigrationData | undefined;
 
-  /** `Device.migration` is the way to it. */
+  /** `Device.migration` is the way to it. @internal */
   constructor(owner: Resource, descriptor: Descriptor, features: Features) {
     const answer = vfio_device_feature_migration.create();
     features.get(VFIO_DEVICE_FEATURE_MIGRATION, answer.bytes);

@@ -52,6 +52,7 @@ export class Region extends Resource {
   #mmio: Mmio | undefined;
   #fastMmio: Mmio | undefined;
 
+  /** @internal */
   constructor(owner: Resource, descriptor: Descriptor, index: number) {
     owner.assertOpen();
     const info = readInfo(descriptor, index);

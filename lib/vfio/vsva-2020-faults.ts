@@ -35,6 +35,7 @@ const reasons = [
   'access-flag',
   'output-out-of-range',
 ] as const;
+/** Why an access found no translation. @useDeclaredType */
 export type FaultReason = (typeof reasons)[number];
 
 /** What the device wanted. */

@@ -1,6 +1,8 @@
 /**
- * `vfio/vsva-2020`: sharing a guest's page tables with its devices, as proposed in 2020. Mainline never took it: on a
+ * Sharing a guest's page tables with its devices, as proposed in 2020. Mainline never took it: on a
  * real kernel every call here is refused, and docs/vsva-2020.md says which iommufd calls do the same today.
+ *
+ * @module vfio/vsva-2020
  */
 import {
   IOMMU_CACHE_INV_TYPE_DEV_IOTLB,
@@ -37,7 +39,14 @@ import { nestingCapability } from './nesting-capability.js';
 
 export * from '../abi/vfio/vsva-2020.js';
 export { nestingCapability, type NestingCapability } from './nesting-capability.js';
-export { decodeFault, encodePageResponse, type FaultReason, type GuestFault, type PageResponse } from './vsva-2020-faults.js';
+export {
+  decodeFault,
+  encodePageResponse,
+  type FaultAccess,
+  type FaultReason,
+  type GuestFault,
+  type PageResponse,
+} from './vsva-2020-faults.js';
 
 /** A PASID has 20 bits on PCI Express. */
 const lastPasid = 0xf_ffff;

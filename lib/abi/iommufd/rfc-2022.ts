@@ -3,6 +3,8 @@
  * another struct. Mainline took the interface in Linux 6.2 with its numbers given out anew, so no released kernel answers
  * these, and on one that is released most of the numbers mean something else. So they are apart from `vfio/abi`, and no
  * header can judge them; the facts the tests hold them to are those of the proposal.
+ *
+ * @module vfio/iommufd-rfc
  */
 import { _IO, request, type Request } from '../ioctl.js';
 import { argsz, flexible, reserved, struct, u32 } from '../struct.js';

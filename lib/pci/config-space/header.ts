@@ -157,4 +157,5 @@ export const header = block({
   bridge: when(isBridge, bridge),
 });
 
+/** What the first 64 bytes say. @useDeclaredType */
 export type Header = PartOf<typeof header>;

@@ -4,7 +4,7 @@ import { expected } from '../../kernel/error.js';
 import { allOnes, type Width } from '../mapping.js';
 
 /** Widths in bytes, from the narrowest to the widest. */
-type Widths = readonly [narrowest: Width, widest: Width];
+export type Widths = readonly [narrowest: Width, widest: Width];
 
 /** What becomes of accesses that are narrower or wider than a device expects. */
 export interface AccessRules {

@@ -102,6 +102,7 @@ export class Capability {
   }
 }
 
+/** @inline */
 interface Placed {
   /** Its offset in configuration space, a multiple of 4. Default: after the capability before it. */
   readonly at?: number;

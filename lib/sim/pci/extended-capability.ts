@@ -40,6 +40,7 @@ export class ExtendedCapability extends Capability {
   }
 }
 
+/** @inline */
 interface Placed {
   /** Its offset in configuration space, a multiple of 4 from 256 on. Default: after the one before it. */
   readonly at?: number;

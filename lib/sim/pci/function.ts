@@ -120,7 +120,7 @@ export abstract class PciFunction {
   readonly #advancedFeaturesAt: number | undefined;
   readonly #space: ConfigSpace;
   readonly #blocks: AttachedBlock[] = [];
-  /** What is wrong with it on purpose: nothing the model itself need know of. */
+  /** What is wrong with it on purpose: nothing the model itself need know of. @internal */
   readonly faults = new DeviceFaults();
   sink: InterruptSink | undefined;
   #connection: Connection | undefined;
@@ -220,7 +220,7 @@ export abstract class PciFunction {
     if (at !== undefined && (this.config.getUint16(at + PCI_PM_CTRL, true) & PCI_PM_CTRL_NO_SOFT_RESET) === 0) this.reset();
   }
 
-  /** The machine puts the function in a slot and places its BARs. */
+  /** The machine puts the function in a slot and places its BARs. @internal */
   connect(connection: Connection): void {
     if (this.#connection !== undefined)
       throw expected('a device model of its own', 'model', `a ${this.constructor.name} that is in a machine already`);

@@ -43,7 +43,9 @@ function windowAt(register: number, size: number): Window {
 /** MSI-X: where the capability lies in configuration space, and its table and pending bits. */
 export class MsixTable {
   readonly vectors: number;
+  /** @internal */
   readonly table: Window;
+  /** @internal */
   readonly pendingBits: Window;
   readonly #config: DataView;
   /** Where the capability lies in configuration space. */
