@@ -16,7 +16,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** Inside the package, so that a block's `vfio` is this one. */
 const folder = join(root, 'dist/docs-test');
-const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
+const markdown = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
+const pages = ['README.md', ...markdown.map((name) => `docs/${name}`)];
 
 interface Block {
   readonly name: string;
