@@ -1,14 +1,16 @@
 /** One tarball for all files of tests, and one folder that it is installed in. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { root } from '../support/root.js';
 import { done, environment, type Packed } from './support.js';
 
-export default function setup(project: TestProject): () => void {
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), 'vfio-package-'));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  // Not at once: it takes long, and vitest waits for its workers meanwhile.
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
   try {
     // With all that comes before: the build, and the addons for every machine.
     const [packed] = JSON.parse(done('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root })) as [
@@ -24,7 +26,7 @@ export default function setup(project: TestProject): () => void {
     });
     done('npm', ['install', '--prefix', join(folder, 'installed'), '--ignore-scripts', tarball], { cwd: folder, env: environment(folder) });
   } catch (error) {
-    remove();
+    await remove();
     throw error;
   }
   return remove;

@@ -8,6 +8,6 @@ export default defineConfig({
     // What is measured in minutes elsewhere is compilers and emulators.
     testTimeout: 240_000,
     hookTimeout: 240_000,
-    teardownTimeout: 60_000,
+    teardownTimeout: 240_000,
   },
 });
