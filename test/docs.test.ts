@@ -84,11 +84,3 @@ describe('runs', { timeout: 60_000 }, () => {
     expect(stdout.split('\n')).toEqual(expect.arrayContaining(promised));
   });
 });
-
-it('every link to a file of the project leads somewhere', () => {
-  for (const page of pages) {
-    for (const [, target] of readFileSync(join(root, page), 'utf8').matchAll(/\]\(([^)#:]+)\)/g)) {
-      expect(() => readFileSync(join(root, dirname(page), target ?? '')), `${page} links to ${target}`).not.toThrow();
-    }
-  }
-});
