@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Converter, DocumentReflection, KindRouter, Reflection, ReflectionKind } from 'typedoc';
+import { Converter, DocumentReflection, KindRouter, ReflectionKind } from 'typedoc';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -41,14 +41,11 @@ function arrange({ converter, renderer }) {
   );
 }
 
-/** Pages are found where their files are, and a module's constants on its own page: there are hundreds in headers. */
+/** Pages are found where their files are. */
 class Router extends KindRouter {
   getIdealBaseName(target) {
     const path = target.kindOf(ReflectionKind.Document) && target.project.files.getReflectionPath(target);
     return path ? relative(root, path).replace(/\.md$/, '') : super.getIdealBaseName(target);
-  }
-  getPageKind(target) {
-    return target instanceof Reflection && target.kindOf(ReflectionKind.Variable) ? undefined : super.getPageKind(target);
   }
 }
 
@@ -63,12 +60,16 @@ export default {
   router: 'pages',
   out: 'site',
   customCss: 'docs/site.css',
+  favicon: 'docs/diagrams/icon.svg',
   headings: { readme: false },
   hideGenerator: true,
+  includeHierarchySummary: false,
   disableSources: true,
   excludeInternal: true,
   intentionallyNotExported: ['PartsOf', 'FieldsOf', 'Part', 'lib/pci/config-space/declaration.ts:Field', 'TestKernel'],
   treatWarningsAsErrors: true,
+  // Headers, of hundreds of constants each: their own pages list them.
+  navigationLeaves: ['vfio/abi', 'vfio/pci', 'vfio/vsva-2020', 'vfio/iommufd-rfc'],
   navigation: { includeGroups: true, excludeReferences: true },
   groupOrder: ['Getting started', 'Concepts', 'Guides', 'Reference', 'The project', 'Source files', '*'],
   searchInDocuments: true,
