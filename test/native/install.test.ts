@@ -9,7 +9,7 @@ let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'install-'));
   mkdirSync(path.join(folder, 'native'));
-  cpSync(path.join(root, 'native/install.mjs'), path.join(folder, 'native/install.mjs'));
+  for (const script of ['native/install.mjs', 'native/node-gyp.mjs']) cpSync(path.join(root, script), path.join(folder, script));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
