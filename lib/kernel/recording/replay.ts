@@ -115,6 +115,7 @@ class Player implements Meeting {
   /** The last time that was read of each clock, and the machine's own then. */
   readonly #last: Partial<Record<ClockName, { readonly time: number; readonly real: number }>> = {};
   readonly #count = new TurnCount();
+  // biome-ignore lint/correctness/noUnusedPrivateClassMembers: ??= reads it.
   #delivery: NodeJS.Immediate | undefined;
   #wait: NodeJS.Timeout | undefined;
   departure: DepartedError | undefined;
@@ -281,7 +282,7 @@ class Player implements Meeting {
       this.#wait = this.#turns.own(setTimeout(() => this.#afterTurn(entry), 'wrote' in entry ? patience : longPatience).unref());
     }
     if (this.#late.length > 0 || (entry !== undefined && ('ready' in entry || 'done' in entry)))
-      this.#delivery = this.#delivery ?? this.#turns.own(setImmediate(() => this.#deliver()));
+      this.#delivery ??= this.#turns.own(setImmediate(() => this.#deliver()));
   }
 
   #turn(kind: string): void {
