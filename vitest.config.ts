@@ -10,6 +10,8 @@ export default defineConfig({
     pool: 'forks',
     // By itself it leaves one processor to nobody.
     maxWorkers: '100%',
+    // Before all of them, once: a missing addon is said as such.
+    globalSetup: ['test/support/addon.ts'],
     // After each test: no file, mapping or handle that was not there before.
     setupFiles: ['test/support/leaks.ts'],
     testTimeout: 20_000,

@@ -30,6 +30,7 @@ function build() {
 vfio: the addon was not built: ${reason}.
 The package is installed and its simulated kernel works; the real kernel needs the addon.
 To build it: install a C++ compiler, make and Python (on Debian: apt-get install build-essential python3), then type
-  npm rebuild vfio --foreground-scripts
+  npm rebuild vfio --foreground-scripts      (in a checkout of vfio: npm run install)
+If node-gyp could not fetch the headers of Node, set npm_config_nodedir to the folder where Node is installed with include/node.
 `);
 }

@@ -6,7 +6,9 @@ import type { KernelCall } from '../kernel/around.js';
 import type { Mmio } from '../kernel/kernel.js';
 import { withTemporaryFolder } from '../lab/temporary.js';
 import type { CommonOptions, Context } from './context.js';
+import * as exit from './exit.js';
 import { Misuse } from './exit.js';
+import { anyPartTaken } from './instrument/parts.js';
 import { messageOf } from './message.js';
 import { launch } from './launch.js';
 
@@ -35,8 +37,8 @@ export async function trace(context: Context, options: TraceOptions, command: re
   // What is wrong with it is better said before anything runs.
   if (context.simulated !== undefined) await context.kernel();
   if (out !== undefined) begin(out);
-  return withTemporaryFolder(join(tmpdir(), 'vfio-'), (folder) =>
-    launch(context, command, {
+  return withTemporaryFolder(join(tmpdir(), 'vfio-'), async (folder) => {
+    const status = await launch(context, command, {
       mode: 'trace',
       folder,
       start: Date.now(),
@@ -46,8 +48,12 @@ export async function trace(context: Context, options: TraceOptions, command: re
       ...(only && { only }),
       ...(out !== undefined && { out: resolve(out) }),
       ...(context.simulated !== undefined && { sim: resolve(context.simulated) }),
-    }),
-  );
+    });
+    const ran = status !== exit.notFound && status !== exit.notRunnable;
+    if (ran && !anyPartTaken(folder))
+      context.terminal.note('vfio: nothing asked native() for a kernel: the program has a simulated one, or none\n');
+    return status;
+  });
 }
 
 function begin(out: string): void {

@@ -21,6 +21,8 @@ function looks(...matters: readonly MatterId[]): Part[] {
  * an expected error stays cheap. What the rows know comes from the kernel's handlers and from what users met.
  */
 export const hints: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
+  // Only of a device, by its address.
+  access: { ENOENT: 'There is no PCI device of that address: npx vfio list shows those that there are.' },
   open: {
     ENOENT: [of('not-bound'), of('missing-node'), of('iommufd'), ...looks('vfio-module', 'cdev')],
     EACCES: [of('node-access'), ...looks('container-node')],
@@ -287,7 +289,7 @@ export const hints: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   },
   VFIO_DEVICE_BIND_IOMMUFD: {
     EBUSY: ['Its group is open: a device is used through its group or by its own node, not both at once.', ...looks('holder')],
-    EINVAL: 'It is bound already, by this file or another.',
+    EINVAL: ['It is bound already, by this process or another: one file at a time has it by its node.', ...looks('holder')],
     EPERM: [
       "Another has the device's group, or a host driver has a device of it; or the platform does not isolate interrupts: " +
         'turn on interrupt remapping in the firmware.',

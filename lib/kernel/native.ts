@@ -268,6 +268,7 @@ function help(tried: string, error: unknown): string {
     `  Tried:          ${tried}`,
     '  To build it:    npm rebuild vfio --foreground-scripts (in a checkout of vfio: npm run install)',
     '  It needs:       a C++ compiler, make and Python; on Debian: apt-get install build-essential python3',
+    "                  Node's headers: those installed with it, those in npm_config_nodedir, or fetched from nodejs.org",
     '  npm 12 blocks install scripts until they are approved: npm install-scripts approve vfio, then build it',
     "  The simulated kernel needs none of this: import { Machine } from 'vfio/sim'",
   ].join('\n');

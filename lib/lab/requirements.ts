@@ -22,11 +22,12 @@ const toBuild: readonly Requirement[] = [
   { file: 'bison', package: 'bison' },
   { file: 'bc', package: 'bc' },
   { file: 'xz', package: 'xz-utils' },
+  { file: '/usr/include/stdio.h', package: 'libc6-dev' },
   { file: '/usr/include/libelf.h', package: 'libelf-dev' },
   { file: '/usr/include/openssl/ssl.h', package: 'libssl-dev' },
 ];
 
-/** @throws Error that names every missing package in one line that can be pasted. */
+/** @throws Error that names every missing package in lines that can be pasted. */
 export function requireToBoot(): void {
   requireAll(toBoot, 'boot a guest');
 }
@@ -38,7 +39,9 @@ export function requireToBuild(): void {
 function requireAll(requirements: readonly Requirement[], purpose: string): void {
   const missing = missingPackages(requirements, present);
   if (missing.length > 0)
-    throw new Error(`To ${purpose}, packages are missing. Install them with:\n  sudo apt-get install ${missing.join(' ')}`);
+    throw new Error(
+      `To ${purpose}, packages are missing. Install them with:\n  sudo apt-get update\n  sudo apt-get install --no-install-recommends ${missing.join(' ')}`,
+    );
 }
 
 export function missingPackages(requirements: readonly Requirement[], isPresent: (file: string) => boolean): string[] {

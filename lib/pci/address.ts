@@ -12,6 +12,7 @@ export function isAddress(text: string): boolean {
  * @throws RangeError for what is no address.
  */
 export function parseAddress(text: string): string {
+  if (typeof text !== 'string') throw new TypeError(`Expected a text like '0000:01:00.0' for address but received ${typeof text}`);
   const parts = text.toLowerCase().split(':');
   const [domain, bus, slot] = parts.length === 2 ? ['0000', ...parts] : parts;
   const address = `${domain}:${bus?.padStart(2, '0')}:${slot}`;

@@ -4,6 +4,12 @@ import type { Kernel } from '../kernel/kernel.js';
 /** A kernel, or the files of one: what looks only takes no more. */
 export type WithFiles = Pick<Kernel, 'files'>;
 
+/** What is no kernel is most often the machine that has one. */
+export function checkKernel(kernel: WithFiles): void {
+  if (typeof kernel?.files?.access !== 'function')
+    throw new TypeError("Expected a kernel, native() or a machine's `kernel`, as the first argument");
+}
+
 /** A file's text without the newline at its end. */
 export function readText({ files }: WithFiles, path: string): string {
   const bytes = files.readFile(path);

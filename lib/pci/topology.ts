@@ -1,6 +1,6 @@
 import { isAddress, parseAddress } from './address.js';
-import { list, readLinkName, readText, readTextIfAny, type WithFiles } from './sysfs.js';
-import { check, KernelError } from '../kernel/error.js';
+import { checkKernel, list, readLinkName, readText, readTextIfAny, type WithFiles } from './sysfs.js';
+import { check, checkedInteger, expected, KernelError } from '../kernel/error.js';
 
 /** Where sysfs lists PCI devices. */
 export const devicesPath = '/sys/bus/pci/devices';
@@ -30,6 +30,7 @@ export interface PciDevice {
 
 /** @throws KernelError ENOENT when there is no such device. */
 export function findDevice(kernel: WithFiles, address: string): PciDevice {
+  checkKernel(kernel);
   const name = parseAddress(address);
   const path = `${devicesPath}/${name}`;
   check(kernel.files.access(path), { syscall: 'access', path });
@@ -69,8 +70,14 @@ function isNoIommu(kernel: WithFiles, group: string): boolean {
   return readTextIfAny(kernel, `/sys/kernel/iommu_groups/${group}/name`) === 'vfio-noiommu';
 }
 
-/** All PCI devices, or those whose ids are the given ones, in address order. */
+/** All PCI devices, or those whose ids are the given ones, in address order. @throws RangeError for ids that are none */
 export function findDevices(kernel: WithFiles, ids: { vendor?: number; device?: number } = {}): PciDevice[] {
+  checkKernel(kernel);
+  for (const [name, value] of Object.entries(ids)) {
+    // One that is passed over would find every device.
+    if (name !== 'vendor' && name !== 'device') throw expected('vendor or device', 'ids', name);
+    if (value !== undefined) checkedInteger(name, value, 0xffff);
+  }
   return list(kernel, devicesPath)
     .sort()
     .flatMap((address) => {

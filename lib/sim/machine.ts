@@ -153,7 +153,10 @@ export class Machine {
     const slots: PciSlot[] = [];
     const clock = (this.clock = new Clock(time));
     const place = barPlacer();
-    for (const options of devices) {
+    for (const [index, options] of devices.entries()) {
+      // A class, or a model that is not inside { model }, is easily given.
+      if (typeof options?.model?.connect !== 'function')
+        throw new TypeError(`Expected { model: new Edu() }, or another model, for devices[${index}]`);
       const address = options.address ?? freeAddress(slots);
       if (!/^[0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/.test(address))
         throw expected("a PCI address like '0000:00:03.0'", 'address', address);

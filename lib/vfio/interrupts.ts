@@ -20,7 +20,7 @@ import {
   vfio_irq_set,
 } from '../abi/vfio/irq.js';
 import type { Descriptor } from '../kernel/descriptor.js';
-import { CodedError, expected } from '../kernel/error.js';
+import { checkedInteger, CodedError, expected } from '../kernel/error.js';
 import { finishAll, Resource, together } from '../kernel/resource.js';
 import { Interrupt } from './interrupt.js';
 
@@ -58,7 +58,7 @@ export class Interrupts extends Resource {
   /** `which` is the name on a PCI device, or the index on any. @internal */
   constructor(owner: Resource, descriptor: Descriptor, which: InterruptName | number) {
     owner.assertOpen();
-    const info = readInfo(descriptor, typeof which === 'number' ? which : interruptIndex[which]);
+    const info = readInfo(descriptor, checkedIndex(which));
     super(`Interrupt ${which} of ${descriptor.path}`, owner);
     this.#descriptor = descriptor;
     this.info = info;
@@ -72,10 +72,11 @@ export class Interrupts extends Resource {
   /**
    * Enables vectors 0 to `count` − 1, each with an eventfd of its own. Only one of INTx, MSI and MSI-X can be enabled at
    * a time; to change the count, `disable()` first.
-   * @throws Error with code ERR_VFIO_FEWER_VECTORS if the kernel has only fewer; nothing is enabled then.
+   * @throws RangeError if the device has fewer, or none; Error with code ERR_VFIO_FEWER_VECTORS if the kernel has only fewer; nothing is enabled then.
    */
   enable(count = 1): readonly Interrupt[] {
     this.assertOpen();
+    if (this.info.count === 0) throw new RangeError(`${this.label}: the device has none of this kind`);
     if (!Number.isInteger(count) || count < 1 || count > this.info.count) {
       throw expected(`an integer from 1 to ${this.info.count}, the vectors there are,`, 'count', count);
     }
@@ -161,6 +162,13 @@ export class Interrupts extends Resource {
   }
 
   protected override release(): void {}
+}
+
+function checkedIndex(which: InterruptName | number): number {
+  if (typeof which === 'number') return checkedInteger('which', which);
+  if (!Object.hasOwn(interruptIndex, which))
+    throw expected(`one of ${Object.keys(interruptIndex).join(', ')}, or an index,`, 'which', which);
+  return interruptIndex[which];
 }
 
 function readInfo(descriptor: Descriptor, index: number): InterruptInfo {

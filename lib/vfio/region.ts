@@ -69,6 +69,7 @@ export class Region extends Resource {
   /**
    * Register access: through a mapping where the region can be mapped, else through the file. Made at first use; keep
    * it in a variable where speed matters.
+   * @throws RangeError where the device has nothing
    */
   get mmio(): Mmio {
     this.assertOpen();
@@ -117,6 +118,7 @@ export class Region extends Resource {
   }
 
   #registers(of: (mapping: Mapping) => Mmio): Mmio {
+    if (this.size === 0) throw new RangeError(`${this.label} is empty: the device has nothing there`);
     this.#mappings ??= this.#map();
     const areas: MappedArea[] = this.#mappings.map(({ offset, mapping }) => ({ offset, size: mapping.length, mmio: of(mapping) }));
     const [only] = areas;

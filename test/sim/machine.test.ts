@@ -34,6 +34,8 @@ describe('Machine', () => {
     expect(() => new Machine({ devices: Array.from({ length: 30 }, () => ({ model: new Edu() })) })).toThrow('The bus is full');
     new Machine({ devices: [{ model }] });
     expect(() => new Machine({ devices: [{ model }] })).toThrow('for model');
+    for (const device of [Edu, { model: Edu }, new Edu(), {}, undefined])
+      expect(() => new Machine({ devices: [device as never] })).toThrow('Expected { model: new Edu() }, or another model, for devices[0]');
   });
 
   it('its files answer as files do', () => {

@@ -2,9 +2,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../../lib/abi/pci.js';
+import { KernelError } from '../../lib/kernel/error.js';
 import { Container } from '../../lib/vfio/container.js';
 import { openDevice } from '../../lib/open.js';
+import { findDevices } from '../../lib/pci/topology.js';
 import { Edu, Machine, type MachineOptions } from '../../lib/sim/index.js';
+import { thrown } from '../support/thrown.js';
 
 const address = '0000:00:03.0';
 const machine = (options: MachineOptions = {}): Machine => new Machine({ devices: [{ model: new Edu(), group: 7 }], ...options });
@@ -26,8 +29,19 @@ describe('openDevice', () => {
     expect(() => openDevice(kernel, address)).toThrow(
       expect.objectContaining({ code: 'ERR_VFIO_NOT_BOUND', message: expect.stringContaining('bindDriver') }),
     );
-    expect(() => openDevice(kernel, '0000:00:1f.7')).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+    expect(() => openDevice(kernel, '0000:00:1f.7')).toThrow(/^ENOENT: .*0000:00:1f\.7'\. There is no PCI device of that address: npx vfio list/);
     expect(() => openDevice(kernel, 'nonsense')).toThrow("Expected a PCI address like '0000:01:00.0' for address but received 'nonsense'");
+    expect(() => openDevice(kernel, findDevices(kernel)[0] as never)).toThrow('for address but received object');
+    expect(() => openDevice(machine() as never, address)).toThrow("Expected a kernel, native() or a machine's `kernel`");
+  });
+
+  it('finds by ids, and by nothing that is none', () => {
+    const { kernel } = machine();
+    expect(findDevices(kernel, { vendor: 0x1234 }).map((found) => found.address)).toEqual([address]);
+    expect(findDevices(kernel, { vendor: 0x1234, device: 1 })).toEqual([]);
+    expect(() => findDevices(kernel, { vendor: '0x1234' as never })).toThrow("for vendor but received '0x1234'");
+    expect(() => findDevices(kernel, { vendorId: 0x1234 } as never)).toThrow("Expected vendor or device for ids but received 'vendorId'");
+    expect(() => findDevices(machine() as never)).toThrow('Expected a kernel');
   });
 
   it('passes the token on that a virtual function asks for, which no other function takes', () => {
@@ -37,10 +51,11 @@ describe('openDevice', () => {
     expect(() => openDevice(kernel, address, { by: 'group', vfToken })).toThrow(expect.objectContaining({ code: 'EINVAL' }));
   });
 
-  it('a device in use is EBUSY with a hint, and the first user is not disturbed', () => {
+  it('a device in use is refused with a hint by either way, and the first user is not disturbed', () => {
     const { kernel } = machine();
     using first = openDevice(kernel, address);
     expect(() => openDevice(kernel, address)).toThrow(/^EINVAL: .*VFIO_DEVICE_BIND_IOMMUFD '0000:00:03\.0'\. It is bound already/);
+    expect(thrown(KernelError, () => openDevice(kernel, address)).checks).toEqual(['holder']);
     expect(() => openDevice(kernel, address, { by: 'group' })).toThrow(
       /^EBUSY: device or resource busy, open '\/dev\/vfio\/7'\. A group can be open once/,
     );
@@ -157,6 +172,12 @@ describe('Region', () => {
     expect(() => opened.device.region(8)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
   });
 
+  it('of a region that the device has not, there are no registers', () => {
+    using opened = openDevice(machine().kernel, address);
+    for (const kind of ['mmio', 'fastMmio'] as const)
+      expect(() => opened.device.region(1)[kind]).toThrow(`Region 1 of ${address} is empty: the device has nothing there`);
+  });
+
   it('mmio checks offset, alignment and value before the access', () => {
     const { kernel } = machine();
     using opened = openDevice(kernel, address);
@@ -183,6 +204,17 @@ describe('Region', () => {
 });
 
 describe('interrupts', () => {
+  it('are refused by a name that is none, and where the device has none', () => {
+    const { kernel } = machine();
+    using opened = openDevice(kernel, address);
+    expect(() => opened.device.interrupt('MSI' as never)).toThrow(
+      "Expected one of intx, msi, msix, err, req, or an index, for which but received 'MSI'",
+    );
+    expect(() => opened.device.interrupt('toString' as never)).toThrow('for which');
+    expect(() => opened.device.interrupt(-1)).toThrow('for which');
+    expect(() => opened.device.interrupt('msix').enable()).toThrow(`Interrupt msix of ${address}: the device has none of this kind`);
+  });
+
   it('are the same by name and by index', () => {
     using opened = openDevice(machine().kernel, address);
     expect(opened.device.interrupt(1)).toBe(opened.device.interrupt('msi'));

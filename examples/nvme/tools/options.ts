@@ -1,6 +1,19 @@
 /** What the command line may say. */
 import { parseArgs } from 'node:util';
 
+export const usage = `
+identify                       the controller, and its namespaces
+read --to FILE                   --block 0 --count 2048
+write --from FILE                --block 0; --pad: fills the last block up with zeros
+flush
+deallocate                     what the blocks hold is not needed any more: --block 0 --count 2048
+perf                             --random --depth 32; --write or --mixed, which overwrite what is there; --size in bytes; --seconds; --json
+verify                           --operations 100000 --depth --seed --blocks --json; it overwrites what is there
+
+Without --real ADDRESS the drive is simulated; a real one has vfio-pci as its driver. Each takes --namespace, or has the first, and
+--completion interrupts or polling: perf and verify poll, as how fast a drive is would be lost in how long a process takes to wake up;
+the others sleep. --real-doorbells: none in memory, where the controller has those.`;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -23,6 +36,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     blocks: { type: 'string' },
     json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 });
 

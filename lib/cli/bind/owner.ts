@@ -41,7 +41,7 @@ function numberOf(files: Files, kind: string, file: string, name: string): numbe
   if (/^\d+$/.test(name)) return Number(name);
   const rows = (readTextIfAny({ files }, file) ?? '').split('\n').map((line) => line.split(':'));
   const row = rows.find(([each]) => each === name);
-  if (row === undefined) throw new Misuse(`Expected a ${kind} of ${file} or a number for --owner but received '${name}'`);
+  if (row === undefined) throw new Misuse(`Expected a ${kind} of the machine's ${file} or a number for --owner but received '${name}'`);
   return Number(row[2]);
 }
 

@@ -43,7 +43,7 @@ seconds. The processor is emulated, 10 to 30 times slower than a real one.`),
     .option('--print-headers', "print the folder of the kernel's headers for user space")
     .passThroughOptions()
     .example('vfio lab -- npx vfio list', 'the devices of a machine with an IOMMU and an edu device')
-    .example('vfio lab --kernel 6.12 --iommu amd --device nvme -- node driver.js', 'a driver for NVMe on another kernel and IOMMU')
+    .example('vfio lab --kernel 6.12 --iommu amd --device nvme -- node driver.mjs', 'a driver for NVMe on another kernel and IOMMU')
     .example('vfio lab --host-drivers --no-bind --device nvme -- lsblk', "the kernel's own driver, and what it makes of the device")
     .runs<LabOptions>(async (context, options, args) => (await import('../lab.js')).lab(context, options, args));
 }

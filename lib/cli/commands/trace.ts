@@ -9,10 +9,10 @@ export function traceCommand(): VfioCommand {
     .option('--only <names>', 'show only these calls and requests, with commas between', list)
     .option('--registers', 'show accesses to mapped registers, too')
     .passThroughOptions()
-    .example('vfio trace -- node driver.js', 'each call with its structs and flags by name, when it was made, and how long it took')
+    .example('vfio trace -- node driver.mjs', 'each call with its structs and flags by name, when it was made, and how long it took')
     .example('vfio trace --only VFIO_IOMMU_MAP_DMA,mmap -- npx tsx driver.ts', 'only what maps memory')
-    .example('vfio trace --quiet --out drive.ndjson -- node driver.js', 'a recording, for `vfio replay`')
-    .example('vfio --sim machine.json trace -- node driver.js', 'on a simulated machine, without privileges')
+    .example('vfio trace --quiet --out drive.ndjson -- node driver.mjs', 'a recording, for `vfio replay`')
+    .example('vfio --sim machine.json trace -- node driver.mjs', 'on a simulated machine, without privileges')
     .runs<TraceOptions>(async (context, options, args) => (await import('../trace.js')).trace(context, options, args));
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 /** Takes a part of the recording for this thread; false if another process or thread has it. */
@@ -17,6 +17,11 @@ export function takeNextPart(folder: string): number {
   let part = 1;
   while (!takePart(folder, part)) part += 1;
   return part;
+}
+
+/** Whether any thread of any process asked for a kernel. */
+export function anyPartTaken(folder: string): boolean {
+  return existsSync(join(folder, '1'));
 }
 
 /** What runs here, as a recording has it: the file's name, and the arguments. */
