@@ -179,7 +179,7 @@ export const matters = {
   },
   holder: {
     finding: 'A process has the device or its group open',
-    why: 'A group can be open once, and a device through its group or by its own node: the next one is EBUSY. Unbinding waits for it.',
+    why: 'A group can be open once, and a device through its group or by its own node: the next one is EBUSY, or by the node EINVAL. Unbinding waits for it.',
     hint: 'A group can be open once, and not while one of its devices is open by its own node: close it in the process that holds it.',
   },
   memlock: {

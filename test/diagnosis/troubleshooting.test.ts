@@ -17,6 +17,7 @@ const sections = new Map(
 describe('docs/troubleshooting.md', () => {
   it.each(checkIds)('%s', (id) => {
     expect(sections.get(id)).toContain(`${matters[id].finding}. ${matters[id].why}`);
+    expect(sections.get(id)).toContain(' To mend it: ');
     expect(page).toContain(`| [${id}](#${id}) `);
   });
 

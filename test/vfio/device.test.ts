@@ -29,7 +29,9 @@ describe('openDevice', () => {
     expect(() => openDevice(kernel, address)).toThrow(
       expect.objectContaining({ code: 'ERR_VFIO_NOT_BOUND', message: expect.stringContaining('bindDriver') }),
     );
-    expect(() => openDevice(kernel, '0000:00:1f.7')).toThrow(/^ENOENT: .*0000:00:1f\.7'\. There is no PCI device of that address: npx vfio list/);
+    expect(() => openDevice(kernel, '0000:00:1f.7')).toThrow(
+      /^ENOENT: .*0000:00:1f\.7'\. There is no PCI device of that address: npx vfio list/,
+    );
     expect(() => openDevice(kernel, 'nonsense')).toThrow("Expected a PCI address like '0000:01:00.0' for address but received 'nonsense'");
     expect(() => openDevice(kernel, findDevices(kernel)[0] as never)).toThrow('for address but received object');
     expect(() => openDevice(machine() as never, address)).toThrow("Expected a kernel, native() or a machine's `kernel`");
