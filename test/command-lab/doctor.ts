@@ -197,7 +197,8 @@ if (iommu === 'intel' && !turnedOff && hasIommufd)
       });
 
       it('who holds a group', async () => {
-        const holder = spawn('sh', ['-c', 'exec 3<> "$0"; echo open; exec sleep 1000', group], { stdio: ['ignore', 'pipe', 'ignore'] });
+        // It stays what it is while it holds: whoever looks sees the same command line.
+        const holder = spawn('sh', ['-c', 'exec 3<> "$0"; echo open; read end', group], { stdio: ['pipe', 'pipe', 'ignore'] });
         const ended = new Promise((resolve) => holder.once('exit', resolve));
         try {
           await new Promise((resolve) => holder.stdout.once('data', resolve));
@@ -218,6 +219,15 @@ if (iommu === 'intel' && !turnedOff && hasIommufd)
           await ended;
         }
       });
+
+      it('that this process has the device by its node already', () =>
+        opened(() => {
+          const error = thrown(KernelError, () => openDevice(native(), edu.address, { by: 'node' }));
+          expect([error.code, error.request]).toEqual(['EINVAL', 'VFIO_DEVICE_BIND_IOMMUFD']);
+          expect(explain(native(), error)).toMatchObject([
+            { check: 'holder', device: edu.address, fix: ['# This process has it: close what it opened before'] },
+          ]);
+        }));
 
       it('an open device that reaches no memory, and does not decode its own', () =>
         opened(async ({ device }) => {
@@ -263,7 +273,7 @@ if (iommu === 'intel' && !turnedOff && hasIommufd)
       });
     });
 
-    async function opened(action: (opened: OpenDevice) => Promise<unknown>): Promise<void> {
+    async function opened(action: (opened: OpenDevice) => unknown): Promise<void> {
       const open = openDevice(native(), edu.address);
       try {
         await action(open);
