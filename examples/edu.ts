@@ -1,7 +1,7 @@
 /**
  * A driver for QEMU's educational device: the whole of VFIO in one page.
  *
- *   npm run demo                     on a simulated machine, anywhere
+ *   npm run demo                                    on a simulated machine, anywhere
  *   npm run lab -- npx tsx examples/edu.ts --real   on a real Linux kernel, in QEMU
  *
  * And to choose: --by node, group or compatibility; --unsafe-no-iommu for a machine without an IOMMU, where the device can

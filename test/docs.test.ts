@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseMachine } from '../lib/sim/index.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** Inside the package, so that a block's `vfio` is this one. */
@@ -56,6 +57,12 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it('there are blocks', () => expect(blocks.length).toBeGreaterThan(8));
+
+it('those of JSON are machines', () => {
+  const texts = pages.flatMap((page) => [...readFileSync(join(root, page), 'utf8').matchAll(/^```json\n([\s\S]*?)^```$/gm)]);
+  expect(texts.length).toBeGreaterThan(0);
+  for (const [, text = ''] of texts) expect(() => parseMachine(text)).not.toThrow();
+});
 
 it('all of them compile', () => {
   const options = {

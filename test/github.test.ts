@@ -4,7 +4,6 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { makeProgram } from '../lib/cli/program.js';
 import { root } from './support/root.js';
 
 interface Step {
@@ -85,9 +84,8 @@ const forms = readdirSync(formsFolder).map((name) => {
 });
 /** What GitHub requires of the attributes of each kind of field, beside its label. */
 const required: Readonly<Record<string, readonly string[]>> = { textarea: [], input: [], dropdown: ['options'], checkboxes: ['options'] };
-const program = makeProgram('0.0.0');
 
-describe.each(forms)('the form $name', ({ text, form }) => {
+describe.each(forms)('the form $name', ({ form }) => {
   it('has the fields that GitHub takes', () => {
     expect([form.name, form.description]).toEqual([expect.any(String), expect.any(String)]);
     const asked = form.body.filter(({ type }) => type !== 'markdown');
@@ -96,19 +94,6 @@ describe.each(forms)('the form $name', ({ text, form }) => {
       expect(id).toMatch(/^[\w-]+$/);
       expect(Object.keys(required)).toContain(type);
       for (const name of ['label', ...required[type]!]) expect(attributes, id).toHaveProperty(name);
-    }
-  });
-
-  it('asks for commands and options that there are', () => {
-    for (const [line, name = '', rest = ''] of text.matchAll(/npx vfio ([a-z]+)([^`;]*)/g)) {
-      const command = program.commands.find((each) => each.name() === name);
-      expect(command, line).toBeDefined();
-      const [own = ''] = rest.split(' -- ');
-      for (const [option] of own.matchAll(/--[\w-]+/g))
-        expect(
-          command!.options.map(({ long }) => long),
-          line,
-        ).toContain(option);
     }
   });
 });

@@ -118,7 +118,7 @@ function* bootBinding(scene: Scene): Iterable<Found> {
           device: found.address,
           evidence: [line('/proc/cmdline', options.trim()), line(`${folderOf(found.address)}/driver`, found.driver)],
           fix: [
-            `npx vfio bind ${found.address} --persist`,
+            `npx vfio bind ${found.address} --persistent`,
             `# or have the module first: echo 'softdep ${found.driver} pre: vfio-pci' | sudo tee /etc/modprobe.d/vfio.conf && sudo update-initramfs -u`,
           ],
         };

@@ -168,7 +168,7 @@ const faults: Readonly<Record<string, Fault>> = {
       files: { '/proc/cmdline': 'vfio-pci.ids=10de:1234,1b36:0010\n' },
     },
     found: ['warning boot-bind'],
-    says: ['vfio-pci.ids=10de:1234,1b36:0010', `npx vfio bind ${address} --persist`],
+    says: ['vfio-pci.ids=10de:1234,1b36:0010', `npx vfio bind ${address} --persistent`],
   },
   'a volume management device': {
     machine: planted(
