@@ -11,6 +11,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { emulatorFailed } from '../lib/lab/guest.js';
 import { bundle, bundledProgram, bundledSuite } from './support/bundle.js';
 import { atOnce, guestsAtOnce, run } from './support/at-once.js';
 import { joinTranscripts } from './support/join-transcripts.js';
@@ -69,7 +70,7 @@ const recordedTranscripts = (): string[] => readdirSync(goldenFolder).map((versi
 const work = mkdtempSync(join(tmpdir(), 'vfio-lab-results-'));
 
 /** Runs all that there is for a machine in a guest, and counts what came of it. */
-async function runMachine(machine: LabMachine, simulatedLines: ReadonlyMap<string, string>): Promise<Tally> {
+async function runMachine(machine: LabMachine, simulatedLines: ReadonlyMap<string, string>, again = false): Promise<Tally> {
   const tally = new Tally();
   const { kernel, iommu, variant, title, runs } = machine;
   const output = join(work, title.replaceAll(/[ ,.]+/g, '-'));
@@ -97,6 +98,11 @@ async function runMachine(machine: LabMachine, simulatedLines: ReadonlyMap<strin
     { cwd: root, signal: ending.signal, env: { ...process.env, ...(record && { VFIO_RECORD: join(output, 'golden') }) } },
     (text) => tally.print(text),
   );
+  if (status === emulatorFailed && !again) {
+    console.log(`${title}: the emulator failed, which says nothing of what it ran; once more, from the beginning.`);
+    rmSync(output, { recursive: true, force: true });
+    return runMachine(machine, simulatedLines, true);
+  }
   for (const [index, { what = '' }] of runs.entries()) {
     const ended = join(output, `${index}.status`);
     tally.addReport(`${title}${what}`, join(output, `${index}.json`), existsSync(ended) ? Number(readFileSync(ended, 'utf8')) : status);

@@ -32,6 +32,8 @@ export interface Guest {
 const timedOut = 124;
 /** The command was well, but the kernel was not. */
 const kernelComplained = 70;
+/** The emulator was not well, and neither the kernel nor the command could help it: EX_TEMPFAIL of sysexits.h. */
+export const emulatorFailed = 75;
 const pollMilliseconds = 30;
 /** An emulated processor now and then misses an interrupt while booting when the host is busy, and waits for ever. */
 const bootAttempts = 3;
@@ -60,6 +62,7 @@ async function runOnce(guest: Guest, command: readonly string[], work: string, l
   writeFileSync(join(work, 'command'), commandScript(command, process.cwd(), { ...process.env, ...machine }));
   const ending = await boot(guest, work);
   if (ending === 'late') return timedOut;
+  if (ending === 'timeless') return emulatorFailed;
   if (ending === 'over' && commandBegan(work)) return readStatus(work);
   const what = `the guest ${ending === 'stuck' ? `said nothing for ${silenceSeconds} s while booting` : 'ended before the command began'}`;
   const words = `The last its kernel said:\n${lastLines(consoleText(work), last ? 30 : 3) || '(nothing)'}`;
@@ -68,8 +71,11 @@ async function runOnce(guest: Guest, command: readonly string[], work: string, l
   return undefined;
 }
 
-/** Over: the guest ended. Late: it did not in time. Stuck: it stopped on its way to the command. */
-async function boot(guest: Guest, work: string): Promise<'over' | 'late' | 'stuck'> {
+/**
+ * Over: the guest ended. Late: it did not in time. Stuck: it stopped on its way to the command. Timeless: a processor of it has no
+ * timer any more, so that what sleeps on it sleeps for ever.
+ */
+async function boot(guest: Guest, work: string): Promise<'over' | 'late' | 'stuck' | 'timeless'> {
   const qemu = spawn('qemu-system-x86_64', qemuArguments(guest, work), { stdio: ['ignore', 'ignore', 'inherit'] });
   const kill = (): void => void qemu.kill('SIGKILL');
   // No guest outlives this process; and it ends before the folder it writes to is removed.
@@ -82,6 +88,7 @@ async function boot(guest: Guest, work: string): Promise<'over' | 'late' | 'stuc
   const streams = [new Follower(join(work, 'stdout'), process.stdout), new Follower(join(work, 'stderr'), process.stderr)];
   const all = guest.bootLog ? [...streams, new Follower(join(work, 'console'), process.stderr)] : streams;
   const stuck = stuckDetector(work);
+  const timeless = timerDetector(work);
   try {
     for (;;) {
       await Promise.race([ended, delay(pollMilliseconds)]);
@@ -95,6 +102,10 @@ async function boot(guest: Guest, work: string): Promise<'over' | 'late' | 'stuc
         return 'late';
       }
       if (stuck()) return 'stuck';
+      if (timeless()) {
+        say('a processor of the guest lost its timer, which emulated ones do now and then on a busy machine: run it again');
+        return 'timeless';
+      }
     }
     if (qemu.exitCode !== 0) throw new Error(`QEMU failed with ${qemu.exitCode ?? qemu.signalCode}; it says why above`);
     return 'over';
@@ -111,11 +122,27 @@ function stuckDetector(work: string): () => boolean {
   let size = 0;
   let grown = performance.now();
   return () => {
-    const now = statSync(join(work, 'console'), { throwIfNoEntry: false })?.size ?? 0;
+    const now = consoleSize(work);
     if (now !== size) grown = performance.now();
     size = now;
     return performance.now() - grown > silenceSeconds * 1000 && !commandBegan(work);
   };
+}
+
+/** Tells whether the kernel has found that a processor gets no timer interrupts. */
+function timerDetector(work: string): () => boolean {
+  let size = 0;
+  return () => {
+    const now = consoleSize(work);
+    if (now === size) return false;
+    size = now;
+    return timerLost(consoleText(work));
+  };
+}
+
+/** What the kernel says of it, once it has waited 21 seconds. */
+export function timerLost(log: string): boolean {
+  return /kthread timer wakeup didn't happen/.test(log);
 }
 
 /** The guest writes this file when all is ready for the command. */
@@ -211,6 +238,10 @@ export function kernelComplaints(log: string): string[] {
         ]
       : [],
   );
+}
+
+function consoleSize(work: string): number {
+  return statSync(join(work, 'console'), { throwIfNoEntry: false })?.size ?? 0;
 }
 
 function consoleText(work: string): string {

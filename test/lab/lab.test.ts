@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { kernelCommandLine, kernelComplaints } from '../../lib/lab/guest.js';
+import { kernelCommandLine, kernelComplaints, timerLost } from '../../lib/lab/guest.js';
 import { compareVersions, configFragment, enabledOptions, optionsHash, variantsOf } from '../../lib/lab/kernel-options.js';
 import { deviceArguments, drivenIds, iommuMachines, iommuNames } from '../../lib/lab/machines.js';
 import { missingPackages } from '../../lib/lab/requirements.js';
@@ -100,4 +100,10 @@ it('a kernel log is read for complaints', () => {
   expect(kernelComplaints('[1.0] vfio-noiommu device opened\n[2.0] WARNING: CPU: 0 PID: 1 at x.c:1\n[2.1] Call Trace:')).toEqual([
     '[2.0] WARNING: CPU: 0 PID: 1 at x.c:1\n[2.1] Call Trace:',
   ]);
+});
+
+it('a guest whose processor has no timer any more is known by what its kernel says', () => {
+  const said = "rcu: rcu_sched kthread timer wakeup didn't happen for 5251 jiffies! g9117 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x402";
+  expect(timerLost(`[1.0] vfio-pci 0000:00:03.0: enabling device\n[96.859996] ${said}\n`)).toBe(true);
+  expect(timerLost('[96.8] rcu: INFO: rcu_sched self-detected stall on CPU\n')).toBe(false);
 });

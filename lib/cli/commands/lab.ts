@@ -20,8 +20,8 @@ export function labCommand(): VfioCommand {
       paragraphs(`
 Runs a command on a real Linux kernel, in QEMU, with an emulated IOMMU and PCI devices that vfio-pci has. The guest has this
 machine's files, at the same paths, and runs in the same folder as the same user would; what it writes is gone at its end, but
-for what is in the folder of --output. The exit status of the command is that of the lab, 124 if it took too long, and 70 if it
-was well but the kernel complained.
+for what is in the folder of --output. The exit status of the command is that of the lab, 124 if it took too long, 70 if it
+was well but the kernel complained, and 75 if the emulator failed: then it can be run again.
 
 The first run of a kernel downloads and builds it, which takes minutes and a Debian with its compilers; later ones boot in
 seconds. The processor is emulated, 10 to 30 times slower than a real one.`),
