@@ -8,6 +8,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { atOnce } from './support/at-once.js';
+import { fencedBlocks, fileOfBlock } from './support/fenced.js';
 import { root } from './support/root.js';
 
 /** Inside the package, so that a program's `vfio` is this one. */
@@ -21,7 +22,7 @@ interface Page {
 }
 const pages: Page[] = ['README.md', 'CONTRIBUTING.md', ...markdown.map((name) => `docs/${name}`)]
   .map((page) => ({ page, text: readFileSync(join(root, page), 'utf8') }))
-  .map(({ page, text }) => ({ page, text, blocks: blocksOf(text, 'sh') }))
+  .map(({ page, text }) => ({ page, text, blocks: fencedBlocks(text, 'sh') }))
   .filter(({ blocks }) => blocks.length > 0);
 
 /** What does not end with 0 here, and why. */
@@ -92,12 +93,6 @@ const shims: Readonly<Record<string, string>> = {
   ...Object.fromEntries(['apt-get', 'jq', 'man', 'ls', 'git'].map((name) => [name, 'exit 0'])),
 };
 
-function blocksOf(text: string, language: string): string[] {
-  return [...text.matchAll(new RegExp(`^( *)\`\`\`${language}\n([\\s\\S]*?)^ *\`\`\`$`, 'gm'))].map(([, indent = '', code = '']) =>
-    code.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
-  );
-}
-
 /** The files of a page's program, as they are at its end. */
 function filesOf(text: string): Map<string, string> {
   const files = new Map([
@@ -105,9 +100,9 @@ function filesOf(text: string): Map<string, string> {
     ['driver.ts', driver],
     ['machine.json', JSON.stringify(machine)],
   ]);
-  for (const code of blocksOf(text, 'ts')) {
-    const [, file, continued] = /^\/\/ ([\w.-]+\.ts)(, continued)?\n/.exec(code) ?? [];
-    if (file !== undefined) files.set(file, (continued === undefined ? '' : files.get(file)) + code);
+  for (const code of fencedBlocks(text, 'ts')) {
+    const part = fileOfBlock(code);
+    if (part !== undefined) files.set(part.file, (part.continued ? files.get(part.file) : '') + code);
   }
   return files;
 }

@@ -13,6 +13,7 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseMachine } from '../lib/sim/index.js';
+import { fencedBlocks, fileOfBlock } from './support/fenced.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** Inside the package, so that a block's `vfio` is this one. */
@@ -31,13 +32,14 @@ interface Block {
 
 function blocksOf(page: string): Block[] {
   const program = new Map<string, string>();
-  return [...readFileSync(join(root, page), 'utf8').matchAll(/^ *```ts\n([\s\S]*?)^ *```$/gm)].map(([, code = ''], index) => {
+  return fencedBlocks(readFileSync(join(root, page), 'utf8'), 'ts').map((code, index) => {
     const place = `${page.replaceAll(/\W/g, '-')}-${index + 1}`;
     const name = `${page} block ${index + 1}`;
-    const [, file, continued] = /^\/\/ ([\w.-]+\.ts)(, continued)?\n/.exec(code) ?? [];
-    if (file === undefined) return { name, file: `${place}.ts`, code, files: { [`${place}.ts`]: code } };
-    if (continued !== undefined && !program.has(file)) throw new Error(`${name} continues ${file}, which did not begin`);
-    program.set(file, (continued === undefined ? '' : program.get(file)) + code);
+    const part = fileOfBlock(code);
+    if (part === undefined) return { name, file: `${place}.ts`, code, files: { [`${place}.ts`]: code } };
+    const { file, continued } = part;
+    if (continued && !program.has(file)) throw new Error(`${name} continues ${file}, which did not begin`);
+    program.set(file, (continued ? program.get(file) : '') + code);
     const files = Object.fromEntries([...program].map(([each, text]) => [`${place}/${each}`, text]));
     return { name, file: `${place}/${file}`, code, files };
   });
@@ -59,9 +61,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 it('there are blocks', () => expect(blocks.length).toBeGreaterThan(8));
 
 it('those of JSON are machines', () => {
-  const texts = pages.flatMap((page) => [...readFileSync(join(root, page), 'utf8').matchAll(/^```json\n([\s\S]*?)^```$/gm)]);
+  const texts = pages.flatMap((page) => fencedBlocks(readFileSync(join(root, page), 'utf8'), 'json'));
   expect(texts.length).toBeGreaterThan(0);
-  for (const [, text = ''] of texts) expect(() => parseMachine(text)).not.toThrow();
+  for (const text of texts) expect(() => parseMachine(text)).not.toThrow();
 });
 
 it('all of them compile', () => {
